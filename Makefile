@@ -1,0 +1,44 @@
+# `make` lists the targets. Everything is installed into .venv; nothing outside this folder but caches is touched.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+export UV_PYTHON_DOWNLOADS := never
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+
+.PHONY: help demo test check format lint types imports acceptance schemas clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+demo: $(VENV)/.ready ## a bad canary is rolled back, a healthy one goes to 100 %: real MCP, Envoy and Kafka, about two minutes
+	@$(BIN)/davylamp demo
+
+test: $(VENV)/.ready ## all tests of the default run (one rollback and one promotion on real Kafka and Envoy among them)
+	$(BIN)/pytest
+
+check: format lint types imports test ## the one gate: format, lint, types, import contracts, tests
+
+format: $(VENV)/.ready ## format the code
+	$(BIN)/ruff format .
+
+lint: $(VENV)/.ready ## lint
+	$(BIN)/ruff check .
+
+types: $(VENV)/.ready ## mypy, strict, code and tests
+	$(BIN)/mypy
+
+imports: $(VENV)/.ready ## the import contracts
+	$(BIN)/lint-imports
+
+schemas: $(VENV)/.ready ## write the JSON Schemas from the models
+	$(BIN)/python -m schemas.generate
+
+clean: ## remove the environment and every generated file
+	rm -rf $(VENV) .davylamp .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/.ready: pyproject.toml sdk/pyproject.toml uv.lock scripts/preflight.sh
+	@PYTHON=$(PYTHON) sh scripts/preflight.sh
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
+	@$(BIN)/uv sync --quiet --frozen --inexact --all-extras --all-groups
+	@touch $@

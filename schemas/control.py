@@ -1,0 +1,83 @@
+"""What the services tell each other beside the ledger: commands, route changes, and the judge's own view."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from davylamp_sdk._message import Message
+from schemas.decisions import CheckResult, Opening
+from schemas.names import ServiceName, VersionName
+
+
+class Command(Message):
+    """Command v1 (`rollout-commands`): a person's word to the judge.
+
+    Refused unless `seen` is the ledger's head, so that nobody acts on a picture that has changed.
+    """
+
+    v: Literal[1] = 1
+    id: str
+    service: ServiceName
+    kind: Literal["start"]
+    seen: str = Field(description="Id of the ledger entry the person saw as head; empty if there was none.")
+    reason: str = ""
+    actor: str
+    opening: Opening
+
+
+class Outcome(Message):
+    """What became of a command."""
+
+    command: str
+    accepted: bool
+    sentence: str
+
+
+class ProxyRoute(Message):
+    """Which route one proxy runs."""
+
+    proxy: str
+    state: Literal["acknowledged", "pending", "rejected"]
+    version: str | None = Field(default=None, description="Resource version it acknowledged last.")
+    detail: str | None = Field(default=None, description="The proxy's own words when it rejected one.")
+
+
+class RouteChange(Message):
+    """RouteChange v1 (`route-changes`): what the router asked for and what the proxies say they run."""
+
+    v: Literal[1] = 1
+    service: ServiceName
+    router: str
+    entry: str = Field(description="Id of the ledger entry that this route follows; empty outside any rollout.")
+    version: str = Field(description="Resource version: zero-padded (ledger offset, services offset).")
+    proxies: tuple[ProxyRoute, ...]
+    acknowledged: bool = Field(description="At least one proxy, and every proxy, runs `version` or a later one.")
+    at: Annotated[int, Field(description="Unix milliseconds, by the router's clock.")]
+    took_ms: float | None = Field(default=None, description="Ledger entry decided → acknowledged by the last proxy.")
+
+
+RolloutState = Literal["shifting", "collecting", "completed", "rolled_back"]
+
+
+class RolloutView(Message):
+    """The judge's view of a service's newest rollout (`rollouts`, compacted): what people are shown, and its heartbeat."""
+
+    v: Literal[1] = 1
+    service: ServiceName
+    rollout: int
+    state: RolloutState | None = Field(description="None: no rollout was ever started.")
+    stage: int = 0
+    stages: int = 0
+    share: int = 0
+    baseline: VersionName | None = None
+    canary: VersionName | None = None
+    head: str = ""
+    waiting_for: str | None = Field(default=None, description="A sentence: what the gate waits for.")
+    stage_elapsed_s: float | None = Field(default=None, description="In data time, from the last acknowledgement.")
+    score: float | None = None
+    checks: tuple[CheckResult, ...] = ()
+    baseline_sessions: int = 0
+    canary_sessions: int = 0
+    outcomes: tuple[Outcome, ...] = Field(default=(), description="Of the newest commands, last ones last.")
+    judged: dict[str, int] = Field(default_factory=dict, description="`<topic>-<partition>` → first offset not read.")
+    looked_at: int = Field(description="Unix milliseconds.")

@@ -1,0 +1,125 @@
+"""Ledger entry v1 (`rollout-decisions`): one decision of the judge, or one word of a person."""
+
+import hashlib
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints
+
+from davylamp_sdk._message import Message, canonical_json
+from schemas.names import ServiceName, VersionName
+from schemas.plan import Plan
+from schemas.service import Service
+from schemas.units import FULL_SHARE
+
+EntryKind = Literal[
+    "start",
+    "approve",
+    "proceed",
+    "retry",
+    "hold",
+    "resume",
+    "rollback",
+    "drained",
+    "complete",
+    "retire",
+    "freeze",
+    "unfreeze",
+]
+
+NO_ENTRY = ""
+"""What the first entry of a service follows."""
+
+
+class Cut(Message):
+    """How far the judge had read when it decided: replaying every input up to here gives the same entry."""
+
+    offsets: dict[str, int] = Field(description="`<topic>-<partition>` → first offset not read.")
+    now: Annotated[int, Field(description="Unix milliseconds; the only clock a decision may use.")]
+
+
+class Reason(Message):
+    """Why: a stable code for machines and one sentence with numbers for people."""
+
+    code: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
+    sentence: str
+
+
+class Count(Message):
+    """What one cohort brought to a check."""
+
+    n: int
+    bad: int
+
+
+class CheckResult(Message):
+    """One comparison of canary with baseline. Absent numbers mean "no data", never zero."""
+
+    check: str
+    verdict: Literal["breached", "within", "undecided"]
+    baseline: Count
+    canary: Count
+    difference: float | None = Field(default=None, description="Canary rate minus baseline rate.")
+    low: float | None = Field(default=None, description="Anytime-valid lower bound of the difference.")
+    high: float | None = Field(default=None, description="Anytime-valid upper bound: more than this is ruled out.")
+    margin: float = Field(description="The difference that the plan allows.")
+    gate_margin: float | None = Field(default=None, description="The margin that this stage's gate must prove.")
+    log_e_breach: float = Field(description="Natural log of the evidence against the margin.")
+    log_e_within: float = Field(description="Natural log of the evidence for being within the gate's margin.")
+    dispersion: float = Field(default=1.0, description="Variance over mean of the bucket sums, at least 1.")
+
+
+class Acknowledgement(Message):
+    """When every live proxy had acknowledged the entry before this one, as the judge read it."""
+
+    entry: str
+    partition: int
+    offset: int
+    at: Annotated[int, Field(description="Broker append time, Unix milliseconds.")]
+
+
+class Opening(Message):
+    """What `start` fixes for the whole rollout: edits made later never change it."""
+
+    plan: Plan
+    service: Service
+    seed: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$", strict=True)] = Field(
+        description="128 random bits from which every router builds the labels' nonces."
+    )
+    command: str | None = None
+
+
+class LedgerEntry(Message):
+    """A link of a service's chain: it follows the entry named by `after`, else it is void for every reader alike."""
+
+    v: Literal[1] = 1
+    id: str
+    after: str
+    service: ServiceName
+    kind: EntryKind
+    rollout: Annotated[int, Field(ge=1)]
+    stage: Annotated[int, Field(ge=0, description="1-based; the number of stages plus one once completed.")]
+    share: Annotated[int, Field(ge=0, le=FULL_SHARE, description="Of new sessions to the canary, of 10,000.")]
+    baseline: VersionName
+    canary: VersionName
+    hold_mode: Literal["drain", "rehome", "evict"] = "drain"
+    score: float | None = None
+    checks: tuple[CheckResult, ...] = ()
+    reason: Reason
+    cut: Cut
+    plan_hash: str
+    actor: str
+    decided_at: int
+    code_version: str
+    opening: Opening | None = Field(default=None, description="With `start` only.")
+    acknowledged: Acknowledgement | None = Field(default=None, description="Of the entry this one follows.")
+
+    @classmethod
+    def make(cls, **fields: object) -> Self:
+        """An entry with its id and `decided_at` derived: nobody can set them apart from what they stand for."""
+        draft = cls.model_validate({"id": "", "decided_at": 0, **fields})
+        return draft.model_copy(update={"id": draft.derived_id(), "decided_at": draft.cut.now})
+
+    def derived_id(self) -> str:
+        """128 bits of BLAKE2b over (service, after, kind, cut), in hex."""
+        material = [self.service, self.after, self.kind, self.cut.model_dump(mode="json")]
+        return hashlib.blake2b(canonical_json(material), digest_size=16).hexdigest()

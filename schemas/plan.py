@@ -1,0 +1,68 @@
+"""The plan of a rollout, as a person writes it."""
+
+import hashlib
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from davylamp_sdk._message import Message
+from schemas.names import ServiceName, VersionName
+from schemas.units import FULL_SHARE, Duration, Points, Share, format_share
+
+
+class Stage(Message):
+    """A share of new sessions, and how long to collect at least before the gate decides."""
+
+    share: Share
+    duration_s: Annotated[Duration, Field(alias="for", gt=0)]
+    min_sessions: Annotated[
+        int, Field(ge=1, description="Canary sessions born in the stage, below which it is extended.")
+    ] = 20
+
+
+class RateCheck(Message):
+    """The canary's rate may exceed the baseline's by less than ``within``."""
+
+    within: Points
+
+
+class Checks(Message):
+    """What is compared. This version judges ``error_rate``; the other checks of the design come with their evidence."""
+
+    error_rate: RateCheck = RateCheck(within="0.5pp")  # type: ignore[arg-type]  # parsed by the model
+
+
+def _document_stages() -> tuple[Stage, ...]:
+    rows = (("1%", "10m", 20), ("10%", "30m", 50), ("50%", "60m", 50))
+    return tuple(Stage.model_validate({"share": s, "for": d, "min_sessions": n}) for s, d, n in rows)
+
+
+class Plan(Message):
+    """What to release, in which steps, and which limits hold. Everything but ``service`` and ``canary`` has a default."""
+
+    service: ServiceName
+    canary: VersionName
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=20)] = Field(default_factory=_document_stages)
+    checks: Checks = Checks()
+    alpha: Annotated[float, Field(gt=0, le=0.5, description="Probability of rolling back a canary on its limits.")] = (
+        0.05
+    )
+    stale_after_s: Annotated[Duration, Field(alias="stale_after", gt=0)] = 60.0
+    max_stage_s: Annotated[Duration, Field(alias="max_stage", gt=0)] = 86400.0
+
+    @model_validator(mode="after")
+    def _shares_rise(self) -> Self:
+        shares = [stage.share for stage in self.stages]
+        if shares != sorted(set(shares)) or shares[-1] >= FULL_SHARE:
+            listed = ", ".join(map(format_share, shares))
+            raise ValueError(f"stages must rise and stay below 100% (100% follows by itself): {listed}")
+        return self
+
+    def next_share(self, stage: int) -> int:
+        """The share after ``stage`` (1-based): the next stage's, or 10,000 after the last."""
+        return self.stages[stage].share if stage < len(self.stages) else FULL_SHARE
+
+    @property
+    def hash(self) -> str:
+        """128 bits of BLAKE2b over the canonical JSON, in hex."""
+        return hashlib.blake2b(self.dump(), digest_size=16).hexdigest()

@@ -1,0 +1,46 @@
+"""Topics as data: what each one holds, who writes and reads it, how long it is kept."""
+
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+import yaml
+from pydantic import Field
+
+from davylamp_sdk._message import Message
+
+Topic = Literal[
+    "mcp-requests",
+    "mcp-requests.dlq",
+    "cohort-windows",
+    "rollout-commands",
+    "rollout-decisions",
+    "route-changes",
+    "rollouts",
+    "services",
+]
+
+
+class TopicSpec(Message):
+    """One file of `topics/`."""
+
+    name: Topic
+    description: str
+    key: str
+    schema_name: str | None = Field(
+        alias="schema", description="A file of `json/` without its ending; None: any bytes."
+    )
+    partitions: Literal["telemetry", "control"]
+    written_by: tuple[str, ...]
+    read_by: tuple[str, ...]
+    config: dict[str, str]
+
+
+@cache
+def load_topics() -> dict[Topic, TopicSpec]:
+    """Every topic, by name."""
+    folder = files("schemas") / "topics"
+    specs = [
+        TopicSpec.model_validate(yaml.safe_load(f.read_text())) for f in folder.iterdir() if f.name.endswith(".yaml")
+    ]
+    return {spec.name: spec for spec in sorted(specs, key=lambda s: s.name)}

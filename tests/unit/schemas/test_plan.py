@@ -1,0 +1,125 @@
+"""Plans, services, units and labels: what people write, and what travels in a session id."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from schemas.labels import MAX_LENGTH, Label, nonce, split_assignment
+from schemas.plan import Plan
+from schemas.service import Service
+from schemas.units import (
+    FULL_SHARE,
+    format_duration_s,
+    format_points,
+    format_share,
+    parse_duration_s,
+    parse_points,
+    parse_share,
+)
+
+SEED = "000102030405060708090a0b0c0d0e0f"
+
+
+def test_a_plan_of_two_lines_has_the_documents_stages_and_limit() -> None:
+    plan = Plan.model_validate({"service": "orders", "canary": "v2"})
+    assert [(s.share, s.duration_s) for s in plan.stages] == [(100, 600), (1000, 1800), (5000, 3600)]
+    assert plan.checks.error_rate.within == 0.005
+    assert [plan.next_share(k) for k in (1, 2, 3)] == [1000, 5000, FULL_SHARE]
+
+
+def test_a_plan_written_back_is_the_same_plan_with_the_same_hash() -> None:
+    plan = Plan.model_validate({"service": "orders", "canary": "v2", "stages": [{"share": "12.5%", "for": "90s"}]})
+    assert Plan.read(plan.dump()) == plan
+    assert Plan.read(plan.dump()).hash == plan.hash
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"stages": [{"share": "10%", "for": "5m"}, {"share": "5%", "for": "5m"}]}, "must rise"),
+        ({"stages": [{"share": "100%", "for": "5m"}]}, "stay below 100%"),
+        ({"stages": [{"share": 10, "for": "5m"}]}, "write it like 1%"),
+        ({"stages": [{"share": "10%", "for": 300}]}, "write it like 30s"),
+        ({"checks": {"error_rate": {"within": "1%"}}}, "percentage points"),
+        ({"checks": {"eror_rate": {"within": "1pp"}}}, "eror_rate"),
+        ({"stages": []}, "at least 1 item"),
+        ({"canary": "v2~"}, "canary"),
+    ],
+)
+def test_a_wrong_plan_is_refused_with_the_place_and_what_to_write(change: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Plan.model_validate({"service": "orders", "canary": "v2", **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"baseline": "v9"}, "not among the versions"),
+        ({"versions": {"v1": {}}}, "give either"),
+        ({"versions": {"v1": {"endpoints": ["nowhere"]}}}, "write it like 10.0.0.7:8000"),
+        ({"versions": {"v1": {"endpoints": ["a:1"], "dns": "b:1"}}}, "give either"),
+        ({"path": "mcp"}, "path"),
+        ({"service": "Orders.EU"}, "service"),
+    ],
+)
+def test_a_wrong_service_is_refused_with_the_place_and_what_to_write(change: dict[str, object], words: str) -> None:
+    right = {"service": "orders", "baseline": "v1", "versions": {"v1": {"endpoints": ["127.0.0.1:8001"]}}}
+    with pytest.raises(ValidationError, match=words):
+        Service.model_validate({**right, **change})
+
+
+@given(st.integers(1, FULL_SHARE))
+def test_a_share_survives_being_written(share: int) -> None:
+    assert parse_share(format_share(share)) == share
+
+
+@given(st.integers(1, 10**7))
+def test_a_duration_survives_being_written(milliseconds: int) -> None:
+    assert parse_duration_s(format_duration_s(milliseconds / 1000)) == milliseconds / 1000
+
+
+@given(st.integers(0, 9_999))
+def test_points_survive_being_written(points: int) -> None:
+    assert parse_points(format_points(points / 10_000)) == points / 10_000
+
+
+@given(st.integers(0, 10**9 - 1), st.integers(0, 999), st.sampled_from(["session", "cookie", "principal"]))
+def test_a_label_survives_a_session_id_and_keeps_its_length(rollout: int, stage: int, kind: str) -> None:
+    label = Label.make(SEED, rollout, stage, "v2", kind)  # type: ignore[arg-type]  # sampled from the three kinds
+    assert Label.parse(str(label)) == label
+    assert len(str(label)) <= MAX_LENGTH
+
+
+@pytest.mark.parametrize("text", ["", "-", "7.2.session", "7.2.session.xyz", "7.2.robot.0123456789abcdef", "r7.2"])
+def test_what_is_no_label_is_none(text: str) -> None:
+    assert Label.parse(text) is None
+
+
+def test_nonces_differ_by_seed_stage_version_and_kind_and_are_rebuilt_the_same() -> None:
+    made = {
+        nonce(seed, stage, version, kind)
+        for seed in (SEED, "ff" * 16)
+        for stage in (1, 2)
+        for version in ("v1", "v2")
+        for kind in ("session", "cookie")
+    }
+    assert len(made) == 16
+    assert nonce(SEED, 2, "v2", "session") == "786db6f38e0cd8b7"
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("1.1.session.00;v2", ("1.1.session.00", "v2")),
+        ("-;v1", ("-", "v1")),
+        (None, ("-", None)),
+        ("", ("-", None)),
+        ("1.1.session.00", ("-", None)),
+        (";v1", ("-", None)),
+    ],
+)
+def test_an_assignment_header_is_split_into_label_and_version(
+    header: str | None, expected: tuple[str, str | None]
+) -> None:
+    assert split_assignment(header) == expected
