@@ -1,6 +1,35 @@
 """Emit one event per MCP request to davylamp, without slowing the request down."""
 
+from typing import TYPE_CHECKING, Any
+
+from davylamp_sdk._emitter import Emitter, FinishedRequest, Stats
 from davylamp_sdk._event import Outcome, RequestEvent
+from davylamp_sdk._sink import KafkaSink, Receipt, Sink
 from davylamp_sdk._version import __version__
 
-__all__ = ["Outcome", "RequestEvent", "__version__"]
+if TYPE_CHECKING:
+    from davylamp_sdk._mcp import Telemetry
+
+__all__ = [
+    "Emitter",
+    "FinishedRequest",
+    "KafkaSink",
+    "Outcome",
+    "Receipt",
+    "RequestEvent",
+    "Sink",
+    "Stats",
+    "Telemetry",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs ``mcp`` when it is first asked for: readers of events and other servers do without."""
+    if name != "Telemetry":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from davylamp_sdk._mcp import Telemetry
+    except ModuleNotFoundError as error:
+        raise ImportError("Telemetry needs mcp 2.3 or later: install 'davylamp-sdk[mcp]'") from error
+    return Telemetry

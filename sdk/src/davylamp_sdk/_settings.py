@@ -1,0 +1,62 @@
+"""Who a server is and where its events go, from arguments and the environment."""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from davylamp_sdk._names import MAX_NAME
+from davylamp_sdk._sink import DEFAULT_TOPIC
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an adapter must know. An argument wins over its environment variable; an empty value is no value."""
+
+    service: str
+    """``DAVYLAMP_SERVICE``."""
+    version: str
+    """``DAVYLAMP_VERSION``: what this process runs, as the service file calls it."""
+    instance: str
+    """``DAVYLAMP_INSTANCE``: which replica; by default the host's name."""
+    bootstrap: str | None
+    """``DAVYLAMP_BOOTSTRAP``: ``host:port`` of Kafka, more of them after commas."""
+    topic: str
+    """``DAVYLAMP_TELEMETRY_TOPIC``."""
+
+    @classmethod
+    def read(cls, given: Mapping[str, str | None], environ: Mapping[str, str] | None = None) -> Self:
+        """Read once. Raises ``ValueError`` that says what is missing or too long, and where to set it."""
+        env = os.environ if environ is None else environ
+        return cls(
+            service=_name("service", given.get("service") or env.get("DAVYLAMP_SERVICE")),
+            version=_name("version", given.get("version") or env.get("DAVYLAMP_VERSION")),
+            instance=_name("instance", given.get("instance") or env.get("DAVYLAMP_INSTANCE") or _host()),
+            bootstrap=given.get("bootstrap") or env.get("DAVYLAMP_BOOTSTRAP") or None,
+            topic=given.get("topic") or env.get("DAVYLAMP_TELEMETRY_TOPIC") or DEFAULT_TOPIC,
+        )
+
+    def require_bootstrap(self) -> str:
+        """Kafka's address. Raises ``ValueError`` if nobody gave one."""
+        if self.bootstrap is None:
+            raise ValueError(
+                "davylamp telemetry has no Kafka to send to: pass bootstrap='host:9092' or set DAVYLAMP_BOOTSTRAP "
+                "(in tests: sink=davylamp_sdk.testing.MemorySink())"
+            )
+        return self.bootstrap
+
+
+def _name(field: str, value: str | None) -> str:
+    variable = f"DAVYLAMP_{field.upper()}"
+    if not value:
+        raise ValueError(f"davylamp telemetry has no {field}: pass {field}='...' or set {variable}")
+    if len(value) > MAX_NAME:
+        raise ValueError(
+            f"davylamp telemetry's {field} has {len(value)} characters: shorten {field}= or {variable} to {MAX_NAME}"
+        )
+    return value
+
+
+def _host() -> str:
+    return socket.gethostname()[:MAX_NAME] or "localhost"

@@ -1,0 +1,127 @@
+"""Where events leave the process: the port, and Kafka behind it."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, Protocol
+
+logger = logging.getLogger("davylamp_sdk")
+
+DEFAULT_TOPIC: Final = "mcp-requests"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of accepted messages since the last look."""
+
+    delivered: int = 0
+    failed: int = 0
+
+
+class Sink(Protocol):
+    """Takes messages off the emitter's one thread; no other thread ever calls it.
+
+    An accepted message shows up in exactly one later receipt, as delivered or as failed; a message that was refused
+    or met with an exception shows up in none. Any method may raise: the emitter counts it and goes on. A method that
+    hangs costs events, never a request.
+    """
+
+    def send(self, key: bytes, value: bytes) -> bool:
+        """Accept one message without waiting for anything. False: no room now, offer the same one again later."""
+        ...
+
+    def poll(self) -> Receipt:
+        """Do pending work without waiting, and tell what became known since the last call."""
+        ...
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait at most ``timeout_s`` for accepted messages to be settled; how many are not."""
+        ...
+
+
+PRODUCER_SETTINGS: Final[Mapping[str, str | int | bool]] = MappingProxyType(
+    {
+        # Retries neither reorder nor double events, and an event that is lost is known to be lost.
+        "acks": "all",
+        "enable.idempotence": True,
+        # The emitter already gathers 100 ms of events: long enough for one such round to share a batch, no longer.
+        "linger.ms": 5,
+        # As cheap to write as any other; the cheapest to read, and each event is read more often than written.
+        "compression.type": "lz4",
+        # Memory stays bounded while Kafka is away; what no longer fits waits, and ages, in the emitter's backlog.
+        "queue.buffering.max.messages": 10_000,
+        "queue.buffering.max.kbytes": 8_192,
+        "message.timeout.ms": 30_000,
+        "socket.keepalive.enable": True,
+        # Each failed reconnect would be a line on the server's stderr; the error callback says it once.
+        "log_level": 0,
+        "log.connection.close": False,
+    }
+)
+
+
+class KafkaSink:
+    """Produces to one topic with librdkafka.
+
+    ``bootstrap`` is ``host:port[,host:port]``. ``settings`` are librdkafka's (``CONFIGURATION.md``), laid over
+    :data:`PRODUCER_SETTINGS`: TLS, SASL. Unreachable brokers are no error: messages wait in librdkafka's bounded
+    queue and fail after ``message.timeout.ms``.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str = DEFAULT_TOPIC,
+        *,
+        client: str = "davylamp-sdk",
+        settings: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        from confluent_kafka import Producer  # whoever only reads events needs no librdkafka
+
+        self._make_producer = Producer
+        self._topic = topic
+        self._settings = {
+            **PRODUCER_SETTINGS,
+            "bootstrap.servers": bootstrap,
+            "client.id": client,
+            "error_cb": self._on_error,
+            **settings,
+        }
+        self._producer: Any = None
+        self._delivered = 0
+        self._failed = 0
+        self._errors_logged: set[str] = set()
+
+    def send(self, key: bytes, value: bytes) -> bool:
+        if self._producer is None:
+            # Not before the first message: librdkafka's threads would not survive a server that forks its workers.
+            self._producer = self._make_producer(self._settings)
+        try:
+            self._producer.produce(self._topic, key=key, value=value, on_delivery=self._on_delivery)
+        except BufferError:
+            return False
+        return True
+
+    def poll(self) -> Receipt:
+        if self._producer is not None:
+            self._producer.poll(0)
+        receipt = Receipt(self._delivered, self._failed)
+        self._delivered = self._failed = 0
+        return receipt
+
+    def flush(self, timeout_s: float) -> int:
+        return 0 if self._producer is None else int(self._producer.flush(timeout_s))
+
+    def _on_delivery(self, error: Any, _message: Any) -> None:
+        if error is None:
+            self._delivered += 1
+        else:
+            self._failed += 1
+
+    def _on_error(self, error: Any) -> None:
+        """Log the first of each kind: a wrong password or a dead broker is told here and nowhere else."""
+        name = str(error.name())
+        if name not in self._errors_logged:
+            self._errors_logged.add(name)
+            logger.warning("davylamp: %s", error.str(), extra={"action": "telemetry_kafka_error", "error": name})

@@ -1,0 +1,180 @@
+"""What one MCP request says about itself, read from mcp's own types."""
+
+import asyncio
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from mcp.server.context import HandlerResult, ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp_types import CallToolResult, ErrorData, InitializeResult, InputRequiredResult, ListToolsResult, Tool
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import Headers
+
+from davylamp_sdk import _mcp_request as read
+
+LEGACY, MODERN = "2025-11-25", "2026-07-28"
+ID = "9f86d081884c7d659a2feaa0c55ad015"
+
+
+def request(
+    method: str = "tools/call",
+    *,
+    version: str = LEGACY,
+    kept: object = None,
+    **headers: str,
+) -> ServerRequestContext[Any, Any]:
+    """A request with `headers` (dashes as underscores) on a connection that keeps the session id `kept`."""
+    session: Any = SimpleNamespace(_connection=SimpleNamespace(session_id=kept))
+    carried = SimpleNamespace(headers=Headers({name.replace("_", "-"): value for name, value in headers.items()}))
+    return ServerRequestContext(
+        session=session, lifespan_context={}, protocol_version=version, method=method, request_id=1, request=carried
+    )
+
+
+def invalid_params() -> ValidationError:
+    class Params(BaseModel):
+        name: str
+
+    with pytest.raises(ValidationError) as caught:
+        Params.model_validate({})
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("result", "verdict"),
+    [
+        ({"content": [], "isError": False}, ("ok", None)),
+        ({"tools": []}, ("ok", None)),
+        (None, ("ok", None)),
+        ({"content": [], "isError": True}, ("tool_error", "tool_error")),
+        (CallToolResult(content=[], is_error=True), ("tool_error", "tool_error")),
+        (CallToolResult(content=[]), ("ok", None)),
+        ({"isError": "true"}, ("ok", None)),
+        ({"resultType": "input_required"}, ("input_required", None)),
+        (InputRequiredResult(request_state="sealed"), ("input_required", None)),
+        ({"resultType": "complete"}, ("ok", None)),
+        (ErrorData(code=-32002, message="gone"), ("rpc_error", "-32002")),
+    ],
+)
+def test_an_answer_tells_how_the_request_ended(result: HandlerResult, verdict: read.Verdict) -> None:
+    assert read.verdict_of_result(result) == verdict
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (MCPError(code=-32602, message="unknown resource"), ("rpc_error", "-32602")),
+        (invalid_params(), ("rpc_error", "-32602")),
+        (RuntimeError("bug"), ("server_error", "RuntimeError")),
+        (type("E" * 200, (Exception,), {})(), ("server_error", "E" * 120)),
+    ],
+)
+def test_an_exception_tells_how_the_request_ended(error: BaseException, verdict: read.Verdict) -> None:
+    assert read.verdict_of_error(error) == verdict
+
+
+async def test_a_cancelled_request_is_cancelled_and_another_exit_is_not() -> None:
+    assert read.verdict_of_error(asyncio.CancelledError()) == ("cancelled", "cancelled")
+    assert read.verdict_of_error(SystemExit()) == ("server_error", "SystemExit")
+
+
+@pytest.mark.parametrize("method", ["initialize", "tools/call", "server/discover", "subscriptions/listen", "ping"])
+def test_methods_of_the_protocol_keep_their_names(method: str) -> None:
+    assert read.known_method(method) == method
+
+
+@pytest.mark.parametrize("method", ["tools/destroy", "", "TOOLS/CALL", "x" * 10_000])
+def test_methods_that_clients_invent_are_unknown(method: str) -> None:
+    assert read.known_method(method) == "_unknown"
+
+
+def test_the_session_comes_from_the_header_and_only_as_a_hash() -> None:
+    hashed = read.session_hash(request(mcp_session_id=ID))
+    assert hashed is not None
+    assert re.fullmatch(r"[0-9a-f]{32}", hashed)
+    assert hashed != ID
+    assert hashed == read.session_hash(request(mcp_session_id=ID))
+    assert hashed != read.session_hash(request(mcp_session_id=ID[::-1]))
+
+
+def test_the_handshake_has_the_session_of_the_requests_that_follow() -> None:
+    assert read.session_hash(request("initialize", kept=ID)) == read.session_hash(request(mcp_session_id=ID))
+
+
+def test_only_the_first_handshake_begins_a_session() -> None:
+    assert read.is_first_of_session(request("initialize", kept=ID))
+    assert not read.is_first_of_session(request("tools/call", kept=ID, mcp_session_id=ID))
+    assert not read.is_first_of_session(request("initialize", kept=ID, mcp_session_id=ID))
+
+
+def test_a_stateless_server_begins_no_sessions() -> None:
+    assert read.session_hash(request("initialize")) is None
+    assert not read.is_first_of_session(request("initialize"))
+
+
+def test_where_the_protocol_has_no_sessions_a_header_makes_none() -> None:
+    assert read.session_hash(request(version=MODERN, kept=ID, mcp_session_id=ID)) is None
+
+
+@pytest.mark.parametrize("session", [SimpleNamespace(), SimpleNamespace(_connection=None), None])
+def test_should_mcp_move_its_private_id_handshakes_have_no_session_and_nothing_breaks(session: Any) -> None:
+    ctx = request("initialize", kept=ID)
+    ctx.session = session
+    assert read.session_hash(ctx) is None
+    assert not read.is_first_of_session(ctx)
+
+
+@pytest.mark.parametrize("stamp", ["12.3.session.0123456789abcdef;v2", "-;v1", "x" * 100])
+def test_the_proxys_stamp_is_copied_as_it_is(stamp: str) -> None:
+    assert read.assignment(request(x_davylamp_assignment=stamp)) == stamp
+
+
+def test_no_stamp_or_one_that_fits_no_event_is_none() -> None:
+    assert read.assignment(request()) is None
+    assert read.assignment(request(x_davylamp_assignment="")) is None
+    assert read.assignment(request(x_davylamp_assignment="x" * 101)) is None
+
+
+@pytest.mark.parametrize("carrier", [None, SimpleNamespace(), SimpleNamespace(headers=None), "stdio"])
+def test_a_request_without_http_has_no_headers(carrier: object) -> None:
+    ctx = request()
+    ctx.request = carrier
+    assert read.assignment(ctx) is None
+    assert read.session_hash(ctx) is None
+
+
+def test_the_handshake_speaks_the_version_its_answer_settles_on() -> None:
+    assert read.protocol_version(request("initialize"), {"protocolVersion": "2025-06-18"}) == "2025-06-18"
+    model = InitializeResult.model_validate(
+        {"protocolVersion": "2025-03-26", "capabilities": {}, "serverInfo": {"name": "x", "version": "1"}}
+    )
+    assert read.protocol_version(request("initialize"), model) == "2025-03-26"
+    assert read.protocol_version(request("initialize"), None) is None
+
+
+def test_any_other_request_speaks_its_connections_version_if_there_is_such_a_one() -> None:
+    assert read.protocol_version(request(), None) == LEGACY
+    assert read.protocol_version(request(version="1999-01-01"), None) is None
+
+
+def test_a_listing_that_mcp_asks_of_itself_is_told_by_the_clients_header() -> None:
+    assert read.is_own_question(request("tools/list", version=MODERN, mcp_method="tools/call"))
+    assert not read.is_own_question(request("tools/list", version=MODERN, mcp_method="tools/list"))
+    assert not read.is_own_question(request("tools/list", version=MODERN))
+    assert not read.is_own_question(request("tools/list", version=LEGACY, mcp_method="tools/call"))
+
+
+@pytest.mark.parametrize(
+    ("result", "names"),
+    [
+        ({"tools": [{"name": "a"}, {"name": "b"}]}, ["a", "b"]),
+        (ListToolsResult(tools=[Tool(name="a", input_schema={})]), ["a"]),
+        ({"tools": None}, []),
+        ({}, []),
+        (None, []),
+    ],
+)
+def test_a_listing_names_its_tools(result: HandlerResult, names: list[str]) -> None:
+    assert list(read.listed_tools(result)) == names

@@ -1,0 +1,174 @@
+"""The middleware: passes everything through untouched, whatever happens inside it."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from mcp.server.context import HandlerResult, ServerRequestContext
+
+from davylamp_sdk import Telemetry
+from davylamp_sdk.testing import FakeClock, MemorySink
+
+CALL = {"name": "search", "arguments": {"query": "secret"}}
+
+
+def request(method: str = "tools/call", request_id: int | None = 1, **changes: Any) -> ServerRequestContext[Any, Any]:
+    session: Any = SimpleNamespace(_connection=SimpleNamespace(session_id=None))
+    given = {"protocol_version": "2025-11-25", "params": CALL, **changes}
+    return ServerRequestContext(session=session, lifespan_context={}, method=method, request_id=request_id, **given)
+
+
+async def ok(_ctx: ServerRequestContext[Any, Any]) -> HandlerResult:
+    return {"content": []}
+
+
+@pytest.fixture
+def sink() -> MemorySink:
+    return MemorySink()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(1_700_000_000_000)
+
+
+@pytest.fixture
+def telemetry(sink: MemorySink, clock: FakeClock) -> Telemetry:
+    return Telemetry(service="orders", version="v2", instance="i", sink=sink, clock=clock, tools={"search"})
+
+
+async def test_a_request_is_answered_with_the_very_answer_and_timed(
+    telemetry: Telemetry, sink: MemorySink, clock: FakeClock
+) -> None:
+    answer: dict[str, Any] = {"content": []}
+    ctx = request()
+
+    async def slowly(seen: ServerRequestContext[Any, Any]) -> HandlerResult:
+        assert seen is ctx
+        clock.advance(0.25)
+        return answer
+
+    assert await telemetry(ctx, slowly) is answer
+    (event,) = sink.wait_for(1)
+    telemetry.close()
+    assert event.started_at == 1_700_000_000_000
+    assert event.duration_ms == pytest.approx(250)
+    assert (event.service, event.version, event.instance, event.tool) == ("orders", "v2", "i", "search")
+
+
+async def test_an_exception_is_raised_on_as_the_very_same(telemetry: Telemetry, sink: MemorySink) -> None:
+    bug = RuntimeError("bug")
+
+    async def fails(_ctx: ServerRequestContext[Any, Any]) -> HandlerResult:
+        raise bug
+
+    with pytest.raises(RuntimeError) as caught:
+        await telemetry(request(), fails)
+    assert caught.value is bug
+    assert bug.__context__ is None
+    assert sink.wait_for(1)[0].outcome == "server_error"
+    telemetry.close()
+
+
+async def test_notifications_pass_unrecorded(telemetry: Telemetry, sink: MemorySink) -> None:
+    await telemetry(request("notifications/initialized", request_id=None), ok)
+    telemetry.close()
+    assert telemetry.stats().recorded == 0
+
+
+async def test_nothing_private_is_in_an_event(telemetry: Telemetry, sink: MemorySink) -> None:
+    await telemetry(request(), ok)
+    telemetry.close()
+    assert b"secret" not in sink.messages[0][1]
+
+
+async def test_a_tool_is_named_once_the_server_has_listed_it(sink: MemorySink) -> None:
+    async def listing(_ctx: ServerRequestContext[Any, Any]) -> HandlerResult:
+        return {"tools": [{"name": "search"}]}
+
+    telemetry = Telemetry(service="orders", version="v2", sink=sink)
+    await telemetry(request(), ok)
+    await telemetry(request("tools/list", params=None), listing)
+    await telemetry(request(), ok)
+    telemetry.close()
+    assert [event.tool for event in sink.events] == ["_unknown", None, "search"]
+
+
+@pytest.mark.parametrize("params", [None, {}, {"name": None}, {"name": ["search"]}])
+async def test_a_call_that_names_no_tool_is_recorded_as_unknown(
+    telemetry: Telemetry, sink: MemorySink, params: dict[str, Any] | None
+) -> None:
+    await telemetry(request(params=params), ok)
+    telemetry.close()
+    assert [event.tool for event in sink.events] == ["_unknown"]
+
+
+async def test_what_mcp_asks_of_itself_is_no_request_of_a_client(telemetry: Telemetry, sink: MemorySink) -> None:
+    carrier = SimpleNamespace(headers={"mcp-method": "tools/call"})
+    await telemetry(request("tools/list", protocol_version="2026-07-28", request=carrier), ok)
+    telemetry.close()
+    assert telemetry.stats().recorded == 0
+
+
+class BrokenClock(FakeClock):
+    """Fails at the reading `broken_at` (from 0) of the monotonic clock."""
+
+    def __init__(self, broken_at: int) -> None:
+        super().__init__()
+        self._readings = 0
+        self._broken_at = broken_at
+
+    def monotonic_s(self) -> float:
+        self._readings += 1
+        if self._readings == self._broken_at + 1:
+            raise OSError("no clock")
+        return super().monotonic_s()
+
+
+@pytest.mark.parametrize("broken_at", [0, 1])
+async def test_a_fault_of_ours_before_or_after_the_request_is_only_counted(sink: MemorySink, broken_at: int) -> None:
+    telemetry = Telemetry(service="orders", version="v2", sink=sink, clock=BrokenClock(broken_at))
+    assert await telemetry(request(), ok) == {"content": []}
+    assert await telemetry(request(), ok) == {"content": []}
+    telemetry.close()
+    assert telemetry.stats().failed == 1
+    assert len(sink.messages) == 1
+
+
+async def test_a_fault_of_ours_hides_no_exception_of_the_servers(sink: MemorySink) -> None:
+    def registry(_name: str) -> bool:
+        raise LookupError("registry is down")
+
+    async def fails(_ctx: ServerRequestContext[Any, Any]) -> HandlerResult:
+        raise RuntimeError("bug")
+
+    telemetry = Telemetry(service="orders", version="v2", sink=sink, tools=registry)
+    with pytest.raises(RuntimeError, match="bug"):
+        await telemetry(request(), fails)
+    telemetry.close()
+    assert telemetry.stats().failed == 1
+
+
+def test_a_server_without_a_name_is_told_at_once() -> None:
+    with pytest.raises(ValueError, match="set DAVYLAMP_SERVICE"):
+        Telemetry(version="v2", sink=MemorySink())
+
+
+def test_a_server_without_a_kafka_is_told_at_once() -> None:
+    with pytest.raises(ValueError, match="set DAVYLAMP_BOOTSTRAP"):
+        Telemetry(service="orders", version="v2")
+
+
+async def test_the_environment_names_the_server(sink: MemorySink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAVYLAMP_SERVICE", "orders")
+    monkeypatch.setenv("DAVYLAMP_VERSION", "v7")
+    telemetry = Telemetry(sink=sink)
+    await telemetry(request(), ok)
+    telemetry.close()
+    assert (sink.events[0].service, sink.events[0].version) == ("orders", "v7")
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SERVICE", "VERSION", "INSTANCE", "BOOTSTRAP", "TELEMETRY_TOPIC"):
+        monkeypatch.delenv(f"DAVYLAMP_{name}", raising=False)

@@ -1,0 +1,64 @@
+"""What ships for the tests of others."""
+
+import threading
+
+import pytest
+
+from davylamp_sdk import Receipt, RequestEvent
+from davylamp_sdk.testing import FakeClock, MemorySink
+
+EVENT = RequestEvent(
+    producer="p",
+    sequence=0,
+    service="s",
+    version="v",
+    instance="i",
+    method="ping",
+    outcome="ok",
+    started_at=0,
+    duration_ms=0,
+)
+
+
+def test_a_memory_sink_gives_back_what_was_sent() -> None:
+    sink = MemorySink()
+    assert sink.send(b"p", EVENT.dump())
+    assert sink.messages == [(b"p", EVENT.dump())]
+    assert sink.events == [EVENT]
+
+
+def test_waiting_ends_when_enough_have_come() -> None:
+    sink = MemorySink()
+    sender = threading.Thread(target=lambda: [sink.send(b"p", EVENT.dump()) for _ in range(3)])
+    sender.start()
+    assert len(sink.wait_for(3)) == 3
+    sender.join()
+
+
+def test_waiting_in_vain_says_how_many_came() -> None:
+    sink = MemorySink()
+    sink.send(b"p", EVENT.dump())
+    with pytest.raises(TimeoutError, match="1 of 2 events came"):
+        sink.wait_for(2, timeout_s=0)
+
+
+def test_what_is_no_event_is_told_when_events_are_read() -> None:
+    sink = MemorySink()
+    sink.send(b"p", b"{}")
+    with pytest.raises(ValueError, match="RequestEvent"):
+        _ = sink.events
+
+
+def test_each_message_is_receipted_once() -> None:
+    sink = MemorySink()
+    sink.send(b"p", b"1")
+    sink.send(b"p", b"2")
+    assert [sink.poll(), sink.poll()] == [Receipt(delivered=2), Receipt()]
+
+
+def test_a_fake_clock_moves_both_its_hands_and_only_when_told() -> None:
+    clock = FakeClock(1_000)
+    before = clock.now_ms(), clock.monotonic_s()
+    assert (clock.now_ms(), clock.monotonic_s()) == before
+    clock.advance(1.5)
+    assert (clock.now_ms() - before[0], clock.monotonic_s() - before[1]) == (1_500, 1.5)
