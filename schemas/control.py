@@ -65,7 +65,7 @@ class RolloutView(Message):
     v: Literal[1] = 1
     service: ServiceName
     rollout: int
-    state: RolloutState | None = Field(description="None: no rollout was ever started.")
+    state: RolloutState | None = Field(default=None, description="None: no rollout was ever started.")
     stage: int = 0
     stages: int = 0
     share: int = 0

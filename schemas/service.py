@@ -17,6 +17,8 @@ def _host_and_port(value: str) -> str:
 
 
 Endpoint = Annotated[str, AfterValidator(_host_and_port)]
+Host = Annotated[str, StringConstraints(pattern=r"^(\*|(\*\.)?[A-Za-z0-9._-]+(:(\*|\d+))?)$", max_length=253)]
+"""A domain as proxies match it: `*`, `*.example.com`, `orders.example.com`, with a port where clients send one."""
 
 
 class Version(Message):
@@ -37,7 +39,7 @@ class Service(Message):
 
     service: ServiceName
     path: Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._~/-]*$")] = "/mcp"
-    hosts: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1)] = ("*",)
     baseline: VersionName
     versions: Annotated[dict[VersionName, Version], Field(min_length=1)]
     telemetry: TopicName = "mcp-requests"

@@ -60,6 +60,8 @@ def test_a_wrong_plan_is_refused_with_the_place_and_what_to_write(change: dict[s
         ({"versions": {"v1": {"endpoints": ["nowhere"]}}}, "write it like 10.0.0.7:8000"),
         ({"versions": {"v1": {"endpoints": ["a:1"], "dns": "b:1"}}}, "give either"),
         ({"path": "mcp"}, "path"),
+        ({"hosts": ["orders.example.com\n"]}, "hosts"),
+        ({"hosts": ["a b"]}, "hosts"),
         ({"service": "Orders.EU"}, "service"),
     ],
 )

@@ -1,0 +1,135 @@
+"""How a reader of `cohort-windows` merges what it reads. Pure, and one code for every reader.
+
+Two workers may speak for one partition (one of them a zombie), a worker may say things again after a crash, and a large
+window comes in parts. Hence:
+
+- a window counts once all its parts are there, of one worker at one moment;
+- a final window wins over any partial, and all finals of a window say the same; of partials the one that reaches
+  furthest (``through``) wins;
+- a window of a partition is final once a final of it or of a later window is there: where nothing happened not every
+  window is published. A partial that such a later final overtakes is void: retention took its messages.
+"""
+
+from dataclasses import dataclass, field
+
+from schemas.windows import Cell, CohortWindow
+
+_At = tuple[int, int]
+"""(window start, partition): the order in which windows are folded."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Saying:
+    """Of which its parts belong together: one worker, one window, one moment."""
+
+    at: _At
+    final: bool
+    instance: str
+    through: int
+    parts: int
+
+    @classmethod
+    def of(cls, window: CohortWindow) -> "_Saying":
+        at = window.window_start, window.partition
+        return cls(at, window.final, window.instance, window.through, window.parts)
+
+
+@dataclass(slots=True)
+class WindowBook:
+    """The cohort windows of one service from one telemetry topic, in any order that the log may bring them.
+
+    Feed it with :meth:`read`; then :meth:`take_final` gives each final window exactly once, and :meth:`open_windows`
+    what is known beyond. Windows come out whole (``parts == 1``) and as they were published otherwise.
+    """
+
+    _best: dict[_At, CohortWindow] = field(default_factory=dict)
+    _unfinished: dict[_Saying, dict[int, CohortWindow]] = field(default_factory=dict)
+    _newest: dict[int, int] = field(default_factory=dict)
+    """Partition → end of its newest final window."""
+    _taken: dict[int, int] = field(default_factory=dict)
+    """Partition → end of the newest window that was taken."""
+    _partitions: int = 0
+
+    def read(self, window: CohortWindow) -> None:
+        """Read the next message of the service. Messages that are overtaken, or known already, change nothing."""
+        self._partitions = max(self._partitions, window.partitions)
+        if self._overtaken(window):
+            return
+        whole = self._whole(window)
+        if whole is None:
+            return
+        at = whole.window_start, whole.partition
+        known = self._best.get(at)
+        if known is None or _better(whole, known):
+            self._best[at] = whole
+        if whole.final:
+            self._close(whole.partition, whole.window_end)
+
+    def frontier(self) -> int | None:
+        """Unix milliseconds up to which every partition is final: the smallest end of their newest final windows.
+
+        None until each of the telemetry topic's partitions has one: before, a window may lack a partition's events.
+        """
+        if not self._partitions or len(self._newest) < self._partitions:
+            return None
+        return min(self._newest.values())
+
+    def take_final(self, upto: int | None = None) -> tuple[CohortWindow, ...]:
+        """The final windows that end at or before ``upto`` and were not taken yet, by (window start, partition).
+
+        ``upto`` is Unix milliseconds, by default the frontier. Raises ``ValueError`` beyond it: there, windows of other
+        partitions may still come.
+        """
+        frontier = self.frontier()
+        if upto is None:
+            upto = frontier
+        elif frontier is None or upto > frontier:
+            raise ValueError(f"windows are final up to {frontier}, not up to {upto}")
+        if upto is None:
+            return ()
+        ripe = sorted(at for at, window in self._best.items() if window.final and window.window_end <= upto)
+        taken = tuple(self._best.pop(at) for at in ripe)
+        for window in taken:
+            self._taken[window.partition] = window.window_end
+        return taken
+
+    def open_windows(self) -> tuple[CohortWindow, ...]:
+        """The best that is known of each window beyond the frontier, by (window start, partition).
+
+        Finals are among them where a partition is ahead of the others. None of this may be taken for complete.
+        """
+        frontier = self.frontier()
+        return tuple(w for _, w in sorted(self._best.items()) if frontier is None or w.window_end > frontier)
+
+    def open_cells(self) -> tuple[Cell, ...]:
+        """The cells of :meth:`open_windows`; those of the same version and label add up."""
+        return tuple(cell for window in self.open_windows() for cell in window.cells)
+
+    def _overtaken(self, window: CohortWindow) -> bool:
+        reached = self._taken if window.final else self._newest
+        return window.window_end <= reached.get(window.partition, -1)
+
+    def _whole(self, window: CohortWindow) -> CohortWindow | None:
+        if window.parts == 1:
+            return window
+        saying = _Saying.of(window)
+        have = self._unfinished.setdefault(saying, {})
+        have[window.part] = window
+        if len(have) < window.parts:
+            return None
+        del self._unfinished[saying]
+        cells = tuple(cell for _, part in sorted(have.items()) for cell in part.cells)
+        return window.model_copy(update={"part": 1, "parts": 1, "cells": cells})
+
+    def _close(self, partition: int, end: int) -> None:
+        """Forget what a final window overtakes: the parts of older ones, and partials that no final followed."""
+        self._newest[partition] = max(end, self._newest.get(partition, end))
+        for saying in [s for s in self._unfinished if s.at[1] == partition and s.at[0] < end]:
+            del self._unfinished[saying]
+        void = [at for at, w in self._best.items() if w.partition == partition and not w.final and w.window_end <= end]
+        for at in void:
+            del self._best[at]
+
+
+def _better(new: CohortWindow, known: CohortWindow) -> bool:
+    return not known.final and (new.final or new.through > known.through)

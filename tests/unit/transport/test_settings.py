@@ -1,0 +1,78 @@
+"""Settings come from a file and the environment; what is not understood is refused by name."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from transport.settings import CONFIG_VARIABLE, KafkaSettings, Settings, SettingsError
+
+
+class WindowSettings(Settings):
+    window_s: int = 5
+    label: str = "-"
+
+
+def config(folder: Path, text: str) -> dict[str, str]:
+    path = folder / "davylamp.toml"
+    path.write_text(text, encoding="utf-8")
+    return {CONFIG_VARIABLE: str(path)}
+
+
+def test_without_a_file_and_variables_the_defaults_hold() -> None:
+    assert WindowSettings.load("streams", {}) == WindowSettings(window_s=5, label="-")
+
+
+def test_a_table_of_the_file_is_read(tmp_path: Path) -> None:
+    environ = config(tmp_path, "[streams]\nwindow_s = 10\n[judge]\nwindow_s = 20\n")
+    assert WindowSettings.load("streams", environ).window_s == 10
+    assert WindowSettings.load("judge", environ).window_s == 20
+    assert WindowSettings.load("router", environ).window_s == 5
+
+
+def test_the_environment_overrules_the_file_key_by_key(tmp_path: Path) -> None:
+    environ = config(tmp_path, '[streams]\nwindow_s = 10\nlabel = "file"\n')
+    loaded = WindowSettings.load("streams", environ | {"DAVYLAMP_STREAMS_WINDOW_S": "7"})
+    assert loaded == WindowSettings(window_s=7, label="file")
+
+
+def test_another_services_variables_are_not_read() -> None:
+    environ = {"DAVYLAMP_JUDGE_WINDOW_S": "7", "DAVYLAMP_STREAMSX_WINDOW_S": "8", "WINDOW_S": "9"}
+    assert WindowSettings.load("streams", environ).window_s == 5
+
+
+def test_the_environment_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CONFIG_VARIABLE, raising=False)
+    monkeypatch.setenv("DAVYLAMP_STREAMS_LABEL", "mine")
+    assert WindowSettings.load("streams").label == "mine"
+
+
+def test_an_unknown_key_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"\[streams\] windows: .*DAVYLAMP_STREAMS_"):
+        WindowSettings.load("streams", config(tmp_path, "[streams]\nwindows = 10\n"))
+
+
+def test_an_unknown_variable_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match=r"\[streams\] windos_s: "):
+        WindowSettings.load("streams", {"DAVYLAMP_STREAMS_WINDOS_S": "7"})
+
+
+def test_every_wrong_value_is_named_at_once() -> None:
+    with pytest.raises(SettingsError) as raised:
+        KafkaSettings.load("kafka", {"DAVYLAMP_KAFKA_CONTROL_PARTITIONS": "0", "DAVYLAMP_KAFKA_BOOTSTRAPS": "x"})
+    assert "control_partitions: " in str(raised.value)
+    assert "bootstraps: " in str(raised.value)
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        KafkaSettings().bootstrap = "elsewhere:9092"
+
+
+def test_librdkafka_gets_the_brokers_and_the_clients_name() -> None:
+    got = KafkaSettings(bootstrap="a:1,b:2").librdkafka("judge")
+    assert (got["bootstrap.servers"], got["client.id"]) == ("a:1,b:2", "judge")
+
+
+def test_faust_gets_every_broker_as_a_url() -> None:
+    assert KafkaSettings(bootstrap="a:1, b:2").faust_broker() == "kafka://a:1;kafka://b:2"

@@ -1,0 +1,89 @@
+"""The Faust app factory: what every Faust service of davylamp has in common, and the traps it keeps shut."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import faust
+import mode
+from mode.utils.queues import FlowControlEvent, ThrowableQueue
+
+from transport.settings import KafkaSettings
+
+_SESSION_S = 10
+_CHATTY = "faust", "mode", "aiokafka"
+
+
+@contextlib.contextmanager
+def alive(service: mode.Service, what: str) -> Iterator[None]:
+    """Turn a cancellation that nobody asked for into an error.
+
+    mode ends a cancelled task of a service without a word: the worker would live on, deaf.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        if service.should_stop:
+            raise
+        raise RuntimeError(f"{what} was cancelled") from None
+
+
+class BatchChannel(faust.Channel):
+    """A Faust channel that a rebalance of Faust's own consumer neither empties nor blocks.
+
+    Faust clears and suspends every channel that it manages whenever its consumer group changes, which would lose
+    batches of a consumer that is not Faust's. This one has its own flow control.
+    """
+
+    _queue: Any
+
+    @property
+    def queue(self) -> ThrowableQueue:
+        if self._queue is None:
+            self._queue = ThrowableQueue(maxsize=self.maxsize, flow_control=FlowControlEvent(initially_suspended=False))
+        return self._queue
+
+
+def make_app(name: str, kafka: KafkaSettings, instance: str, data_folder: Path) -> faust.App:
+    """A Faust app without tables, leader topic, web server or topic declarations.
+
+    Topics exist before a worker starts (a missing one leaves it deaf), a static member id and a session of ten
+    seconds make a restart quick, and one low-rate topic (`services`) keeps Faust's consumer alive: with none it
+    crashes at start.
+    """
+    app = faust.App(
+        f"davylamp-{name}",
+        broker=kafka.faust_broker(),
+        store="memory://",
+        datadir=str(data_folder),
+        origin=name,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_wait_empty=False,
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+        consumer_auto_offset_reset="latest",
+        broker_session_timeout=_SESSION_S,
+        broker_heartbeat_interval=1,
+        broker_rebalance_timeout=_SESSION_S,
+        consumer_group_instance_id=instance,
+    )
+
+    @app.agent(app.topic("services", value_serializer="raw"), name="keep-alive")
+    async def keep_alive(stream: Any) -> None:
+        async for _ in stream:
+            pass
+
+    return app
+
+
+def run_worker(app: faust.App) -> NoReturn:
+    """Run the app until it is told to stop (exit code 0) or crashes (another one)."""
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    Path(app.conf.datadir).mkdir(parents=True, exist_ok=True)
+    faust.Worker(app, quiet=True, override_logging=False).execute_from_commandline()
+    raise SystemExit(0)

@@ -1,0 +1,241 @@
+"""The log on Kafka, by confluent-kafka: one thread a client, since a librdkafka consumer serves one thread at a time."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from schemas.partitions import partition_of
+from schemas.topics import Topic
+from transport.log import Batch, LogError, Position, Record
+from transport.settings import KafkaSettings
+
+logger = logging.getLogger(__name__)
+
+_WAIT_S = 0.1
+"""How long a poll waits for a record: the longest that `close` waits for a poll."""
+_ASK_S = 1.0
+"""How long a question to the broker waits before it is asked again."""
+_ANSWER_S = 30.0
+_FLUSH_S = 5.0
+_MOST = 500
+_END = "_PARTITION_EOF"
+_HEALING = frozenset(
+    {
+        "_ALL_BROKERS_DOWN",
+        "_RESOLVE",
+        "_TIMED_OUT",
+        "_TRANSPORT",
+        "LEADER_NOT_AVAILABLE",
+        "NOT_LEADER_FOR_PARTITION",
+        "REQUEST_TIMED_OUT",
+    }
+)
+"""Errors (librdkafka's names) of a broker that is away or busy electing: to be waited out."""
+
+
+class KafkaReader:
+    """A :class:`transport.log.Reader` by manual assignment: no group, no commits, no rebalance.
+
+    The iteration polls in a thread of its own and asks for the next batch only when the last one has been taken:
+    that is the backpressure. What librdkafka fetches meanwhile is bounded by its ``queued.max.messages.kbytes``.
+    """
+
+    def __init__(self, settings: KafkaSettings, client_id: str, topics: Sequence[Topic]) -> None:
+        self._config = settings.librdkafka(client_id) | {
+            "group.id": f"unused-{client_id}",  # librdkafka wants one; nothing is ever committed to it
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",  # records that vanish while being read are a hole, never skipped in silence
+            "enable.partition.eof": True,
+            "fetch.queue.backoff.ms": 5,
+            "fetch.wait.max.ms": 100,
+            "allow.auto.create.topics": False,
+            "log_level": 0,  # the outage is told once, by us
+        }
+        self._topics = topics
+        self._thread = ThreadPoolExecutor(1, f"read {client_id}")
+        self._consumer: Any = None
+        self._behind: dict[tuple[str, int], int] | None = None
+        self._caught_up = False
+        self._away = False
+        self._closed = False
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        loop = asyncio.get_running_loop()
+        while not self._closed:
+            batch = await loop.run_in_executor(self._thread, self._poll)
+            if batch is not None and not self._closed:
+                yield batch
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._release)
+        self._thread.shutdown()
+
+    def _poll(self) -> Batch | None:
+        try:
+            if self._behind is None:
+                self._behind = self._open()
+                self._away = False
+                return self._batch([])
+            return self._batch(self._consume(self._behind))
+        except KafkaException as error:
+            reason = error.args[0]
+            if reason.name() not in _HEALING:
+                raise LogError(f"reading {', '.join(self._topics)}: {reason.str()}") from error
+            self._tell(reason)
+            return None
+
+    def _batch(self, records: list[Record]) -> Batch | None:
+        news = not self._caught_up and not self._behind
+        self._caught_up = self._caught_up or news
+        return Batch(tuple(records), self._caught_up) if records or news else None
+
+    def _open(self) -> dict[tuple[str, int], int]:
+        """Assign every partition from its first retained offset; return where the non-empty ones end now."""
+        if self._consumer is None:
+            self._consumer = Consumer(self._config)
+        behind: dict[tuple[str, int], int] = {}
+        assignment: list[TopicPartition] = []
+        for topic in self._topics:
+            for partition in partitions(self._consumer, topic, _ASK_S):
+                low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ASK_S)
+                assignment.append(TopicPartition(topic, partition, low))
+                if high > low:
+                    behind[topic, partition] = high
+        self._consumer.assign(assignment)
+        return behind
+
+    def _consume(self, behind: dict[tuple[str, int], int]) -> list[Record]:
+        """Take what is there, waiting for the first only: no batching delay.
+
+        A partition is caught up when its last record has come or its end is told: the end because the last offsets may
+        hold no records (compacted away, transaction markers), the record because a busy partition never tells its end.
+        """
+        messages = self._consumer.consume(1, _WAIT_S)
+        if messages:
+            messages += self._consumer.consume(_MOST, 0)
+        counted = [message for message in messages if self._counts(message)]
+        for message in counted:
+            _advance(behind, message)
+        records = [_record(message) for message in counted if message.error() is None]
+        self._away = self._away and not records
+        return records
+
+    def _counts(self, message: Message) -> bool:
+        """Whether it is a record or the end of a partition. Raises what does not heal by itself."""
+        error = message.error()
+        if error is None or error.name() == _END:
+            return True
+        if error.name() not in _HEALING:
+            raise KafkaException(error)
+        self._tell(error)
+        return False
+
+    def _tell(self, reason: KafkaError) -> None:
+        if not self._away:
+            extra = {"action": "log_unreachable", "client": self._config["client.id"], "reason": reason.str()}
+            logger.warning("Kafka is not reachable: waiting for it", extra=extra)
+        self._away = True
+
+    def _release(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+
+
+class KafkaWriter:
+    """A :class:`transport.log.Writer` over an idempotent producer."""
+
+    def __init__(self, settings: KafkaSettings, client_id: str) -> None:
+        self._partitions: dict[str, int] = {}
+        self._producer = Producer(
+            settings.librdkafka(client_id)
+            | {"enable.idempotence": True, "acks": "all", "linger.ms": 0, "delivery.timeout.ms": 30_000}
+        )
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name=f"write {client_id}", daemon=True)
+        self._thread.start()
+
+    async def append(self, topic: Topic, service: str, value: bytes) -> Position:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Position] = loop.create_future()
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_settle, done, topic, error, message)
+
+        try:
+            if topic not in self._partitions:
+                self._partitions[topic] = await asyncio.to_thread(self._count_partitions, topic)
+            if self._closed.is_set():
+                raise LogError(f"{topic}: the writer is closed")
+            partition = partition_of(service, self._partitions[topic])
+            self._producer.produce(topic, value, service.encode(), partition=partition, on_delivery=delivered)
+        except BufferError as error:
+            raise LogError(f"{topic}: {error}") from error
+        except KafkaException as error:
+            raise LogError(f"{topic}: {error.args[0].str()}") from error
+        return await done
+
+    async def close(self) -> None:
+        if not self._closed.is_set():
+            self._closed.set()
+            await asyncio.to_thread(self._drain)
+
+    def _count_partitions(self, topic: str) -> int:
+        return len(partitions(self._producer, topic, _ANSWER_S))
+
+    def _serve(self) -> None:
+        """Run the delivery callbacks: librdkafka runs them in the thread that polls."""
+        while not self._closed.is_set():
+            self._producer.poll(_WAIT_S)
+
+    def _drain(self) -> None:
+        """Deliver within a bound and give up the rest, so that nobody waits for it for ever."""
+        self._thread.join()
+        self._producer.flush(_FLUSH_S)
+        self._producer.purge()
+        self._producer.flush(_ASK_S)
+        self._producer.close()
+
+
+def partitions(client: Any, topic: str, timeout_s: float) -> Sequence[int]:
+    """The partitions of a topic. Raises :class:`confluent_kafka.KafkaException`; also for a topic that is missing."""
+    metadata = client.list_topics(topic, timeout=timeout_s).topics[topic]
+    if metadata.error is not None:
+        raise KafkaException(metadata.error)
+    return sorted(metadata.partitions)
+
+
+def _advance(behind: dict[tuple[str, int], int], message: Message) -> None:
+    """Strike the partition out when the message reaches the end that it had."""
+    reached = message.offset() + (message.error() is None)
+    if reached >= behind.get((message.topic(), message.partition()), reached + 1):
+        del behind[message.topic(), message.partition()]
+
+
+def _record(message: Message) -> Record:
+    return Record(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        {name: value or b"" for name, value in message.headers() or ()},
+    )
+
+
+def _settle(done: "asyncio.Future[Position]", topic: str, error: KafkaError | None, message: Message) -> None:
+    if done.done():
+        return
+    if error is not None:
+        done.set_exception(LogError(f"{topic}: {error.str()}"))
+    else:
+        done.set_result(Position(message.partition(), message.offset(), message.timestamp()[1]))

@@ -1,0 +1,99 @@
+"""The log in memory: the real one's contract without a broker, for tests and for reading the code."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from schemas.partitions import partition_of
+from schemas.topics import Topic
+from transport.clock import Clock, FakeClock
+from transport.log import Batch, LogError, Position, Record
+
+
+class MemoryLog:
+    """Topics as lists, one a partition. Append times come from `clock` and never go back."""
+
+    def __init__(self, partitions: int = 1, clock: Clock | None = None) -> None:
+        self._partitions = partitions
+        self._clock = clock or FakeClock()
+        self._topics: dict[tuple[str, int], list[Record]] = defaultdict(list)
+        self._grown = asyncio.Condition()
+
+    async def put(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> Position:
+        """Append one record to a named partition."""
+        records = self._topics[topic, partition]
+        now = max(self._clock.now_ms(), records[-1].timestamp_ms if records else 0)
+        records.append(Record(topic, partition, len(records), now, key, value, headers or {}))
+        async with self._grown:
+            self._grown.notify_all()
+        return Position(partition, len(records) - 1, now)
+
+    def records(self, topic: str, partition: int = 0) -> Sequence[Record]:
+        """What a partition holds."""
+        return tuple(self._topics[topic, partition])
+
+    def reader(self, *topics: Topic) -> "MemoryReader":
+        """A :class:`transport.log.Reader` of `topics`."""
+        return MemoryReader(self, topics, self._partitions)
+
+    def writer(self) -> "MemoryWriter":
+        """A :class:`transport.log.Writer`."""
+        return MemoryWriter(self, self._partitions)
+
+
+class MemoryReader:
+    """Reads a :class:`MemoryLog`."""
+
+    def __init__(self, log: MemoryLog, topics: Sequence[str], partitions: int) -> None:
+        self._log = log
+        self._next = {(topic, p): 0 for topic in topics for p in range(partitions)}
+        self._closed = False
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        if not self._closed:
+            yield Batch(self._take(), caught_up=True)
+        while not self._closed:
+            async with self._log._grown:  # noqa: SLF001 - the two classes are one implementation
+                await self._log._grown.wait_for(lambda: self._closed or self._waiting())  # noqa: SLF001
+            if records := self._take():
+                yield Batch(records, caught_up=True)
+
+    def _waiting(self) -> bool:
+        return any(len(self._log.records(*at)) > n for at, n in self._next.items())
+
+    def _take(self) -> tuple[Record, ...]:
+        taken: list[Record] = []
+        for at, start in self._next.items():
+            new = self._log.records(*at)[start:]
+            self._next[at] = start + len(new)
+            taken.extend(new)
+        return tuple(taken)
+
+    async def close(self) -> None:
+        self._closed = True
+        async with self._log._grown:  # noqa: SLF001
+            self._log._grown.notify_all()  # noqa: SLF001
+
+
+class MemoryWriter:
+    """Appends to a :class:`MemoryLog`."""
+
+    def __init__(self, log: MemoryLog, partitions: int) -> None:
+        self._log = log
+        self._partitions = partitions
+        self._closed = False
+
+    async def append(self, topic: Topic, service: str, value: bytes) -> Position:
+        if self._closed:
+            raise LogError(f"{topic}: the writer is closed")
+        return await self._log.put(topic, partition_of(service, self._partitions), value, service.encode())
+
+    async def close(self) -> None:
+        self._closed = True

@@ -1,0 +1,64 @@
+"""Settings: one frozen model a service, from `davylamp.toml` and the environment; unknown keys are refused."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+CONFIG_VARIABLE = "DAVYLAMP_CONFIG"
+
+
+class SettingsError(Exception):
+    """A setting is not understood."""
+
+
+class Settings(BaseModel):
+    """The base of a service's settings.
+
+    ``streams.window_s`` is ``window_s`` in the table ``[streams]`` of the TOML file that ``DAVYLAMP_CONFIG`` names,
+    overruled by ``DAVYLAMP_STREAMS_WINDOW_S``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def load(cls, table: str, environ: Mapping[str, str] | None = None) -> Self:
+        """Read the table once. Raises :class:`SettingsError` that names each key and what is wrong with it."""
+        env = os.environ if environ is None else environ
+        prefix = f"DAVYLAMP_{table.upper()}_"
+        values = _toml(env.get(CONFIG_VARIABLE)).get(table, {})
+        values |= {name.removeprefix(prefix).lower(): value for name, value in env.items() if name.startswith(prefix)}
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            listed = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise SettingsError(f"[{table}] {listed} (in {CONFIG_VARIABLE} or as {prefix}…)") from error
+
+
+def _toml(path: str | None) -> dict[str, Any]:
+    return tomllib.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+
+
+class KafkaSettings(Settings):
+    """How to reach Kafka, and how many partitions `topics ensure` gives to new topics."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    telemetry_partitions: int = Field(default=4, ge=1)
+    control_partitions: int = Field(default=1, ge=1, description="The same for every control topic.")
+    replication_factor: int = Field(default=1, ge=1)
+
+    def librdkafka(self, client_id: str) -> dict[str, Any]:
+        """Settings that every client of confluent-kafka shares."""
+        return {
+            "bootstrap.servers": self.bootstrap,
+            "client.id": client_id,
+            "reconnect.backoff.max.ms": 1000,
+            "log_level": 3,
+        }
+
+    def faust_broker(self) -> str:
+        """The broker URL of a Faust app."""
+        return ";".join(f"kafka://{host.strip()}" for host in self.bootstrap.split(","))
