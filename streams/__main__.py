@@ -1,0 +1,5 @@
+"""`python -m streams`: one worker."""
+
+from streams.app import main
+
+main()

@@ -1,0 +1,142 @@
+"""The composition root: one Faust app, the consumer's service, the windows agent."""
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import faust
+import mode
+from confluent_kafka import Consumer, Producer
+from pydantic import Field
+
+from schemas.topics import Topic
+from streams.handover import Handover
+from streams.ingress import Ingress, alive
+from streams.outbox import KafkaOutbox, Outbox, producer_settings
+from streams.owner import Owner, Pace
+from streams.publisher import WINDOWS, Publisher
+from streams.registry import Registry
+from streams.telemetry import TelemetryConsumer, consumer_settings
+from transport.clock import SystemClock
+from transport.faust_app import BatchChannel, make_app
+from transport.kafka_log import KafkaReader
+from transport.log import Reader
+from transport.process import start_logging
+from transport.settings import KafkaSettings, Settings, SettingsError
+
+_SERVICES: Topic = "services"
+_DEPTH = 4
+"""Batches that may wait for the agent before the consumer's thread pauses."""
+_BEATS_AN_INTERVAL = 5
+_CHATTY = "faust", "mode", "aiokafka"
+
+
+class StreamsSettings(Settings):
+    """The table ``[streams]``."""
+
+    window_s: float = Field(default=5.0, gt=0, description="May not change under running commits.")
+    publish_interval_s: float = Field(default=0.25, gt=0, description="An open window is published at most so often.")
+    topic: str = Field(default="mcp-requests", description="The telemetry.")
+    instance: str = Field(
+        default_factory=socket.gethostname,
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="One a worker, the same after a restart; the host's name, so give each of several on a host its own.",
+    )
+    data_folder: Path = Path(".davylamp/streams")
+
+    @property
+    def window_ms(self) -> int:
+        """The size of a window."""
+        return max(1, round(self.window_s * 1000))
+
+
+class RegistryFollower(mode.Service):
+    """Folds `services` to its end, then follows it."""
+
+    mundane_level = "debug"
+
+    def __init__(self, reader: Reader, registry: Registry, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._reader = reader
+        self._registry = registry
+        self.caught_up = asyncio.Event()
+
+    @mode.Service.task
+    async def _follow(self) -> None:
+        with alive(self, "following the services"):
+            async for batch in self._reader.batches():
+                for record in batch.records:
+                    self._registry.read(record)
+                if batch.caught_up:
+                    self.caught_up.set()
+
+    async def on_stop(self) -> None:
+        """End the reader's thread."""
+        await self._reader.close()
+
+
+class Beat(mode.Service):
+    """Lets the owner publish and tick while nothing comes; closes the outbox at the end."""
+
+    mundane_level = "debug"
+
+    def __init__(self, beat: Callable[[], Awaitable[None]], outbox: Outbox, every_s: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._beat = beat
+        self._outbox = outbox
+        self._every_s = every_s
+
+    @mode.Service.task
+    async def _go_on(self) -> None:
+        with alive(self, "the beat"):
+            while not self.should_stop:
+                await self._beat()
+                await asyncio.sleep(self._every_s)
+
+    async def on_stop(self) -> None:
+        """Deliver the last partials."""
+        await self._outbox.close()
+
+
+def build(settings: StreamsSettings, kafka: KafkaSettings) -> faust.App:
+    """Everything, wired. Asks the broker for the partitions of the windows' topic: raises ``KafkaException`` without."""
+    app = make_app("streams-app", kafka, settings.instance, settings.data_folder)  # a group beside the consumer's own
+    registry = Registry(settings.topic)
+    reader = KafkaReader(kafka, f"davylamp-streams-services/{settings.instance}", [_SERVICES])
+    follower = RegistryFollower(reader, registry)
+    channel = BatchChannel(app, maxsize=_DEPTH)
+    consumer = Consumer(consumer_settings(kafka, settings.instance))
+    telemetry = TelemetryConsumer(consumer, settings.topic, settings.window_ms)
+    ingress = Ingress(channel, telemetry, follower.caught_up.wait)
+    outbox = KafkaOutbox(Producer(producer_settings(kafka, f"davylamp-streams-windows/{settings.instance}")))
+    pace = Pace(settings.topic, settings.window_ms, settings.publish_interval_s, settings.instance)
+    publisher = Publisher(outbox, outbox.partitions(WINDOWS))
+    owner = Owner(publisher, pace, SystemClock(), registry.services, telemetry.commit)
+
+    @app.agent(channel, name="windows", supervisor_strategy=mode.CrashingSupervisor)  # the default one starts it anew
+    async def windows(stream: AsyncIterator[Handover]) -> None:
+        async for item in stream:
+            await owner.handle(item)
+
+    for service in (Beat(owner.beat, outbox, settings.publish_interval_s / _BEATS_AN_INTERVAL), follower, ingress):
+        app.service(service)
+    return app
+
+
+def main() -> None:
+    """Run a worker until it is told to stop (exit code 0) or crashes (another one); it does not return."""
+    start_logging()
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        settings, kafka = StreamsSettings.load("streams"), KafkaSettings.load("kafka")
+    except SettingsError as error:
+        sys.exit(str(error))
+    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    worker = faust.Worker(build(settings, kafka), quiet=True, override_logging=False)
+    worker.spinner = None
+    worker.execute_from_commandline()

@@ -1,0 +1,17 @@
+"""What is not in the cell it asked for, by name: the sum of all windows is what was acknowledged less these."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Counters:
+    """Since this worker started; each counts messages or events of the partitions it owned."""
+
+    duplicates: int = 0
+    """Events dropped: the same window, or the one before, was already sent the same (producer, sequence)."""
+    folded_labels: int = 0
+    """Events counted under ``-``, because their service had 64 live labels in the window."""
+    malformed: int = 0
+    """Messages that nobody can read: they are in the dead-letter topic."""
+    holes: int = 0
+    """Messages that retention removed before anybody read them."""

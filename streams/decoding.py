@@ -1,0 +1,74 @@
+"""From a record of the telemetry to what it says. Pure: the same record is always read in the same way."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from davylamp_sdk._event import RequestEvent
+from schemas.names import ServiceName
+from transport.log import Record
+
+CONTENT_TYPE = "content-type"
+TICK = b"application/vnd.davylamp.tick"
+"""Content type of a tick: an empty message by which an idle partition's log says what time it is."""
+
+Reason = Literal[
+    "empty",  # no value, and no tick either
+    "not_json",
+    "unknown_version",  # of the event's schema
+    "invalid",  # a field is missing or not what the schema says
+    "unnamed_service",  # no window could bear the name
+    "foreign_service",  # on the topic of another service
+]
+
+_OWN_TOPIC = "mcp-requests."
+"""Prefix of a service's own telemetry topic, where teams do not trust each other."""
+
+_service_name: TypeAdapter[str] = TypeAdapter(ServiceName)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing happened, later."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadEvent:
+    """A record that is no event: counted, and kept in the dead-letter topic."""
+
+    reason: Reason
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
+
+def decode(record: Record) -> RequestEvent | Tick | BadEvent:
+    """What a record says. Keys that it has beyond the schema are ignored: a canary's SDK is often the newer one."""
+    if not record.value:
+        return Tick() if record.headers.get(CONTENT_TYPE) == TICK else BadEvent("empty")
+    try:
+        event = RequestEvent.read(record.value)
+    except ValidationError as error:
+        return _refused(error)
+    return _misplaced(event.service, record.topic) or event
+
+
+def _refused(error: ValidationError) -> BadEvent:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return BadEvent("not_json", first["msg"])
+    versions = [e["msg"] for e in error.errors() if e["loc"] == ("v",)]
+    if versions:  # of an unknown version nothing else is known either
+        return BadEvent("unknown_version", versions[0])
+    return BadEvent("invalid", f"{'.'.join(map(str, first['loc'])) or 'event'}: {first['msg']}")
+
+
+def _misplaced(service: str, topic: str) -> BadEvent | None:
+    try:
+        _service_name.validate_python(service)
+    except ValidationError:
+        return BadEvent("unnamed_service", repr(service))
+    owner = topic.removeprefix(_OWN_TOPIC) if topic.startswith(_OWN_TOPIC) else service
+    return None if owner == service else BadEvent("foreign_service", f"{service} on the topic of {owner}")

@@ -1,0 +1,147 @@
+"""Folds the partitions that this worker owns, and publishes what they say."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+from davylamp_sdk._event import RequestEvent
+from streams.checkpoint import Checkpoint
+from streams.counters import Counters
+from streams.decoding import BadEvent, decode
+from streams.handover import Assigned, Handover, Polled, Revoked
+from streams.publisher import Publisher
+from streams.window import Source
+from streams.windows import Closed, PartitionFold
+from transport.clock import Clock
+from transport.log import Record
+
+logger = logging.getLogger(__name__)
+
+Commit = Callable[[int, Checkpoint], None]
+"""Queues the commit of a partition; returns at once."""
+
+
+class LostBatchError(Exception):
+    """A batch is missing between two others: its events would be in no window. Read again from the checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often what is said."""
+
+    topic: str
+    window_ms: int
+    publish_interval_s: float
+    instance: str
+
+
+@dataclass(slots=True)
+class _Owned:
+    fold: PartitionFold
+    heard_s: float
+    """When its log last moved, on this worker's monotonic clock."""
+    published_s: float = float("-inf")
+    expected: int = 1
+    """Number of the next batch."""
+
+
+class Owner:
+    """The windows agent's state: one fold a partition.
+
+    Of each partition a window's finals go out first; when they are acknowledged its checkpoint is committed, and only
+    then the next window's partials follow. So a successor never has to take anything back. Any error it raises must
+    end the worker: the restart reads again from the checkpoint.
+    """
+
+    def __init__(
+        self, publisher: Publisher, pace: Pace, clock: Clock, registered: Callable[[], frozenset[str]], commit: Commit
+    ) -> None:
+        self._publisher = publisher
+        self._pace = pace
+        self._clock = clock
+        self._registered = registered
+        self._commit = commit
+        self._owned: dict[int, _Owned] = {}
+        self._turn = asyncio.Lock()
+        self._counters = Counters()
+        self._told = Counters()
+
+    async def handle(self, item: Handover) -> None:
+        """Take what the consumer's thread handed over."""
+        async with self._turn:
+            match item:
+                case Assigned():
+                    self._take(item)
+                case Revoked():
+                    self._owned.pop(item.partition, None)
+                case Polled():
+                    await self._fold(item)
+
+    async def beat(self) -> None:
+        """Publish partials that are due and tick idle partitions; call it a few times per publishing interval."""
+        async with self._turn:
+            for partition, owned in self._owned.items():
+                await self._publish_partials(owned)
+                await self._tick(partition, owned)
+            self._publisher.check()
+
+    def _take(self, item: Assigned) -> None:
+        if item.lost:
+            self._counters.holes += item.lost
+            logger.error(
+                "retention removed unread telemetry",
+                extra={"action": "holes", "partition": item.partition, "messages": item.lost},
+            )
+        pace = self._pace
+        source = Source(pace.topic, item.partition, item.partitions, pace.window_ms, pace.instance)
+        self._owned[item.partition] = _Owned(
+            PartitionFold(source, item.start, self._counters), self._clock.monotonic_s()
+        )
+
+    async def _fold(self, item: Polled) -> None:
+        owned = self._owned.get(item.partition)
+        if owned is None or item.number != owned.expected:
+            expected = "none" if owned is None else owned.expected
+            raise LostBatchError(f"partition {item.partition}: batch {item.number}, expected {expected}")
+        owned.expected += 1
+        owned.heard_s = self._clock.monotonic_s()
+        for record in item.records:
+            await self._read(owned.fold, record)
+        await self._publish_partials(owned)
+
+    async def _read(self, fold: PartitionFold, record: Record) -> None:
+        said = decode(record)
+        closed = fold.add(record.offset, record.timestamp_ms, said if isinstance(said, RequestEvent) else None)
+        if closed is not None:
+            await self._publish_finals(closed)
+        if isinstance(said, BadEvent) and not fold.muted(record.offset):
+            self._counters.malformed += 1
+            await self._publisher.dead_letter(record, said)
+
+    async def _publish_finals(self, closed: Closed) -> None:
+        await self._publisher.windows(closed.finals(self._registered()))
+        await self._publisher.acknowledged()  # the dead letters of the window among them
+        self._commit(closed.source.partition, closed.checkpoint)
+        self._tell()
+
+    async def _publish_partials(self, owned: _Owned) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s - owned.published_s < self._pace.publish_interval_s:
+            return
+        partials = owned.fold.partials()
+        if partials:
+            owned.published_s = now_s
+            await self._publisher.windows(partials)
+
+    async def _tick(self, partition: int, owned: _Owned) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s - owned.heard_s < self._pace.window_ms / 1000:
+            return
+        owned.heard_s = now_s
+        await self._publisher.tick(self._pace.topic, partition)
+
+    def _tell(self) -> None:
+        if self._counters != self._told:
+            self._told = replace(self._counters)
+            logger.info("telemetry not counted so far", extra={"action": "not_counted", **asdict(self._told)})

@@ -1,0 +1,52 @@
+"""What streams say to the log: cohort windows, dead letters, ticks."""
+
+from collections.abc import Iterable
+
+from schemas.partitions import partition_of
+from schemas.topics import Topic
+from schemas.windows import CohortWindow
+from streams.decoding import CONTENT_TYPE, TICK, BadEvent
+from streams.encoding import encode, key_of
+from streams.outbox import Outbox, Outgoing
+from transport.log import Record
+
+WINDOWS: Topic = "cohort-windows"
+DEAD_LETTERS: Topic = "mcp-requests.dlq"
+
+
+class Publisher:
+    """Turns what a fold says into records of the right topic, partition and key. Raises what its outbox raises."""
+
+    def __init__(self, outbox: Outbox, partitions: int) -> None:
+        """``partitions`` of `cohort-windows`, as of every control topic."""
+        self._outbox = outbox
+        self._partitions = partitions
+
+    async def windows(self, windows: Iterable[CohortWindow]) -> None:
+        """Publish, in order."""
+        for window in windows:
+            partition, key = partition_of(window.service, self._partitions), key_of(window)
+            for value in encode(window):
+                await self._outbox.send(Outgoing(WINDOWS, partition, key, value))
+
+    async def dead_letter(self, record: Record, bad: BadEvent) -> None:
+        """Keep a record that nobody can read, as it came, with where it came from and why it is here."""
+        headers = {
+            "reason": str(bad).encode(errors="replace"),
+            "topic": record.topic.encode(),
+            "partition": str(record.partition).encode(),
+            "offset": str(record.offset).encode(),
+        }
+        await self._outbox.send(Outgoing(DEAD_LETTERS, None, record.key, record.value, headers))
+
+    async def tick(self, topic: str, partition: int) -> None:
+        """Let the log of an idle partition say what time it is."""
+        await self._outbox.send(Outgoing(topic, partition, None, b"", {CONTENT_TYPE: TICK}))
+
+    async def acknowledged(self) -> None:
+        """Return once all of this is in the log."""
+        await self._outbox.acknowledged()
+
+    def check(self) -> None:
+        """Raise if the log has refused something."""
+        self._outbox.check()

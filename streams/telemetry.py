@@ -1,0 +1,198 @@
+"""The consumer of the telemetry: polls, groups by partition, hands over, commits. It lives on one thread.
+
+confluent-kafka serves one thread of a consumer at a time, and a second one that calls `commit()` starves behind
+`consume()`: so commits come in through a queue, and this thread makes them. The classic protocol is meant: under
+KIP-848 a static member that was killed is refused until the broker ends its session.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaException, TopicPartition
+
+from streams.checkpoint import Checkpoint, ForeignCheckpointError
+from streams.handover import Assigned, Handover, Polled, Revoked
+from transport.log import Record
+from transport.settings import KafkaSettings
+
+logger = logging.getLogger(__name__)
+
+GROUP = "davylamp-streams"
+
+_TIMEOUT_S = 10
+_FIRST_S = 0.1
+_LINGER_S = 0.005
+"""Above 500 messages a second this makes fewer and larger batches; below nobody notices."""
+_SLICE = 100
+_POLL_MESSAGES = 2000
+_POLL_BYTES = 512 * 1024
+"""Polls are bounded by bytes, for one message may hold hundreds of events."""
+
+
+class AppendTimeError(Exception):
+    """The telemetry topic must have message.timestamp.type=LogAppendTime: windows are made of the broker's time."""
+
+
+def consumer_settings(kafka: KafkaSettings, instance: str) -> dict[str, Any]:
+    """What the consumer runs with. Offsets are always explicit; a static member is back at once after a kill -9."""
+    return kafka.librdkafka(f"davylamp-streams/{instance}") | {
+        "group.id": GROUP,
+        "group.instance.id": instance,
+        "group.protocol": "classic",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": 10_000,
+        "heartbeat.interval.ms": 1000,
+        "max.poll.interval.ms": 60_000,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "allow.auto.create.topics": False,
+        "isolation.level": "read_committed",
+        "fetch.queue.backoff.ms": 5,
+        "fetch.wait.max.ms": 100,
+        "queued.max.messages.kbytes": 16_384,
+        "queued.min.messages": 20_000,
+        "on_commit": _committed,
+        "error_cb": _broker_trouble,
+    }
+
+
+class TelemetryConsumer:
+    """Reads the partitions that the group assigns to this worker, from their checkpoints on.
+
+    All but :meth:`commit` happens on the thread of :meth:`run`. Errors that do not heal by themselves raise out of it.
+    """
+
+    def __init__(self, consumer: Any, topic: str, window_ms: int) -> None:
+        """``consumer``: a ``confluent_kafka.Consumer`` with :func:`consumer_settings`, which is closed at the end."""
+        self._consumer = consumer
+        self._topic = topic
+        self._window_ms = window_ms
+        self._hand: Callable[[Handover], None]
+        self._numbers: dict[int, int] = {}
+        self._messages: list[Any] = []
+        self._due: deque[tuple[int, Checkpoint]] = deque()
+
+    def commit(self, partition: int, checkpoint: Checkpoint) -> None:
+        """Commit soon; from any thread."""
+        self._due.append((partition, checkpoint))
+
+    def run(self, hand: Callable[[Handover], None], halted: Callable[[], bool]) -> None:
+        """Poll until ``halted``, which is asked at least ten times a second while nothing comes.
+
+        ``hand`` takes one item after another and may block: that is the backpressure.
+        """
+        self._hand = hand
+        self._consumer.subscribe(
+            [self._topic],
+            on_assign=lambda _, parts: self._assigned(parts),
+            on_revoke=lambda _, parts: self._revoked(parts),
+            on_lost=lambda _, parts: self._revoked(parts),
+        )
+        try:
+            while not halted():
+                self._poll()
+        finally:
+            self._consumer.close()
+
+    def _poll(self) -> None:
+        self._gather()
+        self._make_commits()
+        by_partition: dict[int, list[Record]] = {}
+        for message in self._messages:
+            record = _record(message)
+            by_partition.setdefault(record.partition, []).append(record)
+        for partition, records in by_partition.items():
+            if partition in self._numbers:
+                self._numbers[partition] += 1
+                self._hand(Polled(partition, self._numbers[partition], tuple(records)))
+
+    def _gather(self) -> None:
+        # A rebalance may happen in any of these calls: it takes what was polled of a lost partition off the list.
+        self._messages = []
+        self._messages += self._consumer.consume(1, _FIRST_S)
+        if not self._messages:
+            return
+        time.sleep(_LINGER_S)
+        size = len(self._messages[0])
+        while size < _POLL_BYTES and len(self._messages) < _POLL_MESSAGES:
+            more = self._consumer.consume(_SLICE, 0)
+            if not more:
+                return
+            self._messages += more
+            size += sum(map(len, more))
+
+    def _make_commits(self) -> None:
+        due: dict[int, Checkpoint] = {}
+        while self._due:
+            partition, checkpoint = self._due.popleft()
+            due[partition] = checkpoint
+        offsets = [
+            TopicPartition(self._topic, p, c.offset, c.metadata(self._window_ms))
+            for p, c in due.items()
+            if p in self._numbers
+        ]
+        if offsets:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+
+    def _assigned(self, parts: Sequence[TopicPartition]) -> None:
+        total = len(self._consumer.list_topics(self._topic, timeout=_TIMEOUT_S).topics[self._topic].partitions)
+        explicit = []
+        for committed in self._consumer.committed(parts, _TIMEOUT_S) if parts else ():
+            start, lost = self._start(committed)
+            self._numbers[committed.partition] = 0
+            self._hand(Assigned(committed.partition, total, start, lost))
+            explicit.append(TopicPartition(self._topic, committed.partition, start.warm_offset))
+        self._consumer.incremental_assign(explicit)
+
+    def _start(self, committed: TopicPartition) -> tuple[Checkpoint, int]:
+        if committed.error is not None:
+            raise KafkaException(committed.error)
+        low, high = self._consumer.get_watermark_offsets(committed, _TIMEOUT_S)
+        if committed.offset < 0:
+            return Checkpoint.earliest(low), 0
+        checkpoint = Checkpoint.parse(committed.offset, committed.metadata, self._window_ms)
+        if checkpoint.offset > high:
+            raise ForeignCheckpointError(
+                f"{self._topic}-{committed.partition} ends at {high}, before the committed {checkpoint.offset}: "
+                "was the topic made anew? Reset the group's offsets to go on"
+            )
+        return checkpoint.retained(low, self._window_ms), max(0, low - checkpoint.offset)
+
+    def _revoked(self, parts: Sequence[TopicPartition]) -> None:
+        gone = {part.partition for part in parts}
+        self._messages[:] = [m for m in self._messages if m.error() is not None or m.partition() not in gone]
+        for partition in gone & self._numbers.keys():
+            del self._numbers[partition]
+            self._hand(Revoked(partition))
+        self._consumer.incremental_unassign(parts)
+
+
+def _record(message: Any) -> Record:
+    error = message.error()
+    if error is not None:  # fenced, offset out of range, topic gone: end the process on purpose
+        raise KafkaException(error)
+    kind, timestamp_ms = message.timestamp()
+    if kind != TIMESTAMP_LOG_APPEND_TIME:
+        raise AppendTimeError(f"{message.topic()}: {AppendTimeError.__doc__}")
+    return Record(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        timestamp_ms,
+        message.key(),
+        message.value(),
+        dict(message.headers() or ()),
+    )
+
+
+def _committed(error: Any, parts: Sequence[TopicPartition]) -> None:
+    if error is not None:  # a refused commit only means that a successor has more to read again
+        logger.warning("commit refused", extra={"action": "commit_refused", "why": str(error), "parts": len(parts)})
+
+
+def _broker_trouble(error: Any) -> None:
+    logger.warning("broker trouble", extra={"action": "broker_trouble", "why": str(error)})

@@ -1,0 +1,255 @@
+"""The windows agent's state: what goes to the log, in which order, and when."""
+
+import asyncio
+import logging
+
+import pytest
+
+from schemas.windows import CohortWindow
+from streams.checkpoint import Checkpoint
+from streams.handover import Assigned, Polled, Revoked
+from streams.outbox import DeliveryError, MemoryOutbox, Outgoing
+from streams.owner import LostBatchError, Owner, Pace
+from streams.publisher import Publisher
+from streams.windows import OutOfOrderError
+from tests.telemetry import TOPIC, WINDOW_MS, event, record, tick
+from transport.clock import FakeClock
+from transport.log import Record
+
+INTERVAL_S = 0.25
+
+
+class SlowOutbox(MemoryOutbox):
+    """Acknowledges when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def acknowledged(self) -> None:
+        self.waiting.set()
+        await self.go_on.wait()
+        self.check()
+
+
+class Scene:
+    """An owner with everything around it."""
+
+    def __init__(self, outbox: MemoryOutbox | None = None, registered: frozenset[str] = frozenset()) -> None:
+        self.clock = FakeClock()
+        self.outbox = outbox or MemoryOutbox()
+        self.commits: list[tuple[int, Checkpoint]] = []
+        self.numbers: dict[int, int] = {}
+        publisher = Publisher(self.outbox, 3)
+        pace = Pace(TOPIC, WINDOW_MS, INTERVAL_S, "w1")
+        self.owner = Owner(publisher, pace, self.clock, lambda: registered, lambda p, c: self.commits.append((p, c)))
+
+    async def assign(self, partition: int = 0, start: Checkpoint | None = None, lost: int = 0) -> None:
+        self.numbers[partition] = 0
+        await self.owner.handle(Assigned(partition, 4, start or Checkpoint.earliest(0), lost))
+
+    async def poll(self, *records: Record) -> None:
+        partition = records[0].partition
+        self.numbers[partition] += 1
+        await self.owner.handle(Polled(partition, self.numbers[partition], records))
+
+    def sent(self, topic: str = "cohort-windows") -> list[Outgoing]:
+        return [r for r in self.outbox.records if r.topic == topic]
+
+    def told(self) -> list[tuple[int, bool, int]]:
+        """(window start, final, requests) of each window message."""
+        windows = [CohortWindow.read(r.value or b"") for r in self.sent()]
+        return [(w.window_start, w.final, sum(sum(c.outcomes.values()) for c in w.cells)) for w in windows]
+
+
+async def test_the_first_change_after_idleness_is_published_at_once() -> None:
+    scene = Scene()
+    await scene.assign()
+    await scene.poll(record(0, 1000, event(1)))
+    assert scene.told() == [(1000, False, 1)]
+
+
+async def test_then_partials_wait_for_the_interval_and_the_beat() -> None:
+    scene = Scene()
+    await scene.assign()
+    await scene.poll(record(0, 1000, event(1)))
+    await scene.poll(record(1, 1001, event(2)))
+    await scene.owner.beat()
+    assert scene.told() == [(1000, False, 1)]
+    scene.clock.advance(INTERVAL_S)
+    await scene.owner.beat()
+    assert scene.told() == [(1000, False, 1), (1000, False, 2)]
+
+
+async def test_partitions_do_not_wait_for_each_other() -> None:
+    scene = Scene()
+    await scene.assign(0)
+    await scene.assign(1)
+    await scene.poll(record(0, 1000, event(1)))
+    await scene.poll(record(0, 1000, event(2), partition=1))
+    assert len(scene.told()) == 2
+
+
+async def test_a_beat_without_change_publishes_nothing() -> None:
+    scene = Scene()
+    await scene.assign()
+    await scene.poll(record(0, 1000, event(1)))
+    scene.clock.advance(INTERVAL_S)
+    await scene.owner.beat()
+    assert scene.told() == [(1000, False, 1)]
+
+
+async def test_finals_go_out_then_the_checkpoint_is_committed_then_the_next_partials_follow() -> None:
+    outbox = SlowOutbox()
+    scene = Scene(outbox)
+    await scene.assign()
+    polled = asyncio.create_task(scene.poll(record(0, 1000, event(1)), record(1, 1100, event(2))))
+    await outbox.waiting.wait()
+    beat = asyncio.create_task(scene.owner.beat())
+    await asyncio.sleep(0)
+    assert (scene.told(), scene.commits) == ([(1000, True, 1)], [])
+
+    outbox.go_on.set()
+    await asyncio.gather(polled, beat)
+    assert scene.told() == [(1000, True, 1), (1100, False, 1)]
+    assert scene.commits == [(0, Checkpoint(1, 1000, 0))]
+
+
+async def test_what_the_log_refuses_is_never_committed() -> None:
+    scene = Scene()
+    await scene.assign()
+    scene.outbox.refused = "cohort-windows: message timed out"
+    with pytest.raises(DeliveryError, match="timed out"):
+        await scene.poll(record(0, 1000, event(1)), record(1, 1100, event(2)))
+    assert scene.commits == []
+
+
+async def test_a_refusal_is_noticed_by_the_next_beat() -> None:
+    scene = Scene()
+    scene.outbox.refused = "gone"
+    with pytest.raises(DeliveryError):
+        await scene.owner.beat()
+
+
+async def test_a_backlog_of_many_windows_is_committed_window_by_window() -> None:
+    scene = Scene()
+    await scene.assign()
+    await scene.poll(*(record(i, 1000 + i * WINDOW_MS, event(i)) for i in range(4)))
+    assert [c.offset for _, c in scene.commits] == [1, 2, 3]
+    assert [start for start, is_final, _ in scene.told() if is_final] == [1000, 1100, 1200]
+
+
+async def test_registered_services_are_told_that_nothing_happened() -> None:
+    scene = Scene(registered=frozenset({"stock"}))
+    await scene.assign()
+    await scene.poll(tick(0, 1000), tick(1, 1100))
+    assert scene.told() == [(1000, True, 0)]
+    assert scene.sent()[0].key == b"stock|1000|0|final"
+
+
+async def test_a_bad_event_is_kept_and_counted_before_its_window_is_committed(caplog: pytest.LogCaptureFixture) -> None:
+    outbox = SlowOutbox()
+    scene = Scene(outbox)
+    await scene.assign()
+    with caplog.at_level(logging.INFO):
+        polled = asyncio.create_task(scene.poll(record(0, 1000, b"{"), record(1, 1100, event(1))))
+        await outbox.waiting.wait()
+        (letter,) = scene.sent("mcp-requests.dlq")
+        assert (letter.key, letter.value, letter.headers["offset"]) == (b"orders-1/1", b"{", b"0")
+        assert scene.commits == []
+        outbox.go_on.set()
+        await polled
+    assert [r.__dict__["malformed"] for r in caplog.records] == [1]
+
+
+async def test_what_is_read_to_warm_up_is_not_kept_again() -> None:
+    scene = Scene()
+    await scene.assign(start=Checkpoint(1, 1000, 0))
+    await scene.poll(record(0, 1000, b"{"), record(1, 1100, b"}"))
+    assert [r.headers["offset"] for r in scene.sent("mcp-requests.dlq")] == [b"1"]
+
+
+async def test_a_partition_that_was_silent_for_a_window_is_ticked_once_a_window() -> None:
+    scene = Scene()
+    await scene.assign(3)
+    scene.clock.advance(WINDOW_MS / 1000 * 0.9)
+    await scene.owner.beat()
+    assert scene.sent(TOPIC) == []
+    scene.clock.advance(WINDOW_MS / 1000 * 0.2)
+    await scene.owner.beat()
+    await scene.owner.beat()
+    (sent,) = scene.sent(TOPIC)
+    assert (sent.partition, sent.value, sent.headers) == (3, b"", {"content-type": b"application/vnd.davylamp.tick"})
+    scene.clock.advance(WINDOW_MS / 1000 * 1.1)
+    await scene.owner.beat()
+    assert len(scene.sent(TOPIC)) == 2
+
+
+async def test_a_partition_that_moves_is_not_ticked() -> None:
+    scene = Scene()
+    await scene.assign()
+    for i in range(5):
+        scene.clock.advance(WINDOW_MS / 1000 * 0.9)
+        await scene.poll(tick(i, 1000))
+        await scene.owner.beat()
+    assert scene.sent(TOPIC) == []
+
+
+async def test_a_missing_batch_is_an_error() -> None:
+    scene = Scene()
+    await scene.assign()
+    await scene.poll(record(0, 1000, event(1)))
+    with pytest.raises(LostBatchError, match="batch 3, expected 2"):
+        await scene.owner.handle(Polled(0, 3, (record(9, 1000, event(2)),)))
+
+
+async def test_a_batch_of_a_partition_that_is_not_ours_is_an_error() -> None:
+    scene = Scene()
+    await scene.assign()
+    await scene.owner.handle(Revoked(0))
+    with pytest.raises(LostBatchError, match="expected none"):
+        await scene.poll(record(0, 1000, event(1)))
+
+
+async def test_a_revoked_partition_says_nothing_any_more() -> None:
+    scene = Scene()
+    await scene.assign()
+    await scene.poll(record(0, 1000, event(1)))
+    await scene.poll(record(1, 1000, event(2)))
+    await scene.owner.handle(Revoked(0))
+    await scene.owner.handle(Revoked(0))
+    scene.clock.advance(WINDOW_MS)
+    await scene.owner.beat()
+    assert scene.told() == [(1000, False, 1)]
+    assert scene.sent(TOPIC) == []
+
+
+async def test_a_partition_assigned_again_starts_from_its_checkpoint() -> None:
+    scene = Scene()
+    await scene.assign()
+    await scene.poll(record(0, 1000, event(1)), record(1, 1000, event(2)))
+    await scene.assign()
+    await scene.poll(record(0, 1000, event(1)))
+    with pytest.raises(OutOfOrderError):
+        await scene.poll(record(0, 1000, event(1)))
+    assert scene.told() == [(1000, False, 2), (1000, False, 1)]
+
+
+async def test_messages_lost_to_retention_are_an_error_in_the_log_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene()
+    with caplog.at_level(logging.INFO):
+        await scene.assign(lost=12)
+        await scene.poll(record(0, 1000, event(1)), record(1, 1100, event(2)))
+    hole, counters = caplog.records
+    assert (hole.levelno, hole.__dict__["action"], hole.__dict__["messages"]) == (logging.ERROR, "holes", 12)
+    assert counters.__dict__["holes"] == 12
+
+
+async def test_counters_are_told_when_they_change(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene()
+    await scene.assign()
+    with caplog.at_level(logging.INFO):
+        await scene.poll(record(0, 1000, event(1)), record(1, 1000, event(1)), tick(2, 1100), tick(3, 1200))
+        await scene.poll(record(4, 1200, event(2)), record(5, 1200, event(2)), tick(6, 1300))
+    assert [r.__dict__["duplicates"] for r in caplog.records] == [1, 2]

@@ -1,0 +1,258 @@
+"""One partition's log → windows, case by case."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from davylamp_sdk._event import RequestEvent
+from schemas.windows import CohortWindow
+from streams.checkpoint import Checkpoint
+from streams.counters import Counters
+from streams.window import MAX_LABELS, Source
+from streams.windows import Closed, OutOfOrderError, PartitionFold
+from tests.telemetry import BASELINE, CANARY, LABEL, TOPIC, WINDOW_MS, event
+
+Told = tuple[int, RequestEvent | None]
+"""Append time and event; offsets count up by one."""
+
+NOBODY: frozenset[str] = frozenset()
+
+
+class Log:
+    """A fold that is told one message after another."""
+
+    def __init__(self, start: Checkpoint | None = None) -> None:
+        self.counters = Counters()
+        start = start or Checkpoint.earliest(0)
+        source = Source(TOPIC, partition=2, partitions=4, window_ms=WINDOW_MS, instance="w1")
+        self.fold = PartitionFold(source, start, self.counters)
+        self.next = start.warm_offset
+
+    def tell(self, *said: Told) -> list[Closed]:
+        closed = []
+        for at_ms, request in said:
+            closed.append(self.fold.add(self.next, at_ms, request))
+            self.next += 1
+        return [c for c in closed if c is not None]
+
+    def final(self, *said: Told, registered: frozenset[str] = NOBODY) -> list[CohortWindow]:
+        return [window for closed in self.tell(*said) for window in closed.finals(registered)]
+
+
+def counted(windows: Sequence[CohortWindow]) -> dict[int, int]:
+    """Window start → requests."""
+    return {w.window_start: sum(sum(c.outcomes.values()) for c in w.cells) for w in windows}
+
+
+def test_a_window_closes_when_the_log_says_so() -> None:
+    log = Log()
+    assert log.tell((1000, event(1)), (1099, event(2))) == []
+    (closed,) = log.tell((1100, event(3)))
+    (window,) = closed.finals(NOBODY)
+    assert (window.window_start, window.window_end, window.final) == (1000, 1100, True)
+    assert (window.first_offset, window.through) == (0, 2)
+    assert counted([window]) == {1000: 2}
+
+
+def test_a_window_message_says_whose_log_it_tells_of() -> None:
+    (window,) = Log().final((1000, event(1)), (1100, None))
+    assert (window.service, window.source, window.partition, window.partitions) == ("orders", TOPIC, 2, 4)
+    assert (window.window_ms, window.instance) == (WINDOW_MS, "w1")
+
+
+def test_a_tick_or_a_bad_event_closes_a_window_as_well() -> None:
+    assert counted(Log().final((1000, event(1)), (1100, None))) == {1000: 1}
+
+
+def test_a_broker_clock_that_steps_back_does_not_open_an_old_window() -> None:
+    log = Log()
+    finals = log.final((1000, event(1)), (1100, event(2)), (1050, event(3)), (900, event(4)), (1200, None))
+    assert counted(finals) == {1000: 1, 1100: 3}
+
+
+def test_cells_are_by_service_assigned_version_and_label() -> None:
+    finals = Log().final(
+        (1000, event(1, assignment=BASELINE)),
+        (1000, event(2, assignment=CANARY, version="v2")),
+        (1000, event(3, assignment=CANARY, version="v2")),
+        (1000, event(4, service="stock")),
+        (1100, None),
+    )
+    assert [w.service for w in finals] == ["orders", "stock"]
+    cells = {(c.version, c.label): sum(c.outcomes.values()) for c in finals[0].cells}
+    assert cells == {("v1", LABEL): 1, ("v2", CANARY.partition(";")[0]): 2}
+
+
+def test_the_cohort_is_what_the_proxy_assigned_and_a_server_that_says_otherwise_is_a_mismatch() -> None:
+    (window,) = Log().final((1000, event(1, assignment=CANARY, version="v1")), (1100, None))
+    (cell,) = window.cells
+    assert (cell.version, cell.mismatches) == ("v2", 1)
+
+
+def test_an_unassigned_event_is_of_the_version_that_served_it_and_has_no_bucket() -> None:
+    (window,) = Log().final((1000, event(1, assignment=None, version="v9")), (1100, None))
+    (cell,) = window.cells
+    assert (cell.version, cell.label, cell.mismatches, cell.buckets) == ("v9", "-", 0, {})
+
+
+def test_a_label_that_is_none_leaves_the_assigned_version() -> None:
+    (window,) = Log().final((1000, event(1, assignment="junk;v2")), (1100, None))
+    (cell,) = window.cells
+    assert (cell.version, cell.label, cell.mismatches, cell.buckets) == ("v2", "-", 1, {})
+
+
+def test_an_event_without_a_session_is_in_no_bucket() -> None:
+    (window,) = Log().final((1000, event(1, session=None)), (1100, None))
+    assert [(c.label, c.buckets) for c in window.cells] == [(LABEL, {})]
+
+
+def test_labels_beyond_64_a_service_fold_into_the_unjudged_and_are_counted() -> None:
+    log = Log()
+    labels = [f"7.1.session.{i:016x};v1" for i in range(MAX_LABELS + 3)]
+    said: list[Told] = [(1000, event(i, assignment=a)) for i, a in enumerate(labels)]
+    known: Told = (1000, event(900, assignment=labels[5]))
+    other: Told = (1000, event(901, service="stock", assignment=labels[-1]))
+    orders, stock = log.final(*said, known, other, (1100, None))
+    assert sum(c.label != "-" for c in orders.cells) == MAX_LABELS
+    assert [sum(c.outcomes.values()) for c in orders.cells if c.label == "-"] == [3]
+    assert [c.label for c in stock.cells] == [labels[-1].partition(";")[0]]
+    assert log.counters == Counters(folded_labels=3)
+
+
+def test_every_window_has_room_for_64_labels_of_its_own() -> None:
+    log = Log()
+    for start in (1000, 1100):
+        log.tell(*((start, event(start + i, assignment=f"7.1.session.{start + i:016x};v1")) for i in range(MAX_LABELS)))
+    assert log.counters.folded_labels == 0
+
+
+def test_an_event_sent_again_in_its_window_or_the_next_is_dropped_and_counted() -> None:
+    log = Log()
+    finals = log.final((1000, event(1)), (1050, event(1)), (1100, event(1)), (1199, event(2)), (1200, None))
+    assert counted(finals) == {1000: 1, 1100: 1}
+    assert log.counters == Counters(duplicates=2)
+
+
+def test_an_event_sent_again_two_windows_later_is_a_new_event() -> None:
+    finals = Log().final((1000, event(1)), (1100, event(2)), (1200, event(1)), (1300, None))
+    assert counted(finals) == {1000: 1, 1100: 1, 1200: 1}
+
+
+def test_after_a_skipped_window_nothing_is_a_duplicate() -> None:
+    assert counted(Log().final((1000, event(1)), (1200, event(1)), (1300, None)))[1200] == 1
+
+
+def test_a_dropped_duplicate_makes_its_own_repetition_one() -> None:
+    log = Log()
+    log.tell((1000, event(1)), (1100, event(1)), (1200, event(1)), (1300, None))
+    assert log.counters.duplicates == 2
+
+
+def test_the_same_sequence_of_another_producer_is_another_event() -> None:
+    log = Log()
+    log.tell((1000, event(1)), (1000, event(1, producer="orders-2/1")))
+    assert log.counters.duplicates == 0
+
+
+def test_registered_services_get_an_empty_final_where_they_were_silent() -> None:
+    finals = Log().final((1000, event(1)), (1100, None), registered=frozenset({"orders", "stock"}))
+    assert [(w.service, w.window_start, len(w.cells)) for w in finals] == [("orders", 1000, 1), ("stock", 1000, 0)]
+
+
+def test_of_skipped_windows_the_newest_is_published_for_everybody() -> None:
+    finals = Log().final((1000, event(1)), (1550, None), registered=frozenset({"stock"}))
+    assert [(w.service, w.window_start, len(w.cells)) for w in finals] == [
+        ("orders", 1000, 1),
+        ("orders", 1400, 0),
+        ("stock", 1400, 0),
+    ]
+    assert [(w.first_offset, w.through) for w in finals] == [(0, 1), (1, 1), (1, 1)]
+
+
+def test_before_the_first_message_no_window_has_closed() -> None:
+    assert Log().final((1000, None), registered=frozenset({"orders"})) == []
+
+
+def test_partials_are_of_services_that_changed() -> None:
+    log = Log()
+    log.tell((1000, event(1)), (1000, event(2, service="stock")))
+    assert [w.service for w in log.fold.partials()] == ["orders", "stock"]
+    assert log.fold.partials() == ()
+    log.tell((1001, event(3)), (1002, event(3)), (1003, None))
+    (partial,) = log.fold.partials()
+    assert (partial.service, partial.final, partial.first_offset, partial.through) == ("orders", False, 0, 5)
+    assert counted([partial]) == {1000: 2}
+    assert partial.cells[0].digest is None
+
+
+def test_a_duplicate_alone_changes_nothing() -> None:
+    log = Log()
+    log.tell((1000, event(1)))
+    log.fold.partials()
+    log.tell((1000, event(1)))
+    assert log.fold.partials() == ()
+
+
+def test_partials_are_of_the_window_that_is_open() -> None:
+    log = Log()
+    log.tell((1000, event(1)), (1100, event(2, service="stock")))
+    assert [(w.service, w.window_start) for w in log.fold.partials()] == [("stock", 1100)]
+
+
+def test_before_anything_was_read_there_are_no_partials() -> None:
+    assert Log().fold.partials() == ()
+
+
+def test_a_checkpoint_is_the_first_message_of_the_next_window_and_warms_up_one_window_before() -> None:
+    first, second = Log().tell((1000, event(1)), (1090, event(2)), (1100, event(3)), (1250, None))
+    assert first.checkpoint == Checkpoint(offset=2, clock_ms=1090, warm_offset=0)
+    assert second.checkpoint == Checkpoint(offset=3, clock_ms=1100, warm_offset=2)
+
+
+def test_after_a_skipped_window_there_is_nothing_to_warm_up_with() -> None:
+    (closed,) = Log().tell((1000, event(1)), (1200, event(2)))
+    assert closed.checkpoint == Checkpoint(offset=1, clock_ms=1000, warm_offset=1)
+
+
+def test_a_successor_publishes_nothing_of_the_window_it_warms_up_with() -> None:
+    log = Log(Checkpoint(offset=2, clock_ms=1090, warm_offset=0))
+    assert [log.fold.muted(offset) for offset in (0, 1, 2)] == [True, True, False]
+    assert log.tell((1000, event(1)), (1090, event(1))) == []
+    assert log.fold.partials() == ()
+    assert log.tell((1100, event(3))) == []
+    assert counted(log.fold.partials()) == {1100: 1}
+    assert log.counters == Counters()
+
+
+def test_a_successor_drops_what_its_predecessor_would_have_dropped() -> None:
+    said: list[Told] = [(1000, event(1)), (1090, event(2)), (1100, event(2)), (1150, event(3)), (1200, event(1))]
+    live = Log()
+    first, second = live.tell(*said)
+    successor = Log(first.checkpoint)
+    (again,) = successor.tell(*said[first.checkpoint.warm_offset :])
+    assert again.finals(NOBODY) == second.finals(NOBODY)
+    assert counted(again.finals(NOBODY)) == {1100: 1}
+    assert again.checkpoint == second.checkpoint
+    assert successor.counters == live.counters == Counters(duplicates=1)
+
+
+def test_after_a_hole_a_window_that_was_final_does_not_open_again() -> None:
+    start = Checkpoint(offset=2, clock_ms=1090, warm_offset=0).retained(low=5, window_ms=WINDOW_MS)
+    log = Log(start)
+    log.tell((1095, event(1)))  # the broker's clock had stepped back behind the message that is lost
+    assert [w.window_start for w in log.fold.partials()] == [1100]
+
+
+def test_a_message_that_comes_again_is_an_error() -> None:
+    log = Log()
+    log.tell((1000, event(1)), (1000, event(2)))
+    with pytest.raises(OutOfOrderError, match=r"mcp-requests-2: 1 after 1"):
+        log.fold.add(1, 1000, event(2))
+
+
+def test_offsets_may_have_gaps() -> None:
+    log = Log()
+    log.fold.add(5, 1000, event(1))
+    closed = log.fold.add(90, 1100, event(2))
+    assert closed is not None
+    assert closed.checkpoint == Checkpoint(90, 1000, 5)

@@ -1,0 +1,241 @@
+"""A model of one partition: any log, owners that crash anywhere and zombies that go on; a reader counts exactly."""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, repeat
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from davylamp_sdk._event import RequestEvent
+from schemas.window_book import WindowBook
+from schemas.windows import CohortWindow
+from streams.checkpoint import Checkpoint
+from streams.counters import Counters
+from streams.decoding import decode
+from streams.encoding import encode
+from streams.window import Source
+from streams.windows import PartitionFold
+from tests.telemetry import BASELINE, CANARY, LABEL, TOPIC, WINDOW_MS, event, record, tick, told_counts, true_counts
+from transport.log import Record
+
+REGISTERED = frozenset({"orders", "idle"})
+SERVICES = "orders", "stock"
+FIRST = 3
+"""First retained offset."""
+SMALL_PART = 700
+"""Bytes: so that windows come in parts."""
+
+ASSIGNMENTS = (
+    BASELINE,
+    BASELINE,
+    CANARY,
+    CANARY,
+    None,
+    f"{LABEL};v9",
+    "07.1.session.786db6f38e0cd8b7;v2",
+    "junk;v1",
+    "-",
+)
+
+events = st.builds(
+    event,
+    st.integers(0, 30),
+    producer=st.sampled_from(["a", "b", "c"]),
+    service=st.sampled_from(SERVICES),
+    version=st.sampled_from(["v1", "v2"]),
+    session=st.sampled_from([None, *"stuvwxyz"]),
+    assignment=st.sampled_from(ASSIGNMENTS),
+    method=st.sampled_from(["tools/call", "resources/read"]),
+    outcome=st.sampled_from(
+        ["ok", "tool_error", "rpc_error", "server_error", "timeout", "cancelled", "input_required", "rejected"]
+    ),
+    duration_ms=st.sampled_from([0.0, -0.0, 0.5, 12.5, 13.0, 1e8]),
+    first_of_session=st.booleans(),
+)
+steps = st.tuples(
+    st.sampled_from([0, 0, 0, 1, 3, 10, 40, WINDOW_MS, 3 * WINDOW_MS, -30, -2 * WINDOW_MS]),
+    st.one_of(events, events, events, st.integers(1, 12), st.sampled_from([b"{", b"", b'{"v": 2}']), st.none()),
+)
+
+
+Step = tuple[int, RequestEvent | int | bytes | None]
+"""Milliseconds since the last one, and an event, how many records back to send one again, rubbish, or a tick."""
+
+
+def log_of(made: Sequence[Step], *, ended: bool = True) -> list[Record]:
+    """Steps → records. In the end the log goes quiet and a tick says so, or the last window stays open."""
+    log: list[Record] = []
+    now = 10 * WINDOW_MS
+    for step, content in made:
+        now = max(1, now + step)
+        offset = FIRST + 2 * len(log)  # offsets have gaps, and begin where retention left them
+        if content is None:
+            log.append(tick(offset, now))
+        elif isinstance(content, int):
+            log.append(record(offset, now, log[-content].value if content <= len(log) else b"?"))
+        else:
+            log.append(record(offset, now, content))
+    if not ended:
+        return log
+    newest = max((r.timestamp_ms for r in log), default=now)
+    return [*log, tick(FIRST + 2 * len(log), newest + 2 * WINDOW_MS)]
+
+
+@dataclass
+class Kafka:
+    """One partition of the telemetry, the group's commit, and the windows' topic."""
+
+    log: list[Record]
+    commit: tuple[int, str] | None = None
+    windows: list[bytes] = field(default_factory=list)
+
+
+class Worker:
+    """An owner of the partition. It stops before each thing it does to the outside: there it may die, or freeze."""
+
+    def __init__(self, kafka: Kafka, instance: str) -> None:
+        self.kafka = kafka
+        self.counters = Counters()
+        source = Source(TOPIC, 0, 1, WINDOW_MS, instance)
+        start = Checkpoint.earliest(FIRST) if kafka.commit is None else Checkpoint.parse(*kafka.commit, WINDOW_MS)
+        self.fold = PartitionFold(source, start, self.counters)
+        self.unread = [r for r in kafka.log if r.offset >= start.warm_offset]
+
+    def life(self, batches: Iterable[int]) -> Iterator[None]:
+        """Read the log in batches: finals, commit, then partials."""
+        for size in batches:
+            read, self.unread = self.unread[:size], self.unread[size:]
+            for message in read:
+                said = decode(message)
+                request = said if isinstance(said, RequestEvent) else None
+                closed = self.fold.add(message.offset, message.timestamp_ms, request)
+                if closed is not None:
+                    yield from self.publish(closed.finals(REGISTERED))
+                    yield
+                    self.kafka.commit = closed.checkpoint.offset, closed.checkpoint.metadata(WINDOW_MS)
+            yield from self.publish(self.fold.partials())
+
+    def publish(self, windows: Sequence[CohortWindow]) -> Iterator[None]:
+        for window in windows:
+            for part in encode(window, SMALL_PART):
+                yield
+                self.kafka.windows.append(part)
+
+
+@dataclass(frozen=True)
+class Term:
+    """How a worker reads while it owns the partition, and how that ends."""
+
+    batch: int
+    acts: int
+    """What it gets done to the outside."""
+    freezes: bool
+    """Else it dies. A frozen one goes on later, as a zombie: nothing fences its windows or commits."""
+    haunted: list[tuple[int, int]]
+    """Which zombie gets how much done after this term."""
+
+
+terms = st.builds(
+    Term,
+    st.integers(1, 12),
+    st.integers(0, 40),
+    st.booleans(),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9))),
+)
+
+
+def live_through(kafka: Kafka, owners: Sequence[Term]) -> Worker:
+    """Owners follow each other, zombies act in between, the last one reads to the end, and then the zombies do."""
+    zombies: list[Iterator[None]] = []
+    for number, term in enumerate(owners):
+        life = Worker(kafka, f"w{number % 2}").life(repeat(term.batch, len(kafka.log)))
+        let(life, term.acts)
+        if term.freezes:
+            zombies.append(life)
+        for which, acts in term.haunted:
+            for zombie in zombies[which : which + 1]:
+                let(zombie, acts)
+    last = Worker(kafka, "last")
+    for life in (last.life([5, 1, len(kafka.log)]), *zombies):
+        let(life, sys.maxsize)
+    return last
+
+
+def let(life: Iterator[None], acts: int) -> None:
+    """Let a worker do so much."""
+    for _ in islice(life, acts):
+        pass
+
+
+def read_all(kafka: Kafka) -> tuple[list[CohortWindow], list[CohortWindow]]:
+    """What a reader folds as final, and what it knows beyond."""
+    read = [CohortWindow.read(value) for value in kafka.windows]
+    taken: list[CohortWindow] = []
+    still_open: list[CohortWindow] = []
+    for service in (*SERVICES, "idle"):
+        book = WindowBook()
+        for window in (w for w in read if w.service == service):
+            book.read(window)
+            taken += book.take_final()
+        still_open += book.open_windows()
+    return taken, still_open
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(steps, min_size=10, max_size=80), st.lists(terms, max_size=6))
+def test_readers_count_exactly_whatever_crashes(made: list[Step], owners: list[Term]) -> None:
+    kafka = Kafka(log_of(made))
+    live_through(kafka, owners)
+
+    taken, still_open = read_all(kafka)
+    assert told_counts(taken) == true_counts(kafka.log)
+    assert still_open == []
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(steps, min_size=10, max_size=80), st.lists(terms, max_size=6))
+def test_the_open_window_is_known_as_far_as_its_owner_has_read(made: list[Step], owners: list[Term]) -> None:
+    kafka = Kafka(log_of(made, ended=False))
+    live_through(kafka, owners)
+
+    taken, still_open = read_all(kafka)
+    assert {w.final for w in still_open} <= {False}
+    assert told_counts([*taken, *still_open]) == true_counts(kafka.log)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(steps, max_size=60), st.lists(terms, max_size=6))
+def test_finals_of_a_window_all_say_the_same(made: list[Step], owners: list[Term]) -> None:
+    kafka = Kafka(log_of(made))
+    live_through(kafka, owners)
+
+    said: dict[tuple[str, int, int], set[bytes]] = {}
+    for window in map(CohortWindow.read, kafka.windows):
+        if window.final:
+            at = window.service, window.window_start, window.part
+            said.setdefault(at, set()).add(window.model_copy(update={"instance": ""}).dump())
+    assert {at: len(words) for at, words in said.items()} == dict.fromkeys(said, 1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(steps, max_size=60), st.lists(st.integers(1, 20), max_size=20))
+def test_how_the_log_is_cut_into_batches_changes_no_final(made: list[Step], batches: list[int]) -> None:
+    finals = []
+    for cuts in ([10_000], [*batches, 10_000]):
+        kafka = Kafka(log_of(made))
+        let(Worker(kafka, "w").life(cuts), sys.maxsize)
+        finals.append([value for value in kafka.windows if CohortWindow.read(value).final])
+    assert finals[0] == finals[1]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(steps, min_size=1, max_size=60))
+def test_events_are_counted_or_dropped_as_duplicates_never_both(made: list[Step]) -> None:
+    kafka = Kafka(log_of(made))
+    worker = live_through(kafka, [])
+
+    readable = sum(isinstance(decode(r), RequestEvent) for r in kafka.log)
+    counted = [n for row in true_counts(kafka.log).values() for name, n in row.items() if name.startswith("outcome ")]
+    assert worker.counters.duplicates == readable - sum(counted)
