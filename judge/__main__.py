@@ -1,0 +1,5 @@
+"""`python -m judge`: one judge."""
+
+from judge.app import main
+
+main()

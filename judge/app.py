@@ -1,0 +1,94 @@
+"""The composition root: one Faust app, a service that follows the log, and the judging agent."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import faust
+import mode
+from pydantic import Field
+
+from davylamp_sdk import __version__
+from judge.agent import TOPICS, Judge
+from judge.policies.sequential import Sequential
+from judge.rollout.machine import Machine
+from transport.clock import SystemClock
+from transport.faust_app import BatchChannel, alive, make_app, run_worker
+from transport.kafka_log import KafkaReader, KafkaWriter
+from transport.log import Batch, Reader, Writer
+from transport.process import start_logging
+from transport.settings import KafkaSettings, Settings, SettingsError
+
+_DEPTH = 4
+"""Batches that may wait for the agent before the reader pauses."""
+
+
+class JudgeSettings(Settings):
+    """The table ``[judge]``."""
+
+    look_every_s: float = Field(default=0.25, gt=0, description="At least so often, also when nothing came.")
+    instance: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,200}$")
+    data_folder: Path = Path(".davylamp/judge")
+
+
+class Follower(mode.Service):
+    """Puts what the log brings into the agent's channel, and an empty batch where it brings nothing for a while."""
+
+    def __init__(self, reader: Reader, writer: Writer, channel: BatchChannel, every_s: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._reader = reader
+        self._writer = writer
+        self._channel = channel
+        self._every_s = every_s
+
+    @mode.Service.task
+    async def _follow(self) -> None:
+        with alive(self, "following the log"):
+            # put() to a channel that nobody reads yet loses the item, and Faust tells nobody when an agent subscribes.
+            while not self._channel.subscriber_count:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            async for batch in self._reader.batches():
+                await self._channel.put(batch)
+
+    @mode.Service.task
+    async def _beat(self) -> None:
+        with alive(self, "the beat"):
+            while not self.should_stop:
+                await asyncio.sleep(self._every_s)
+                if self._channel.subscriber_count:
+                    await self._channel.put(Batch((), caught_up=False))
+
+    async def on_stop(self) -> None:
+        """End the reader's thread and deliver what is under way."""
+        await self._reader.close()
+        await self._writer.close()
+
+
+def build(settings: JudgeSettings, kafka: KafkaSettings) -> faust.App:
+    """Everything, wired."""
+    app = make_app("judge", kafka, settings.instance, settings.data_folder)
+    reader = KafkaReader(kafka, f"davylamp-judge/{settings.instance}", TOPICS)
+    writer = KafkaWriter(kafka, f"davylamp-judge/{settings.instance}")
+    judge = Judge(Machine(Sequential(), __version__), writer, SystemClock())
+    channel = BatchChannel(app, maxsize=_DEPTH)
+
+    @app.agent(channel, name="judge", supervisor_strategy=mode.CrashingSupervisor)
+    async def judging(stream: AsyncIterator[Batch]) -> None:
+        async for batch in stream:
+            await judge.handle(batch)
+
+    app.service(Follower(reader, writer, channel, settings.look_every_s))
+    return app
+
+
+def main() -> None:
+    """Run the judge until it is told to stop."""
+    start_logging()
+    try:
+        settings, kafka = JudgeSettings.load("judge"), KafkaSettings.load("kafka")
+    except SettingsError as error:
+        sys.exit(str(error))
+    run_worker(build(settings, kafka))

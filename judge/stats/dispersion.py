@@ -1,0 +1,57 @@
+"""How much less a request says than an independent one would: requests of one session fail together."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from judge.stats.evidence import Counts
+
+BASELINE_BUCKETS_WORTH = 8
+"""nu: the baseline's dispersion counts as much as this many canary buckets with events."""
+
+MIN_BUCKETS = 3
+"""Fewer canary buckets with events are never a breach: one broken client is not a bad release."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispersion:
+    """The variance of a cohort's bad requests over their number, 1 when independent, and how widely they are spread."""
+
+    pooled: float
+    """D: log wealth is divided by it. At least 1 and at least the canary's own."""
+    canary: float
+    baseline: float
+    canary_buckets: int
+    """k_y: session buckets in which the canary had a bad request."""
+
+    @property
+    def widespread(self) -> bool:
+        """Enough canary buckets had bad requests for a breach to be believed."""
+        return self.canary_buckets >= MIN_BUCKETS
+
+
+def dispersion(canary: Counts, baseline: Counts) -> Dispersion:
+    """Pool the dispersions of both cohorts, each of shape (buckets, 2) and cumulative over the rollout.
+
+    Up fast, down slowly: the canary's own dispersion counts in full where it is high, and replaces the baseline's only
+    as its events spread over buckets. A bucket is a hash of the assigned unit, salted differently from the assignment.
+    """
+    of_canary, of_baseline = cohort_dispersion(canary), cohort_dispersion(baseline)
+    spread = int(np.count_nonzero(canary[:, 1]))
+    shrunk = (BASELINE_BUCKETS_WORTH * of_baseline + spread * of_canary) / (BASELINE_BUCKETS_WORTH + spread)
+    return Dispersion(max(of_canary, shrunk), of_canary, of_baseline, spread)
+
+
+def cohort_dispersion(buckets: Counts) -> float:
+    """One cohort's variance over mean: the ratio estimator's variance over k buckets, by the bad requests; at least 1.
+
+    Cochran, Sampling Techniques (1977), ch. 6 with the factor k / (k - 1). Without bad requests, or with less than two
+    buckets to tell apart, it is 1. Over the mean, not over the binomial variance, since the bets are Poisson's.
+    """
+    filled = buckets[buckets[:, 0] > 0]
+    counted, bad = filled.T
+    if bad.sum() == 0 or len(filled) < 2:  # noqa: PLR2004 - a variance needs two
+        return 1.0
+    rate = bad.sum() / counted.sum()
+    factor = len(filled) / (len(filled) - 1)
+    return max(1.0, float(factor * np.square(bad - rate * counted).sum() / bad.sum()))

@@ -1,0 +1,79 @@
+"""What two cohorts' counts say about a difference in rates, as the log wealth of a fixed set of bets.
+
+Nothing is estimated: the baseline's rate never enters. For a bet ``rho`` and one stratum with ``theta = r N_C /
+(r N_C + N_B)`` and ``g = 1 + theta (rho - 1)``, each bad canary request multiplies the wealth by ``rho / g``, each bad
+baseline request by ``1 / g``, and the margin ``m`` costs ``m N_C (rho / g - 1)`` in logs. Under ``p_C <= r p_B + m``
+(for ``rho > 1``; ``>=`` for ``rho < 1``) the expected wealth is at most 1, whatever the baseline's rate and the sizes:
+``E a^Y <= exp(p (a - 1))`` for Y in [0, 1], and ``r N_C (rho / g - 1) = N_B (1 - 1 / g)`` lets ``p_B`` cancel. At
+``m = 0`` this is the test of two streams in Lindon & Kallus (2024) and Turner & Grünwald (2023).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64 | np.float64]
+"""The last axis is (counted, bad), with 0 <= bad <= counted."""
+
+
+def _bets(log_rho: Floats) -> Floats:
+    rho: Floats = np.exp(log_rho)
+    rho.flags.writeable = False
+    return rho
+
+
+BETS_ABOVE = _bets(np.geomspace(math.log(1.08), math.log(200), 14))
+"""Bets that the canary is worse: rate ratios from a hair above the baseline to an outage."""
+
+BETS_BELOW = _bets(-np.geomspace(0.03, 3, 12))
+"""Bets that the canary is better than a margin."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogWealth:
+    """Log wealth of J bets, linear in the margin: ``at_zero - margin * slope``. Sums over independent strata add up.
+
+    One process has shape (J,), a stack of k snapshots (k, J).
+    """
+
+    at_zero: Floats
+    """Log wealth at margin 0 (A in the formula)."""
+    slope: Floats
+    """What one unit of margin costs (C in the formula): never negative for bets above, never positive for bets below."""
+
+    @classmethod
+    def none(cls, *shape: int) -> Self:
+        """The wealth before any data: exactly 0 in logs at every margin."""
+        return cls(np.zeros(shape), np.zeros(shape))
+
+    def __add__(self, other: "LogWealth") -> "LogWealth":
+        return LogWealth(self.at_zero + other.at_zero, self.slope + other.slope)
+
+    def __sub__(self, earlier: "LogWealth") -> "LogWealth":
+        """What was won since `earlier`."""
+        return LogWealth(self.at_zero - earlier.at_zero, self.slope - earlier.slope)
+
+    def at(self, margin: float) -> Floats:
+        """The log wealth against the claim that the difference of rates lies at `margin`."""
+        return self.at_zero - margin * self.slope
+
+
+def log_wealth(canary: Counts, baseline: Counts, bets: Floats, ratio: float = 1.0) -> LogWealth:
+    """What `bets` win on all rows together: shapes (rows, 2), (rows, 2), (J,) to (J,).
+
+    A row is a stratum: one window, stage of birth and kind. Rows are never pooled, for under changing load a pooled
+    rate blames the canary for an incident that both cohorts shared (Simpson's paradox). A row in which one cohort is
+    empty compares nothing and wins exactly 0. `ratio` is r of ``p_C <= r p_B + m``.
+    """
+    compared = (canary[:, 0] > 0) & (baseline[:, 0] > 0)
+    n_canary, bad_canary = canary[compared].T[:, :, np.newaxis]
+    n_baseline, bad_baseline = baseline[compared].T[:, :, np.newaxis]
+    theta = ratio * n_canary / (ratio * n_canary + n_baseline)
+    log_g = np.log1p(theta * (bets - 1))
+    at_zero = bad_canary * (np.log(bets) - log_g) - bad_baseline * log_g
+    slope = n_canary * (1 - theta) * (bets - 1) / np.exp(log_g)
+    return LogWealth(at_zero.sum(axis=0), slope.sum(axis=0))

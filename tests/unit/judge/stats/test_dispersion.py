@@ -1,0 +1,94 @@
+"""Errors that come in clumps: what they cost, and how few clients may never decide."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from judge.stats.dispersion import cohort_dispersion, dispersion
+from judge.stats.evidence import Floats
+
+GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[3] / "golden" / "12-twin-dispersion.json").read_text())
+
+
+def buckets(counted: Sequence[float], bad: Sequence[float]) -> Floats:
+    return np.array([counted, bad], np.float64).T
+
+
+cells = st.integers(0, 40).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n)))
+tables = st.lists(cells, min_size=6, max_size=6).map(lambda rows: np.array(rows, np.int64))
+
+
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["name"])
+def test_it_equals_forty_digit_arithmetic(case: dict[str, Any]) -> None:
+    assert case["nu"] == 8
+    spread = dispersion(buckets(case["n_canary"], case["y_canary"]), buckets(case["n_baseline"], case["y_baseline"]))
+    assert spread.canary == pytest.approx(case["D_canary"], rel=GOLDEN["rel_tol"])
+    assert spread.baseline == pytest.approx(case["D_baseline"], rel=GOLDEN["rel_tol"])
+    assert spread.pooled == pytest.approx(case["D"], rel=GOLDEN["rel_tol"])
+    assert spread.canary_buckets == case["buckets_with_events"]
+
+
+@pytest.mark.parametrize(
+    "table", [buckets([], []), buckets([0, 0], [0, 0]), buckets([9, 4], [0, 0]), buckets([7], [5])]
+)
+def test_it_is_one_where_nothing_can_be_told(table: Floats) -> None:
+    assert cohort_dispersion(table) == 1.0
+
+
+def test_buckets_without_requests_do_not_count() -> None:
+    filled, padded = buckets([9, 8, 7], [5, 0, 1]), buckets([9, 0, 8, 7, 0], [5, 0, 0, 1, 0])
+    assert cohort_dispersion(filled) == pytest.approx(cohort_dispersion(padded))
+    assert cohort_dispersion(filled) > 1
+
+
+def test_it_rises_with_the_canary_at_once() -> None:
+    calm = buckets([500] * 64, [5] * 64)
+    burst = buckets([10] * 64, [10] + [0] * 63)
+    assert dispersion(burst, calm).pooled == dispersion(burst, calm).canary > 9
+
+
+def test_it_falls_below_the_baseline_only_as_canary_buckets_speak() -> None:
+    clumped = buckets([100] * 64, [50, 50] + [0] * 62)
+    few, many = ([1] * k + [0] * (64 - k) for k in (2, 64))
+    after_few = dispersion(buckets([10] * 64, few), clumped).pooled
+    after_many = dispersion(buckets([10] * 64, many), clumped).pooled
+    assert 1 < after_many < after_few < cohort_dispersion(clumped)
+
+
+@pytest.mark.parametrize(("failing", "widespread"), [(0, False), (2, False), (3, True), (64, True)])
+def test_errors_are_widespread_from_three_buckets_on(failing: int, *, widespread: bool) -> None:
+    canary = buckets([10] * 64, [1] * failing + [0] * (64 - failing))
+    assert dispersion(canary, canary).widespread is widespread
+
+
+@given(tables, tables)
+def test_it_is_never_below_one_nor_below_the_canary(canary: Floats, baseline: Floats) -> None:
+    spread = dispersion(canary, baseline)
+    assert spread.pooled >= spread.canary >= 1
+    assert spread.baseline >= 1
+
+
+@given(tables, tables, st.permutations(range(6)))
+def test_the_order_of_buckets_does_not_matter(canary: Floats, baseline: Floats, order: list[int]) -> None:
+    assert dispersion(canary[order], baseline).pooled == pytest.approx(dispersion(canary, baseline).pooled)
+
+
+@given(tables, tables, tables, tables)
+def test_shards_add_up_in_any_order(a: Floats, b: Floats, c: Floats, baseline: Floats) -> None:
+    assert dispersion(a + b + c, baseline) == dispersion(c + (b + a), baseline)
+
+
+@given(tables, tables, st.integers(2, 9))
+def test_repeating_every_session_in_its_bucket_repeats_the_dispersion(canary: Floats, baseline: Floats, k: int) -> None:
+    once, repeated = dispersion(canary, baseline), dispersion(k * canary, k * baseline)
+    for before, after in ((once.canary, repeated.canary), (once.baseline, repeated.baseline)):
+        if before > 1:
+            assert after == pytest.approx(k * before)
+    if min(once.canary, once.baseline) > 1:
+        assert repeated.pooled == pytest.approx(k * once.pooled)
