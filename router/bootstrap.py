@@ -1,0 +1,127 @@
+"""What an Envoy is started with: where it listens, which routers it asks, and the filters that read session ids."""
+
+from collections.abc import Sequence
+
+from router.envoy_resources import (
+    HEADER_MUTATION,
+    INNER_ID,
+    METADATA,
+    ROUTES_NAME,
+    SESSION_HEADER,
+    TYPES,
+    WHOLE_ID,
+    Json,
+)
+
+_ROUTERS = "davylamp-routers"
+_FILTERS = "envoy.extensions.filters.http."
+
+
+def bootstrap(
+    node: str,
+    listener_port: int,
+    admin_port: int,
+    routers: Sequence[str] = ("127.0.0.1:18000",),
+    listener_host: str = "127.0.0.1",
+) -> Json:
+    """Envoy's bootstrap as proto3 JSON.
+
+    `node` names the proxy for ever: its acknowledgements are known by it. `routers` are ``host:port`` of the routers'
+    xDS ports; the first that answers is asked. The admin port can stop the proxy, so it is bound to loopback.
+    """
+    return {
+        "node": {"id": node, "cluster": "davylamp"},
+        "admin": {"address": _address("127.0.0.1", admin_port)},
+        "dynamic_resources": {"ads_config": _ads(), "cds_config": _source()},
+        "static_resources": {
+            "listeners": [_listener(listener_host, listener_port)],
+            "clusters": [_routers(routers)],
+        },
+    }
+
+
+def _address(host: str, port: int) -> Json:
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def _ads() -> Json:
+    """State of the world over one stream; Envoy's own back-off would leave a proxy deaf for up to 30 s."""
+    back_off = {"base_interval": "0.1s", "max_interval": "1s"}
+    grpc = {"cluster_name": _ROUTERS, "retry_policy": {"retry_back_off": back_off}}
+    return {"api_type": "GRPC", "transport_api_version": "V3", "grpc_services": [{"envoy_grpc": grpc}]}
+
+
+def _source() -> Json:
+    """A new proxy waits for its routes however long it takes: without any it would answer 404 and end sessions."""
+    return {"resource_api_version": "V3", "ads": {}, "initial_fetch_timeout": "0s"}
+
+
+def _routers(routers: Sequence[str]) -> Json:
+    """The routers, each with a priority of its own; a frozen one is noticed by HTTP/2 pings within 3 s."""
+    pings = {"connection_keepalive": {"interval": "1s", "timeout": "2s"}}
+    options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    endpoints = [_endpoint_with_priority(router, i) for i, router in enumerate(routers)]
+    return {
+        "name": _ROUTERS,
+        "type": "STRICT_DNS",
+        "connect_timeout": "1s",
+        "typed_extension_protocol_options": {
+            options: {"@type": TYPES + options, "explicit_http_config": {"http2_protocol_options": pings}}
+        },
+        "load_assignment": {"cluster_name": _ROUTERS, "endpoints": endpoints},
+    }
+
+
+def _endpoint_with_priority(router: str, priority: int) -> Json:
+    host, _, port = router.rpartition(":")
+    return {"priority": priority, "lb_endpoints": [{"endpoint": {"address": _address(host, int(port))}}]}
+
+
+def _listener(host: str, port: int) -> Json:
+    connections = {
+        "stat_prefix": "mcp",
+        "stream_idle_timeout": "0s",  # a GET stream may be silent for hours
+        "rds": {"route_config_name": ROUTES_NAME, "config_source": _source()},
+        "http_filters": _http_filters(),
+    }
+    name = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+    chain = {"filters": [_typed("envoy.filters.network.http_connection_manager", name, connections)]}
+    return {"name": "mcp", "address": _address(host, port), "filter_chains": [chain]}
+
+
+def _http_filters() -> list[Json]:
+    """In the order of a request; responses pass them backwards, so the envelope is closed before it is addressed."""
+    return [
+        _typed(
+            "envoy.filters.http.header_to_metadata",
+            f"{_FILTERS}header_to_metadata.v3.Config",
+            {"request_rules": [_keep(WHOLE_ID), _keep(INNER_ID, without="^.*~")]},
+        ),
+        _typed(HEADER_MUTATION, f"{_FILTERS}header_mutation.v3.HeaderMutation", {}),
+        _typed("envoy.filters.http.stateful_session", f"{_FILTERS}stateful_session.v3.StatefulSession", _envelope()),
+        _typed("envoy.filters.http.router", f"{_FILTERS}router.v3.Router", {}),
+    ]
+
+
+def _keep(key: str, without: str | None = None) -> Json:
+    """Keep the session id in the request's metadata, without what a regular expression (RE2) matches."""
+    rewrite = {"regex_value_rewrite": {"pattern": {"regex": without}, "substitution": ""}} if without else {}
+    value = {"metadata_namespace": METADATA, "key": key, "type": "STRING", **rewrite}
+    return {"header": SESSION_HEADER, "on_header_present": value}
+
+
+def _envelope() -> Json:
+    """Strict: a session whose server is gone gets 404, never another server that does not know it."""
+    return {
+        "strict": True,
+        "status_on_strict_destination_not_found": 404,
+        "session_state": _typed(
+            "envoy.http.stateful_session.envelope",
+            "envoy.extensions.http.stateful_session.envelope.v3.EnvelopeSessionState",
+            {"header": {"name": SESSION_HEADER}},
+        ),
+    }
+
+
+def _typed(name: str, kind: str, config: Json) -> Json:
+    return {"name": name, "typed_config": {"@type": TYPES + kind, **config}}

@@ -1,0 +1,217 @@
+"""Envoy by xDS: the router is the control plane, a proxy's ACK is the read-back, a NACK carries Envoy's reason."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any
+
+import grpc
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2  # noqa: F401 - stands in an Any
+from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
+from google.protobuf.any_pb2 import Any as Packed
+from google.protobuf.json_format import ParseDict
+
+from router import envoy_resources
+from router.errors import NotLoopbackError, PortTakenError
+from router.ports import Capability
+from router.snapshot import Snapshot
+from router.xds_stream import ProxyStream, Push, Resource
+from schemas.control import ProxyRoute
+
+logger = logging.getLogger(__name__)
+
+TYPE_URLS: dict[Resource, str] = {
+    "clusters": f"{envoy_resources.TYPES}{Cluster.DESCRIPTOR.full_name}",
+    "routes": f"{envoy_resources.TYPES}{RouteConfiguration.DESCRIPTOR.full_name}",
+}
+_RESOURCES: dict[str, Resource] = {url: resource for resource, url in TYPE_URLS.items()}
+
+_ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),  # else a second router would share the port and each proxy find either
+    ("grpc.keepalive_time_ms", 1000),
+    ("grpc.keepalive_timeout_ms", 2000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.max_ping_strikes", 0),  # proxies ping each second, which gRPC would answer with GOAWAY
+)
+
+
+@dataclass(slots=True, eq=False)
+class _Link:
+    """A stream and what wakes its sender."""
+
+    stream: ProxyStream
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class _Proxy:
+    """A proxy and its live streams: after a cut there may be two for a moment, and both must agree."""
+
+    links: list[_Link] = field(default_factory=list)
+    version: str | None = None
+
+
+class EnvoyXds:
+    """A :class:`router.ports.LoadBalancer` that serves ADS to Envoys, known by their node id.
+
+    Raises :class:`NotLoopbackError` for an address that others could reach: there is no mTLS yet.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        if not _is_loopback(host):
+            raise NotLoopbackError(f"xDS has no mTLS and is served on loopback only, not on {host}: set xds_host.")
+        self._host = f"[{host}]" if ":" in host else host
+        self.port = port
+        """0 takes a free one when the port opens."""
+        self._server: grpc.aio.Server | None = None
+        self._newest: Snapshot | None = None
+        self._packed: dict[Resource, list[Packed]] = {}
+        self._proxies: dict[str, _Proxy] = {}
+        self._changed = asyncio.Event()
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return frozenset({"assignment_header", "session_pinning", "read_back"})
+
+    async def apply(self, snapshot: Snapshot) -> None:
+        if snapshot != self._newest:
+            self._packed = _pack(snapshot)
+            self._newest = snapshot
+            for link in self._links():
+                link.stream.want(snapshot)
+                link.wake.set()
+            self._changed.set()
+        if self._server is None:
+            self._server = await self._listen()
+
+    def observe(self, service: str) -> tuple[ProxyRoute, ...]:
+        return tuple(_observe(service, name, proxy) for name, proxy in sorted(self._proxies.items()))
+
+    async def changed(self) -> None:
+        await self._changed.wait()
+        self._changed.clear()
+
+    def forget(self, proxy: str) -> None:
+        if proxy in self._proxies and not self._proxies[proxy].links:
+            del self._proxies[proxy]
+            self._changed.set()
+
+    async def close(self) -> None:
+        if self._server is not None:
+            await self._server.stop(None)
+
+    async def _listen(self) -> grpc.aio.Server:
+        server = grpc.aio.server(options=_OPTIONS)
+        handler = grpc.stream_stream_rpc_method_handler(
+            self._serve, DiscoveryRequest.FromString, DiscoveryResponse.SerializeToString
+        )
+        handlers = grpc.method_handlers_generic_handler(_ADS, {"StreamAggregatedResources": handler})
+        server.add_generic_rpc_handlers((handlers,))
+        try:
+            self.port = server.add_insecure_port(f"{self._host}:{self.port}")
+        except RuntimeError as error:
+            raise PortTakenError(f"xDS port {self.port} cannot be opened: does another router run?") from error
+        await server.start()
+        logger.info("xds port opened", extra={"action": "xds_opened", "address": f"{self._host}:{self.port}"})
+        return server
+
+    def _links(self) -> Iterable[_Link]:
+        return (link for proxy in self._proxies.values() for link in proxy.links)
+
+    async def _serve(
+        self, requests: AsyncIterator[Any], context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> AsyncIterator[Any]:
+        first = await anext(aiter(requests), None)
+        if first is None or self._newest is None:
+            return
+        if not first.node.id:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The first request must name its node.id.")
+        name, link = first.node.id, _Link(ProxyStream(self._newest))
+        self._connect(name, link, first)
+        reading = asyncio.create_task(self._read(requests, name, link))
+        try:
+            while not link.ended:
+                link.wake.clear()
+                while (push := link.stream.push()) is not None:
+                    yield self._response(push)
+                await link.wake.wait()
+        finally:
+            self._disconnect(name, link)
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    def _connect(self, name: str, link: _Link, first: Any) -> None:
+        proxy = self._proxies.setdefault(name, _Proxy())
+        proxy.links.append(link)
+        logger.info("proxy connected", extra={"action": "proxy_connected", "proxy": name})
+        self._request(name, link, first)
+
+    def _disconnect(self, name: str, link: _Link) -> None:
+        self._proxies[name].links.remove(link)
+        logger.warning("proxy disconnected", extra={"action": "proxy_disconnected", "proxy": name})
+        self._changed.set()
+
+    async def _read(self, requests: AsyncIterator[Any], name: str, link: _Link) -> None:
+        try:
+            async for request in requests:
+                self._request(name, link, request)
+        finally:
+            link.ended = True
+            link.wake.set()
+
+    def _request(self, name: str, link: _Link, request: Any) -> None:
+        resource = _RESOURCES.get(request.type_url)
+        if resource is None:
+            return
+        words = request.error_detail.message if request.HasField("error_detail") else None
+        if words is not None:
+            logger.error("proxy rejected", extra={"action": "route_rejected", "proxy": name, "why": words})
+        link.stream.request(resource, request.response_nonce, words)
+        self._proxies[name].version = link.stream.version or self._proxies[name].version
+        link.wake.set()
+        self._changed.set()
+
+    def _response(self, push: Push) -> Any:
+        newest = self._newest
+        version = "" if newest is None else newest.version if push.resource == "routes" else newest.clusters_version
+        return DiscoveryResponse(
+            version_info=version,
+            type_url=TYPE_URLS[push.resource],
+            nonce=push.nonce,
+            resources=self._packed[push.resource],
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _pack(snapshot: Snapshot) -> dict[Resource, list[Packed]]:
+    return {
+        "clusters": [_any(ParseDict(c, Cluster())) for c in envoy_resources.clusters(snapshot)],
+        "routes": [_any(ParseDict(envoy_resources.route_configuration(snapshot), RouteConfiguration()))],
+    }
+
+
+def _any(message: Any) -> Packed:
+    packed = Packed()
+    packed.Pack(message)
+    return packed
+
+
+def _observe(service: str, name: str, proxy: _Proxy) -> ProxyRoute:
+    states = {link.stream.state(service) for link in proxy.links}
+    if states == {"acknowledged"}:
+        return ProxyRoute(proxy=name, state="acknowledged", version=proxy.version)
+    words = next((w for link in proxy.links if (w := link.stream.words(service)) is not None), None)
+    return ProxyRoute(proxy=name, state="pending" if words is None else "rejected", version=proxy.version, detail=words)

@@ -1,0 +1,103 @@
+"""What is said on `route-changes`: a new picture of a service's proxies, the newest one only, without holding up routes."""
+
+import asyncio
+import logging
+
+from router.snapshot import Snapshot
+from schemas.control import ProxyRoute, RouteChange
+from schemas.decisions import LedgerEntry
+from transport.log import LogError, Writer
+
+logger = logging.getLogger(__name__)
+
+
+class Pictures:
+    """Knows which picture of each service was drawn last, so that only new ones are told."""
+
+    def __init__(self, router: str) -> None:
+        self._router = router
+        self._snapshot: Snapshot | None = None
+        self._since: dict[str, str] = {}
+        self._decided: dict[str, LedgerEntry] = {}
+        self._took: dict[str, float] = {}
+        self._drawn: dict[str, object] = {}
+
+    def asked(self, snapshot: Snapshot) -> None:
+        """The proxies are asked for `snapshot`. A service's version is that of the first one with its present route."""
+        before = self._snapshot.routes if self._snapshot else {}
+        changed = [name for name, route in snapshot.routes.items() if before.get(name) != route]
+        self._since |= dict.fromkeys(changed, snapshot.version)
+        self._snapshot = snapshot
+
+    def decided(self, entry: LedgerEntry) -> None:
+        """An entry arrived as it was written: its way to the proxies is timed. History is not."""
+        self._decided[entry.service] = entry
+        self._took.pop(entry.service, None)
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Services with a route."""
+        return tuple(self._snapshot.routes) if self._snapshot else ()
+
+    def draw(self, service: str, proxies: tuple[ProxyRoute, ...], now_ms: int) -> RouteChange | None:
+        """The picture of `service`, None if nothing about it is new."""
+        entry = self._snapshot.routes[service].entry if self._snapshot else ""
+        gist = (entry, tuple((p.proxy, p.state, p.detail) for p in proxies))
+        if self._drawn.get(service) == gist:
+            return None
+        self._drawn[service] = gist
+        acknowledged = bool(proxies) and all(p.state == "acknowledged" for p in proxies)
+        return RouteChange(
+            service=service,
+            router=self._router,
+            entry=entry,
+            version=self._since.get(service, ""),
+            proxies=proxies,
+            acknowledged=acknowledged,
+            at=now_ms,
+            took_ms=self._took_ms(service, entry, now_ms) if acknowledged else None,
+        )
+
+    def _took_ms(self, service: str, entry: str, now_ms: int) -> float | None:
+        """Measured once an entry: a proxy that comes later acknowledges it again."""
+        decided = self._decided.get(service)
+        if decided is None or decided.id != entry:
+            return None
+        return self._took.setdefault(service, float(max(0, now_ms - decided.decided_at)))
+
+
+class Publisher:
+    """Appends route changes; of each service only the newest waits, so an absent log costs no memory."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._due: dict[str, RouteChange] = {}
+        self._wake = asyncio.Event()
+
+    def offer(self, change: RouteChange) -> None:
+        """To be published soon, in place of an older one of the service that still waits."""
+        self._due[change.service] = change
+        self._wake.set()
+
+    def retry(self) -> None:
+        """What the log did not take is offered again."""
+        if self._due:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Publish for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await asyncio.gather(*(self._publish(change) for change in list(self._due.values())))
+
+    async def _publish(self, change: RouteChange) -> None:
+        about = {"service": change.service, "entry": change.entry, "acknowledged": change.acknowledged}
+        try:
+            await self._writer.append("route-changes", change.service, change.dump())
+        except LogError:
+            logger.exception("route change not written", extra={"action": "route_change_unwritten", **about})
+            return
+        logger.info("route change", extra={"action": "route_change", "took_ms": change.took_ms, **about})
+        if self._due.get(change.service) is change:
+            del self._due[change.service]

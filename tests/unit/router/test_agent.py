@@ -1,0 +1,279 @@
+"""The router between a log in memory and proxies in memory."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from router.agent import Router
+from router.errors import IncapableError
+from router.fold import TOPICS
+from router.memory import MemoryLoadBalancer
+from router.snapshot import Snapshot, Weight
+from schemas.control import RouteChange
+from schemas.decisions import LedgerEntry
+from schemas.labels import Label
+from schemas.service import Service
+from schemas.topics import Topic
+from tests.builders import SEED, SERVICE, entry
+from transport.clock import FakeClock
+from transport.log import Batch, LogError, Position
+from transport.memory_log import MemoryLog, MemoryWriter
+
+START = entry("start", share=100)
+PROCEED = entry("proceed", START, share=1_000)
+ROLLBACK = entry("rollback", PROCEED)
+BILLING = SERVICE.model_copy(update={"service": "billing"})
+
+
+@dataclass
+class Stage:
+    """A router with everything it touches."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    log: MemoryLog = field(default_factory=MemoryLog)
+    proxies: MemoryLoadBalancer = field(default_factory=MemoryLoadBalancer)
+
+    def router(self) -> Router:
+        return Router("router-1", self.log.reader(*TOPICS), self.log.writer(), self.proxies, self.clock)
+
+    async def write(self, *messages: Service | LedgerEntry) -> None:
+        for message in messages:
+            topic: Topic = "services" if isinstance(message, Service) else "rollout-decisions"
+            await self.log.writer().append(topic, message.service, message.dump())
+
+    @contextlib.asynccontextmanager
+    async def running(self, router: Router | None = None) -> AsyncIterator[None]:
+        task = asyncio.create_task((router or self.router()).run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def told(self, service: str, *, entry: str, acknowledged: bool, since: int = 0) -> RouteChange:
+        """The first route change from offset `since` on that says so."""
+        reader = self.log.reader("route-changes")
+        async with asyncio.timeout(10):
+            async for batch in reader.batches():
+                for record in batch.records:
+                    change = RouteChange.read(record.value or b"")
+                    said = (change.service, change.entry, change.acknowledged)
+                    if record.offset >= since and said == (service, entry, acknowledged):
+                        return change
+        raise AssertionError("the log ended")
+
+    def changes(self) -> list[RouteChange]:
+        return [RouteChange.read(r.value or b"") for r in self.log.records("route-changes")]
+
+
+def runs(proxies: MemoryLoadBalancer, name: str = "lb0") -> Snapshot:
+    found = proxies.proxies[name].runs
+    assert found is not None
+    return found
+
+
+def weights(proxies: MemoryLoadBalancer) -> tuple[Weight, ...]:
+    return runs(proxies).routes["orders"].weights
+
+
+def label(stage: int, version: str) -> str:
+    return str(Label.make(SEED, 1, stage, version, "session"))
+
+
+async def test_proxies_run_what_the_ledger_says_and_the_log_learns_it() -> None:
+    stage = Stage()
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE)
+    async with stage.running():
+        await stage.told("orders", entry="", acknowledged=True)
+        assert weights(stage.proxies) == (Weight("v1", "-", 10_000),)
+        await stage.write(START)
+        change = await stage.told("orders", entry=START.id, acknowledged=True)
+    assert weights(stage.proxies) == (Weight("v2", label(1, "v2"), 100), Weight("v1", label(1, "v1"), 9_900))
+    assert change.router == "router-1"
+    assert change.version == "00000000000000000001-00000000000000000001"
+    assert [(p.proxy, p.state) for p in change.proxies] == [("lb0", "acknowledged")]
+
+
+async def test_a_rollback_reaches_the_proxies_and_is_timed() -> None:
+    stage = Stage()
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE, START, PROCEED)
+    async with stage.running():
+        await stage.told("orders", entry=PROCEED.id, acknowledged=True)
+        stage.clock.advance(seconds=1)
+        rollback = entry("rollback", PROCEED, now=stage.clock.now_ms())
+        stage.clock.advance(seconds=0.25)
+        await stage.write(rollback)
+        change = await stage.told("orders", entry=rollback.id, acknowledged=True)
+    assert weights(stage.proxies) == (Weight("v1", "-", 10_000),)
+    assert change.took_ms == 250.0
+
+
+async def test_nothing_is_asked_before_the_log_has_been_read_to_its_end() -> None:
+    stage = Stage()
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE, START)
+    services, ledger = stage.log.records("services"), stage.log.records("rollout-decisions")
+    router = stage.router()
+    await router.handle(Batch(tuple(services), caught_up=False))
+    await router.reconcile()
+    assert stage.proxies.newest is None
+    await router.handle(Batch(tuple(ledger), caught_up=True))
+    assert runs(stage.proxies).routes["orders"].entry == START.id
+
+
+async def test_only_the_newest_of_a_backlog_is_asked_for() -> None:
+    asked: list[str] = []
+    stage = Stage()
+
+    def note(snapshot: Snapshot) -> None:
+        asked.append(snapshot.routes["orders"].entry)
+
+    stage.proxies.connect("lb0", note)
+    await stage.write(SERVICE, START, PROCEED, ROLLBACK)
+    async with stage.running():
+        await stage.told("orders", entry=ROLLBACK.id, acknowledged=True)
+    assert set(asked) == {ROLLBACK.id}
+
+
+async def test_a_restarted_router_tells_the_picture_without_timing_history() -> None:
+    stage = Stage()
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE, START)
+    async with stage.running():
+        change = await stage.told("orders", entry=START.id, acknowledged=True)
+    assert change.took_ms is None
+    before = len(stage.changes())
+    async with stage.running():
+        again = await stage.told("orders", entry=START.id, acknowledged=True, since=before)
+    assert again.took_ms is None
+
+
+async def test_without_a_proxy_nothing_is_acknowledged() -> None:
+    stage = Stage()
+    await stage.write(SERVICE)
+    async with stage.running():
+        change = await stage.told("orders", entry="", acknowledged=False)
+    assert change.proxies == ()
+
+
+async def test_a_proxy_that_does_not_answer_holds_up_no_later_route() -> None:
+    stage = Stage()
+    stage.proxies.connect("lb0")
+    stage.proxies.connect("mute", None)
+    await stage.write(SERVICE)
+    async with stage.running():
+        await stage.told("orders", entry="", acknowledged=False)
+        for item in (START, PROCEED, ROLLBACK):
+            await stage.write(item)
+            await stage.told("orders", entry=item.id, acknowledged=False)
+        assert weights(stage.proxies) == (Weight("v1", "-", 10_000),)
+        stage.proxies.connect("mute")
+        await stage.told("orders", entry=ROLLBACK.id, acknowledged=True)
+
+
+async def test_a_refusal_is_told_in_the_proxys_words() -> None:
+    stage = Stage()
+    stage.proxies.connect("lb0", lambda s: "bad weights" if s.routes["orders"].entry else None)
+    await stage.write(SERVICE)
+    async with stage.running():
+        await stage.told("orders", entry="", acknowledged=True)
+        await stage.write(START)
+        change = await stage.told("orders", entry=START.id, acknowledged=False)
+    assert [(p.state, p.detail) for p in change.proxies] == [("rejected", "bad weights")]
+    assert runs(stage.proxies).routes["orders"].entry == ""
+
+
+async def test_a_proxy_that_is_cut_off_is_told() -> None:
+    stage = Stage()
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE)
+    async with stage.running():
+        await stage.told("orders", entry="", acknowledged=True)
+        stage.proxies.disconnect("lb0")
+        change = await stage.told("orders", entry="", acknowledged=False)
+    assert [p.state for p in change.proxies] == ["pending"]
+
+
+async def test_a_service_hears_nothing_of_anothers_rollout() -> None:
+    stage = Stage()
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE, BILLING)
+    async with stage.running():
+        await stage.told("billing", entry="", acknowledged=True)
+        await stage.write(START, PROCEED)
+        await stage.told("orders", entry=PROCEED.id, acknowledged=True)
+    assert [c.entry for c in stage.changes() if c.service == "billing"] == [""]
+
+
+async def test_records_that_are_not_understood_are_skipped_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage()
+    stage.proxies.connect("lb0")
+    await stage.log.put("services", 0, b"not json", b"orders")
+    await stage.log.put("rollout-decisions", 0, b"{}", b"orders")
+    await stage.write(SERVICE, START)
+    async with stage.running():
+        await stage.told("orders", entry=START.id, acknowledged=True)
+    skipped = [r for r in caplog.records if getattr(r, "action", None) == "record_skipped"]
+    assert {getattr(r, "at", None) for r in skipped} == {"services-0@0", "rollout-decisions-0@0"}
+
+
+async def test_a_void_entry_changes_no_route_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage()
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE, START, entry("proceed", entry("start", now=999)), PROCEED)
+    async with stage.running():
+        await stage.told("orders", entry=PROCEED.id, acknowledged=True)
+    assert weights(stage.proxies)[0].weight == 1_000
+    assert "entry_void" in {getattr(r, "action", None) for r in caplog.records}
+
+
+class AbsentLog(MemoryWriter):
+    """A log that takes nothing until it is back."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        super().__init__(log, 1)
+        self.away = True
+        self.refused = asyncio.Event()
+
+    async def append(self, topic: Topic, service: str, value: bytes) -> Position:
+        if self.away:
+            self.refused.set()
+            raise LogError("away")
+        return await super().append(topic, service, value)
+
+
+async def test_routes_follow_the_ledger_while_nothing_can_be_told_and_it_is_told_later() -> None:
+    stage = Stage()
+    stage.proxies.connect("lb0")
+    writer = AbsentLog(stage.log)
+    router = Router("router-1", stage.log.reader(*TOPICS), writer, stage.proxies, stage.clock)
+    await stage.write(SERVICE, START)
+    async with stage.running(router):
+        await writer.refused.wait()
+        assert weights(stage.proxies)[0].weight == 100
+        writer.away = False
+        await router.reconcile()
+        await stage.told("orders", entry=START.id, acknowledged=True)
+
+
+async def test_the_router_ends_when_its_log_does() -> None:
+    stage = Stage()
+    reader = stage.log.reader(*TOPICS)
+    work = asyncio.create_task(
+        Router("router-1", reader, stage.log.writer(), stage.proxies, stage.clock).run(),
+    )
+    await stage.write(SERVICE)
+    await stage.told("orders", entry="", acknowledged=False)
+    await reader.close()
+    await asyncio.wait_for(work, 10)
+
+
+async def test_proxies_that_cannot_carry_a_rollout_are_refused_by_what_they_lack() -> None:
+    stage = Stage(proxies=MemoryLoadBalancer(frozenset({"session_pinning"})))
+    with pytest.raises(IncapableError, match="lack assignment_header, read_back"):
+        await stage.router().run()

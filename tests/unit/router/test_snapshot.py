@@ -1,0 +1,348 @@
+"""Routes as a function of the ledger: a table of situations, and properties over any ledger."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.snapshot import Offsets, Pair, ServiceRoute, Weight, service_route, snapshot
+from schemas.decisions import EntryKind, Opening
+from schemas.labels import Label
+from schemas.ledger import Accepted, Ledger, ServiceLedger
+from schemas.plan import Plan
+from schemas.service import Service
+from schemas.units import FULL_SHARE
+from tests.builders import entry
+
+SEEDS = {n: f"{n:032x}" for n in range(40)}
+
+
+def service(*versions: str, name: str = "orders", baseline: str = "v1", port: int = 8001) -> Service:
+    places = {v: {"endpoints": [f"127.0.0.1:{port + i}"]} for i, v in enumerate(versions)}
+    return Service.model_validate({"service": name, "baseline": baseline, "versions": places})
+
+
+ORDERS = service("v1", "v2", "v3")
+STRAY = entry("start", now=999)
+"""An entry that is in nobody's ledger: what follows it is void."""
+
+
+@dataclass
+class Story:
+    """A ledger that is written step by step."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    rollout: int = 0
+    baseline: str = "v1"
+    canary: str = "v2"
+    now: int = 0
+
+    @property
+    def chain(self) -> ServiceLedger:
+        return self.ledger.of("orders")
+
+    def write(self, kind: EntryKind, stage: int, share: int, *, stale: bool = False) -> bool:
+        self.now += 1
+        plan = Plan(service="orders", canary=self.canary)
+        opening = Opening(plan=plan, service=ORDERS, seed=SEEDS[self.rollout])
+        written = entry(
+            kind,
+            STRAY if stale else self.chain.head,
+            now=self.now,
+            rollout=self.rollout,
+            stage=stage,
+            share=share,
+            baseline=self.baseline,
+            canary=self.canary,
+            opening=opening if kind == "start" else None,
+        )
+        self.ledger, result = self.ledger.read(written, self.now)
+        return isinstance(result, Accepted)
+
+    def start(self, canary: str = "v2", share: int = 100) -> "Story":
+        self.baseline, self.canary = self.chain.baseline or "v1", canary
+        self.rollout += 1
+        self.write("start", 1, share)
+        return self
+
+    def proceed(self, stage: int, share: int) -> "Story":
+        self.write("proceed", stage, share)
+        return self
+
+    def hold(self, stage: int, share: int) -> "Story":
+        self.write("hold", stage, share)
+        return self
+
+    def roll_back(self, stage: int = 1) -> "Story":
+        self.write("rollback", stage, 0)
+        return self
+
+    def complete(self) -> "Story":
+        self.write("complete", 4, FULL_SHARE)
+        return self
+
+    def retire(self) -> "Story":
+        self.write("retire", 4, FULL_SHARE)
+        return self
+
+
+def label(rollout: int, stage: int, version: str) -> str:
+    return str(Label.make(SEEDS[rollout], rollout, stage, version, "session"))
+
+
+def pairs(rollout: int, stages: int, *versions: str) -> set[Pair]:
+    return {Pair(v, label(rollout, stage, v)) for stage in range(1, stages + 1) for v in versions}
+
+
+def route_of(story: Story, current: Service | None = ORDERS) -> ServiceRoute:
+    route = service_route(story.chain, current)
+    assert route is not None
+    return route
+
+
+ALL_TO_V1 = (Weight("v1", "-", 10_000),)
+ALL_TO_V2 = (Weight("v2", "-", 10_000),)
+
+
+@pytest.mark.parametrize(
+    ("tell", "weights", "living", "unlabelled"),
+    [
+        pytest.param(lambda s: s, ALL_TO_V1, set(), ("v1",), id="no rollout yet"),
+        pytest.param(
+            lambda s: s.start(),
+            (Weight("v2", label(1, 1, "v2"), 100), Weight("v1", label(1, 1, "v1"), 9_900)),
+            pairs(1, 1, "v1", "v2"),
+            ("v1",),
+            id="first stage",
+        ),
+        pytest.param(
+            lambda s: s.start().proceed(2, 1_000),
+            (Weight("v2", label(1, 2, "v2"), 1_000), Weight("v1", label(1, 2, "v1"), 9_000)),
+            pairs(1, 2, "v1", "v2"),
+            ("v1",),
+            id="second stage, sessions of the first live on",
+        ),
+        pytest.param(
+            lambda s: s.start().proceed(2, 1_000).hold(2, 1_000),
+            (Weight("v2", label(1, 2, "v2"), 1_000), Weight("v1", label(1, 2, "v1"), 9_000)),
+            pairs(1, 2, "v1", "v2"),
+            ("v1",),
+            id="a hold keeps the share",
+        ),
+        pytest.param(
+            lambda s: s.start(share=FULL_SHARE),
+            (Weight("v2", label(1, 1, "v2"), 10_000),),
+            pairs(1, 1, "v1", "v2"),
+            ("v1",),
+            id="a stage of 100 % names no other cluster",
+        ),
+        pytest.param(
+            lambda s: s.start(share=0), ALL_TO_V1, pairs(1, 1, "v1", "v2"), ("v1",), id="running without a share"
+        ),
+        pytest.param(
+            lambda s: s.start().proceed(2, 1_000).roll_back(2),
+            ALL_TO_V1,
+            pairs(1, 2, "v2"),
+            ("v1",),
+            id="rolled back, the canary's sessions drain",
+        ),
+        pytest.param(
+            lambda s: s.start().proceed(2, 1_000).proceed(3, 5_000).complete(),
+            ALL_TO_V2,
+            set(),
+            ("v2", "v1"),
+            id="completed, the old baseline's sessions live on",
+        ),
+        pytest.param(lambda s: s.start().complete().retire(), ALL_TO_V2, set(), ("v2",), id="retired"),
+        pytest.param(
+            lambda s: s.start().complete().roll_back(4),
+            ALL_TO_V1,
+            pairs(1, 3, "v2") | {Pair("v2", "-")},
+            ("v1",),
+            id="undone, sessions born at 100 % drain, too",
+        ),
+        pytest.param(
+            lambda s: s.start().roll_back().start("v3", 500),
+            (Weight("v3", label(2, 1, "v3"), 500), Weight("v1", label(2, 1, "v1"), 9_500)),
+            pairs(1, 1, "v2") | pairs(2, 1, "v1", "v3"),
+            ("v1",),
+            id="the next canary while the last one drains",
+        ),
+        pytest.param(
+            lambda s: s.start().complete().start("v3", 500),
+            (Weight("v3", label(2, 1, "v3"), 500), Weight("v2", label(2, 1, "v2"), 9_500)),
+            pairs(2, 1, "v2", "v3"),
+            ("v2", "v1"),
+            id="the next canary on the new baseline",
+        ),
+        pytest.param(
+            lambda s: s.start().roll_back().start("v2"),
+            (Weight("v2", label(2, 1, "v2"), 100), Weight("v1", label(2, 1, "v1"), 9_900)),
+            pairs(1, 1, "v2") | pairs(2, 1, "v1", "v2"),
+            ("v1",),
+            id="the same canary again, with labels of its own",
+        ),
+    ],
+)
+def test_each_situation_of_the_ledger_has_its_route(
+    tell: Callable[[Story], Story], weights: tuple[Weight, ...], living: set[Pair], unlabelled: tuple[str, ...]
+) -> None:
+    route = route_of(tell(Story()))
+    assert route.weights == weights
+    assert set(route.pairs) == living
+    assert len(route.pairs) == len(living)
+    assert route.unlabelled == unlabelled
+
+
+def test_a_route_names_the_entry_it_follows() -> None:
+    story = Story().start()
+    assert route_of(story).entry == story.chain.head_id
+    assert route_of(Story()).entry == ""
+
+
+def test_the_ledger_owns_the_baseline_once_there_was_a_rollout() -> None:
+    edited = ORDERS.model_copy(update={"baseline": "v3"})
+    assert route_of(Story(), edited).weights == (Weight("v3", "-", 10_000),)
+    assert route_of(Story().start().roll_back(), edited).weights == ALL_TO_V1
+
+
+def test_a_drained_version_that_left_the_service_is_no_longer_routed() -> None:
+    without_v2 = service("v1", "v3")
+    assert route_of(Story().start().roll_back(), without_v2).pairs == ()
+    assert route_of(Story().start().complete(), service("v2", "v3", baseline="v2")).unlabelled == ("v2",)
+
+
+def test_a_running_rollout_keeps_the_places_of_versions_that_were_edited_out() -> None:
+    moved = service("v1", "v3", port=9001)
+    route = route_of(Story().start(), moved)
+    assert route.versions["v2"] == ORDERS.versions["v2"]
+    assert route.versions["v1"] == moved.versions["v1"]
+    assert "v2" not in route_of(Story().start().roll_back(), moved).versions
+
+
+def test_a_rollout_of_a_service_without_a_file_uses_the_one_that_it_embeds() -> None:
+    assert route_of(Story().start(), None).versions == dict(ORDERS.versions)
+
+
+def test_nobody_is_routed_to_a_service_that_nobody_has_described() -> None:
+    assert service_route(ServiceLedger(), None) is None
+    voided = Story()
+    voided.rollout = 1
+    assert not voided.write("rollback", 1, 0)
+    assert snapshot(voided.ledger, {}, Offsets()).routes == {}
+
+
+def test_the_versions_of_a_snapshot_sort_as_the_offsets_do() -> None:
+    early = snapshot(Ledger(), {"orders": ORDERS}, Offsets(ledger=9, services=3))
+    late = snapshot(Ledger(), {"orders": ORDERS}, Offsets(ledger=10, services=3))
+    assert early.version == "00000000000000000009-00000000000000000003"
+    assert early.version < late.version
+    assert early.clusters_version == "00000000000000000003"
+
+
+def test_clusters_are_named_by_service_and_version_and_sorted() -> None:
+    both = {"orders": ORDERS, "billing": service("v9", name="billing", baseline="v9", port=9001)}
+    found = snapshot(Ledger(), both, Offsets())
+    assert list(found.clusters) == ["billing.v9", "orders.v1", "orders.v2", "orders.v3"]
+    assert found.referenced == {"billing.v9", "orders.v1"}
+
+
+def test_a_snapshot_does_not_depend_on_the_order_in_which_services_came() -> None:
+    other = service("v9", name="billing", baseline="v9")
+    one = snapshot(Story().start().ledger, {"orders": ORDERS, "billing": other}, Offsets())
+    two = snapshot(Story().start().ledger, {"billing": other, "orders": ORDERS}, Offsets())
+    assert list(one.routes) == list(two.routes) == ["billing", "orders"]
+    assert one == two
+
+
+def test_an_entry_with_a_stage_beyond_the_plan_gives_no_label_that_its_own_sessions_could_not_use() -> None:
+    route = route_of(Story().start().proceed(999_999, 700))
+    assert {Pair(w.version, w.label) for w in route.weights} <= set(route.pairs)
+    assert len(route.pairs) == 2 * 3
+
+
+def test_a_canary_whose_start_nobody_has_seen_gets_no_sessions() -> None:
+    story = Story(rollout=1)
+    assert story.write("proceed", 1, 300)
+    route = route_of(story)
+    assert route.weights == ALL_TO_V1
+    assert route.pairs == ()
+
+
+Step = tuple[EntryKind, int, int, bool]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["start", "proceed", "hold", "rollback", "complete"]),
+        st.integers(0, FULL_SHARE - 1),
+        st.integers(1, 3),
+        st.booleans(),
+    ),
+    max_size=14,
+)
+
+
+def told(steps: list[Step]) -> Story:
+    """Any log whose entries keep to the shares of their kinds; some follow the wrong one and are void."""
+    story = Story().start()
+    for kind, share, stage, stale in steps:
+        before = story.rollout, story.baseline, story.canary
+        if kind == "start":
+            story.rollout, story.baseline = story.rollout + 1, story.chain.baseline or "v1"
+            candidates = (*("v1", "v2", "v3")[stage - 1 :], "v2", "v1")
+            story.canary = next(v for v in candidates if v != story.baseline)
+        exact = {"rollback": 0, "complete": FULL_SHARE}.get(kind, share)
+        if not story.write(kind, stage, exact, stale=stale):
+            story.rollout, story.baseline, story.canary = before
+    return story
+
+
+@given(STEPS)
+def test_weights_sum_to_ten_thousand_and_the_canary_gets_the_share_of_the_head(steps: list[Step]) -> None:
+    story = told(steps)
+    route, head = route_of(story), story.chain.head
+    assert sum(w.weight for w in route.weights) == FULL_SHARE
+    assert all(w.weight > 0 for w in route.weights)
+    assert head is not None
+    assert sum(w.weight for w in route.weights if w.version == head.canary) == head.share
+    assert head.share == 0 or route.weights[0].version == head.canary
+
+
+@given(STEPS)
+def test_no_new_session_reaches_a_canary_that_was_rolled_back(steps: list[Step]) -> None:
+    story = told(steps).roll_back()
+    assert story.chain.head is not None
+    assert story.chain.head.kind == "rollback"
+    assert [w.version for w in route_of(story).weights] == [story.chain.head.baseline]
+
+
+@given(STEPS)
+def test_every_session_that_is_born_can_come_back(steps: list[Step]) -> None:
+    route = route_of(told(steps))
+    for weight in route.weights:
+        assert Pair(weight.version, weight.label) in route.pairs or weight.version in route.unlabelled
+
+
+@given(STEPS)
+def test_only_pairs_that_some_rollout_gave_out_are_live(steps: list[Step]) -> None:
+    story = told(steps)
+    given_out = {Pair(e.canary, "-") for e in story.chain.entries if e.kind == "complete"}
+    for e in story.chain.entries:
+        given_out |= pairs(e.rollout, 3, e.baseline, e.canary)
+    assert set(route_of(story).pairs) <= given_out
+
+
+@given(STEPS)
+def test_a_running_canary_takes_no_foreign_label_unless_it_once_was_the_baseline(steps: list[Step]) -> None:
+    story = told(steps)
+    head, route = story.chain.head, route_of(story)
+    once = {"v1"} | {e.baseline for e in story.chain.entries}
+    assert head is not None
+    assert not story.chain.running or head.canary in once or head.canary not in route.unlabelled
+
+
+@given(STEPS)
+def test_every_cluster_that_a_route_names_has_a_place(steps: list[Step]) -> None:
+    found = snapshot(told(steps).ledger, {"orders": ORDERS}, Offsets())
+    assert found.referenced <= found.clusters.keys()
