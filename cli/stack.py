@@ -1,0 +1,73 @@
+"""All services of davylamp on this machine, one supervised process each, over a Kafka of their own or yours."""
+
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from transport.local_kafka import LocalKafka
+from transport.settings import KafkaSettings
+from transport.supervisor import Child, Supervisor
+from transport.topics import ensure_topics
+
+ServiceProcess = Literal["streams", "judge", "router", "alerts", "status"]
+SERVICES: tuple[ServiceProcess, ...] = ("streams", "judge", "router", "alerts", "status")
+
+
+@dataclass(frozen=True, slots=True)
+class StackOptions:
+    """Where the stack keeps its data and listens."""
+
+    folder: Path = Path(".davylamp")
+    kafka: str | None = None
+    """Bootstrap servers of a Kafka of yours; None starts a local one in `folder`."""
+    kafka_port: int = 9092
+    xds_port: int = 18000
+    status_port: int = 8642
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Further settings of the services, as `DAVYLAMP_…` variables."""
+
+    @property
+    def bootstrap(self) -> str:
+        """Where Kafka answers."""
+        return self.kafka or f"127.0.0.1:{self.kafka_port}"
+
+    @property
+    def status_url(self) -> str:
+        """Where the status API answers."""
+        return f"http://127.0.0.1:{self.status_port}"
+
+    def service_environment(self) -> dict[str, str]:
+        """What every service's process finds in its environment."""
+        return {
+            **os.environ,
+            "DAVYLAMP_KAFKA_BOOTSTRAP": self.bootstrap,
+            "DAVYLAMP_ROUTER_XDS_PORT": str(self.xds_port),
+            "DAVYLAMP_STATUS_PORT": str(self.status_port),
+            "DAVYLAMP_STREAMS_DATA_FOLDER": str(self.folder / "streams"),
+            "DAVYLAMP_JUDGE_DATA_FOLDER": str(self.folder / "judge"),
+            **self.environment,
+        }
+
+
+def service_argv(service: ServiceProcess) -> list[str]:
+    """The command of one service."""
+    return [sys.executable, "-m", service]
+
+
+@contextlib.asynccontextmanager
+async def running(options: StackOptions) -> AsyncIterator[Supervisor]:
+    """The whole stack; every process is gone when the block ends."""
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        if options.kafka is None:
+            stack.enter_context(LocalKafka(options.folder / "kafka", options.kafka_port))
+        ensure_topics(KafkaSettings(bootstrap=options.bootstrap))
+        async with Supervisor() as supervisor:
+            environment = options.service_environment()
+            for service in SERVICES:
+                supervisor.add(Child(service, service_argv(service), environment, options.folder / f"{service}.log"))
+            yield supervisor

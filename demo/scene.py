@@ -1,0 +1,168 @@
+"""The scene of every story: the whole stack, a real Envoy, three versions of a real MCP server, and real clients."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from cli.client import ApiError, Client
+from cli.stack import StackOptions, running
+from router.bootstrap import bootstrap
+from router.local_envoy import LocalEnvoy
+from schemas.plan import Plan
+from schemas.service import Service
+from transport.ports import free_ports
+from transport.supervisor import Child, Supervisor
+
+SERVICE = "orders"
+HEALTHY_FAILING = 0.01
+"""A healthy version fails one call in a hundred."""
+BAD_FAILING = 0.30
+"""The bad canary fails thirty in a hundred."""
+SESSIONS_PER_SECOND = 12.0
+
+SETTINGS = {"DAVYLAMP_STREAMS_WINDOW_S": "1.0", "DAVYLAMP_STREAMS_PUBLISH_INTERVAL_S": "0.1"}
+"""One-second windows, as the compressed plan needs them."""
+
+
+def demo_plan(canary: str) -> Plan:
+    """A plan that can be proven in half a minute at 12 sessions a second: demo margins, not the document's."""
+    return Plan.model_validate(
+        {
+            "service": SERVICE,
+            "canary": canary,
+            "stages": [
+                {"share": "20%", "for": "10s", "min_sessions": 15},
+                {"share": "50%", "for": "10s", "min_sessions": 20},
+            ],
+            "checks": {"error_rate": {"within": "5pp"}},
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A running scene."""
+
+    client: Client
+    options: StackOptions
+    mcp_url: str
+    supervisor: Supervisor
+
+    async def rollout(self) -> dict[str, Any]:
+        """The status API's answer about the service."""
+        return await asyncio.to_thread(self.client.rollout, SERVICE)
+
+    async def start(self, plan: Plan, patience_s: float = 10.0) -> str:
+        """Start a rollout; while the last decision is not acknowledged by every proxy the judge refuses, so ask again."""
+        end = asyncio.get_running_loop().time() + patience_s
+        while True:
+            try:
+                return await asyncio.to_thread(self.client.start, plan, "demo")
+            except ApiError as error:
+                if "acknowledged" not in str(error) or asyncio.get_running_loop().time() > end:
+                    raise
+                await asyncio.sleep(0.2)
+
+
+@contextlib.asynccontextmanager
+async def scene(folder: Path) -> AsyncIterator[Scene]:
+    """Set the scene up; everything is gone when the block ends."""
+    kafka, kafka_controller, xds, status, lb, admin, *servers = free_ports(10)
+    del kafka_controller  # keeps the port after Kafka's own from being taken by the others, most of the time
+    options = StackOptions(folder, None, kafka, xds, status, SETTINGS)
+    versions = list(zip(("v1", "v1", "v2", "v3"), servers, strict=True))
+    async with running(options) as supervisor:
+        for version, port in versions:
+            supervisor.add(_server(options, version, port))
+        proxy = bootstrap("lb0", lb, admin, routers=[f"127.0.0.1:{xds}"])
+        async with LocalEnvoy(proxy, folder / "envoy"):
+            with Client(options.status_url) as client:
+                await _until_ready(options.status_url, servers)
+                await asyncio.to_thread(client.apply, _service(versions))
+                await _until_routed(f"http://127.0.0.1:{lb}/mcp")
+                yield Scene(client, options, f"http://127.0.0.1:{lb}/mcp", supervisor)
+
+
+@contextlib.asynccontextmanager
+async def traffic(scene: Scene, seed: int | None = None) -> AsyncIterator[dict[str, Any]]:
+    """Clients at a steady rate while the block runs; afterwards the yielded dict holds what they saw."""
+    argv = [sys.executable, "-m", "demo.traffic", "--url", scene.mcp_url, "--rate", str(SESSIONS_PER_SECOND)]
+    argv += ["--seed", str(seed)] if seed is not None else []
+    with (scene.options.folder / "traffic.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True
+        )
+    seen: dict[str, Any] = {}
+    try:
+        yield seen
+        process.terminate()
+        output, _ = await asyncio.wait_for(process.communicate(), 60)
+        seen.update(json.loads(output))
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def _server(options: StackOptions, version: str, port: int) -> Child:
+    failing = BAD_FAILING if version == "v2" else HEALTHY_FAILING
+    argv = [sys.executable, "-m", "demo.server", "--version", version, "--port", str(port)]
+    argv += ["--bootstrap", options.bootstrap, "--failing", str(failing)]
+    return Child(f"{SERVICE}-{version}-{port}", argv, dict(os.environ), options.folder / f"{version}-{port}.log")
+
+
+def _service(versions: list[tuple[str, int]]) -> Service:
+    listed: dict[str, dict[str, list[str]]] = {}
+    for version, port in versions:
+        listed.setdefault(version, {"endpoints": []})["endpoints"].append(f"127.0.0.1:{port}")
+    return Service.model_validate({"service": SERVICE, "baseline": "v1", "versions": listed})
+
+
+async def _until_ready(status_url: str, ports: list[int], patience_s: float = 60.0) -> None:
+    """The status API has read the log to its end, and every server listens."""
+
+    async def ready() -> bool:
+        async with httpx2.AsyncClient() as http:
+            return (await http.get(f"{status_url}/readyz")).is_success
+
+    await _eventually(ready, "the status API", patience_s)
+    for port in ports:
+        await _eventually(lambda port=port: _listens(port), f"the MCP server on port {port}", patience_s)
+
+
+async def _listens(port: int) -> bool:
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
+async def _until_routed(url: str, patience_s: float = 60.0) -> None:
+    """Envoy has its first route: any answer of an MCP server will do."""
+
+    async def routed() -> bool:
+        async with httpx2.AsyncClient() as http:
+            answer = await http.post(url, json={}, headers={"accept": "application/json, text/event-stream"})
+        return answer.status_code not in (404, 503)
+
+    await _eventually(routed, "Envoy's route", patience_s)
+
+
+async def _eventually(ask: Any, what: str, patience_s: float) -> None:
+    try:
+        async with asyncio.timeout(patience_s):
+            while True:
+                with contextlib.suppress(OSError, httpx2.HTTPError):
+                    if await ask():
+                        return
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise TimeoutError(f"{what} was not ready within {patience_s:.0f} s") from None

@@ -1,0 +1,64 @@
+"""A story: one rollout from its start to its end, told in plain lines, and what it came to."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cli.rendering import render_line
+from demo.scene import SERVICE, Scene, demo_plan
+from schemas.control import RolloutView
+from schemas.decisions import LedgerEntry
+
+ENDS = frozenset({"completed", "rolled_back"})
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """How a rollout ended."""
+
+    canary: str
+    ended: str
+    """`completed`, `rolled_back`, or what it still was when the time was up."""
+    exposed_to_decision_s: float | None
+    """From the first acknowledged stage (the canary gets its first sessions) to the last decision."""
+    decision_to_acknowledged_ms: float | None
+    """From the last decision to the last proxy's acknowledgement."""
+    entries: tuple[LedgerEntry, ...]
+    reason: str
+
+
+async def tell(scene: Scene, canary: str, say: Callable[[str], None], patience_s: float = 120.0) -> Story:
+    """Start a rollout of `canary` and follow it to its end and the proxies' acknowledgement."""
+    say(await scene.start(demo_plan(canary)))
+    end, last, found = asyncio.get_running_loop().time() + patience_s, "", await scene.rollout()
+    while asyncio.get_running_loop().time() < end and not _ended(found):
+        await asyncio.sleep(0.2)
+        found = await scene.rollout()
+        line = render_line(_view(found))
+        if line.rsplit("  ", 1)[0] != last.rsplit("  ", 1)[0]:
+            say(f"  {line}")
+        last = line
+    return _story(canary, found)
+
+
+def _ended(found: dict[str, Any]) -> bool:
+    """The last decision ends the rollout, and every proxy runs it."""
+    route, entries = found["route"], found["ledger"]
+    ended = _view(found).state in ENDS
+    return bool(ended and route and route["acknowledged"] and entries and route["entry"] == entries[-1]["id"])
+
+
+def _view(found: dict[str, Any]) -> RolloutView:
+    return RolloutView.model_validate(
+        found["rollout"] or {"service": SERVICE, "rollout": 0, "looked_at": 0}, extra="ignore"
+    )
+
+
+def _story(canary: str, found: dict[str, Any]) -> Story:
+    entries = tuple(LedgerEntry.model_validate(e, extra="ignore") for e in found["ledger"])
+    acknowledged = next((e.acknowledged.at for e in entries[1:] if e.acknowledged), None)
+    last = entries[-1] if entries else None
+    exposed = (last.decided_at - acknowledged) / 1000 if last and acknowledged else None
+    took = found["route"]["took_ms"] if _ended(found) else None
+    return Story(canary, _view(found).state or "none", exposed, took, entries, last.reason.sentence if last else "")

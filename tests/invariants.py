@@ -1,0 +1,40 @@
+"""What no feature may break, as assertions over what was written and seen."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from schemas.decisions import LedgerEntry
+
+
+def assert_no_share_rose_on_missing_word(entries: Sequence[LedgerEntry]) -> None:
+    """Invariant 1, for one rollout: a share rises only by a decision of the judge that quotes the acknowledgement of the
+    stage before it, rests on both cohorts' requests, and was not preceded by a breach."""
+    for before, after in pairwise(entries):
+        if after.share <= before.share:
+            continue
+        assert before.kind != "rollback"
+        assert after.after == before.id
+        assert after.acknowledged is not None
+        assert after.acknowledged.entry == before.id
+        assert after.acknowledged.at <= after.decided_at
+        assert after.checks
+        for check in after.checks:
+            assert check.verdict != "breached"
+            assert check.baseline.n > 0
+            assert check.canary.n > 0
+
+
+def assert_chain(entries: Sequence[LedgerEntry]) -> None:
+    """Invariant 2, for one rollout: every entry follows the one before it, and its id says what it stands for."""
+    for before, after in pairwise(entries):
+        assert after.after == before.id
+    for entry in entries:
+        assert entry.id == entry.derived_id()
+
+
+def assert_sessions_stayed(seen: dict[str, Any]) -> None:
+    """Invariant 7, by what clients saw: each session met one version from first to last."""
+    assert sum(seen["sessions"].values()) > 0
+    assert seen["moved"] == 0
+    assert seen["broken"] == 0, seen["breakages"]
