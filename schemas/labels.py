@@ -13,7 +13,7 @@ UNJUDGED = "-"
 """The label of sessions that are served and never judged (older sessions, foreign labels, direct calls)."""
 
 MAX_LENGTH = 40
-_PATTERN = re.compile(r"(\d{1,9})\.(\d{1,3})\.(session|cookie|principal)\.([0-9a-f]{16})")
+_PATTERN = re.compile(r"(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,2})\.(session|cookie|principal)\.([0-9a-f]{16})")
 
 
 def nonce(seed: str, stage: int, version: str, kind: Kind) -> str:

@@ -35,7 +35,7 @@ class Cell(Message):
     version: str = Field(description="The version that the proxy assigned: the cohort (intention to treat).")
     label: str = Field(description="The label, or `-` for sessions that are never judged.")
     outcomes: dict[Outcome, int] = Field(default_factory=dict)
-    tool_calls: int = 0
+    tool_calls: int = Field(default=0, description="Calls of tools that count for tool success.")
     new_sessions: int = 0
     mismatches: int = Field(default=0, description="Events whose server said another version than the proxy assigned.")
     buckets: dict[Annotated[int, Field(ge=0, lt=BUCKETS)], Bucket] = Field(default_factory=dict)

@@ -1,7 +1,6 @@
 """The composition root: one Faust app, the consumer's service, the windows agent."""
 
 import asyncio
-import logging
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,14 +14,14 @@ from pydantic import Field
 
 from schemas.topics import Topic
 from streams.handover import Handover
-from streams.ingress import Ingress, alive
+from streams.ingress import Ingress
 from streams.outbox import KafkaOutbox, Outbox, producer_settings
 from streams.owner import Owner, Pace
 from streams.publisher import WINDOWS, Publisher
 from streams.registry import Registry
 from streams.telemetry import TelemetryConsumer, consumer_settings
 from transport.clock import SystemClock
-from transport.faust_app import BatchChannel, make_app
+from transport.faust_app import BatchChannel, alive, make_app, run_worker
 from transport.kafka_log import KafkaReader
 from transport.log import Reader
 from transport.process import start_logging
@@ -32,7 +31,6 @@ _SERVICES: Topic = "services"
 _DEPTH = 4
 """Batches that may wait for the agent before the consumer's thread pauses."""
 _BEATS_AN_INTERVAL = 5
-_CHATTY = "faust", "mode", "aiokafka"
 
 
 class StreamsSettings(Settings):
@@ -130,13 +128,8 @@ def build(settings: StreamsSettings, kafka: KafkaSettings) -> faust.App:
 def main() -> None:
     """Run a worker until it is told to stop (exit code 0) or crashes (another one); it does not return."""
     start_logging()
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         settings, kafka = StreamsSettings.load("streams"), KafkaSettings.load("kafka")
     except SettingsError as error:
         sys.exit(str(error))
-    settings.data_folder.mkdir(parents=True, exist_ok=True)
-    worker = faust.Worker(build(settings, kafka), quiet=True, override_logging=False)
-    worker.spinner = None
-    worker.execute_from_commandline()
+    run_worker(build(settings, kafka))

@@ -1,32 +1,17 @@
 """The consumer inside Faust: a service that gives it a thread and puts what it hands over into the agent's channel."""
 
 import asyncio
-import contextlib
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import mode
 
 from streams.handover import Handover
 from streams.telemetry import TelemetryConsumer
-from transport.faust_app import BatchChannel
+from transport.faust_app import BatchChannel, alive
 
 _WAIT_S = 0.1
-
-
-@contextlib.contextmanager
-def alive(service: mode.Service, what: str) -> Iterator[None]:
-    """Turn a cancellation that nobody asked for into an error.
-
-    mode ends a cancelled task of a service without a word: the worker would live on, deaf.
-    """
-    try:
-        yield
-    except asyncio.CancelledError:
-        if service.should_stop:
-            raise
-        raise RuntimeError(f"{what} was cancelled") from None
 
 
 class Ingress(mode.Service):

@@ -18,6 +18,9 @@ from transport.log import Record
 
 logger = logging.getLogger(__name__)
 
+_TELL_S = 60.0
+"""What is not counted is logged at most so often."""
+
 Commit = Callable[[int, Checkpoint], None]
 """Queues the commit of a partition; returns at once."""
 
@@ -66,6 +69,7 @@ class Owner:
         self._turn = asyncio.Lock()
         self._counters = Counters()
         self._told = Counters()
+        self._told_s = float("-inf")
 
     async def handle(self, item: Handover) -> None:
         """Take what the consumer's thread handed over."""
@@ -142,6 +146,8 @@ class Owner:
         await self._publisher.tick(self._pace.topic, partition)
 
     def _tell(self) -> None:
-        if self._counters != self._told:
-            self._told = replace(self._counters)
-            logger.info("telemetry not counted so far", extra={"action": "not_counted", **asdict(self._told)})
+        now_s = self._clock.monotonic_s()
+        if self._counters == self._told or now_s - self._told_s < _TELL_S:
+            return
+        self._told, self._told_s = replace(self._counters), now_s
+        logger.info("telemetry not counted so far", extra={"action": "not_counted", **asdict(self._told)})

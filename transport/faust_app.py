@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,5 +86,6 @@ def run_worker(app: faust.App) -> NoReturn:
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     Path(app.conf.datadir).mkdir(parents=True, exist_ok=True)
-    faust.Worker(app, quiet=True, override_logging=False).execute_from_commandline()
+    nowhere = io.StringIO()  # its spinner writes to the terminal even when it is told to be quiet
+    faust.Worker(app, quiet=True, override_logging=False, stdout=nowhere).execute_from_commandline()
     raise SystemExit(0)

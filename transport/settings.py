@@ -1,5 +1,6 @@
 """Settings: one frozen model a service, from `davylamp.toml` and the environment; unknown keys are refused."""
 
+import logging
 import os
 import tomllib
 from collections.abc import Mapping
@@ -39,7 +40,10 @@ class Settings(BaseModel):
 
 
 def _toml(path: str | None) -> dict[str, Any]:
-    return tomllib.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path}: {error} (named by {CONFIG_VARIABLE})") from error
 
 
 class KafkaSettings(Settings):
@@ -57,6 +61,7 @@ class KafkaSettings(Settings):
             "client.id": client_id,
             "reconnect.backoff.max.ms": 1000,
             "log_level": 3,
+            "logger": logging.getLogger("librdkafka"),  # one log, one form
         }
 
     def faust_broker(self) -> str:

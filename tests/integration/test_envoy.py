@@ -14,11 +14,14 @@ from typing import Any, Self
 import httpx2
 import pytest
 
+from router import envoy_resources
 from router.agent import Router
 from router.bootstrap import bootstrap
+from router.envoy_resources import Json
 from router.envoy_xds import EnvoyXds
 from router.fold import TOPICS
 from router.local_envoy import LocalEnvoy
+from router.snapshot import Snapshot
 from schemas.control import RouteChange
 from schemas.decisions import EntryKind, LedgerEntry, Opening
 from schemas.labels import Label
@@ -312,10 +315,22 @@ async def test_a_session_whose_server_is_gone_is_told_so_instead_of_moving(fleet
         assert await site.again(session) == {"404" if session.port == gone else "same": 1}
 
 
-async def test_what_envoy_refuses_is_told_in_its_words_and_changes_nothing(fleet: Fleet) -> None:
+async def test_what_envoy_refuses_is_told_in_its_words_and_changes_nothing(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Service files that Envoy would refuse are refused by the schema, so it takes a fault of ours to get there."""
+    right = envoy_resources.route_configuration
+
+    def wrong(snapshot: Snapshot) -> Json:
+        made = right(snapshot)
+        if "broken.example" in snapshot.routes["orders"].hosts:
+            made["virtual_hosts"].append({"name": "again", "domains": ["broken.example"]})
+        return made
+
+    monkeypatch.setattr(envoy_resources, "route_configuration", wrong)
     site = await fleet.site()
     (session,) = await site.new(1)
-    broken = site.service.model_copy(update={"hosts": ("bad\nhost",)})
+    broken = site.service.model_copy(update={"hosts": ("broken.example",)})
     await fleet.log.writer().append("services", "orders", broken.dump())
     change = await site.told(lambda c: any(p.state == "rejected" for p in c.proxies))
     (proxy,) = change.proxies

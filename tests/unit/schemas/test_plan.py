@@ -93,7 +93,10 @@ def test_a_label_survives_a_session_id_and_keeps_its_length(rollout: int, stage:
     assert len(str(label)) <= MAX_LENGTH
 
 
-@pytest.mark.parametrize("text", ["", "-", "7.2.session", "7.2.session.xyz", "7.2.robot.0123456789abcdef", "r7.2"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "-", "7.2.session", "7.2.session.xyz", "7.2.robot.0123456789abcdef", "r7.2", f"07.2.session.{'0' * 16}"],
+)
 def test_what_is_no_label_is_none(text: str) -> None:
     assert Label.parse(text) is None
 

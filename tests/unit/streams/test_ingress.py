@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from streams.handover import Handover, Revoked
-from streams.ingress import Ingress, alive
+from streams.ingress import Ingress
+from transport.faust_app import alive
 
 
 class FakeChannel:

@@ -246,10 +246,14 @@ async def test_messages_lost_to_retention_are_an_error_in_the_log_and_counted(ca
     assert counters.__dict__["holes"] == 12
 
 
-async def test_counters_are_told_when_they_change(caplog: pytest.LogCaptureFixture) -> None:
+async def test_counters_are_told_when_they_change_but_not_all_the_time(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene()
     await scene.assign()
     with caplog.at_level(logging.INFO):
         await scene.poll(record(0, 1000, event(1)), record(1, 1000, event(1)), tick(2, 1100), tick(3, 1200))
         await scene.poll(record(4, 1200, event(2)), record(5, 1200, event(2)), tick(6, 1300))
+        scene.clock.advance(60)
+        await scene.poll(tick(7, 1400))
+        scene.clock.advance(60)
+        await scene.poll(tick(8, 1500))
     assert [r.__dict__["duplicates"] for r in caplog.records] == [1, 2]

@@ -76,3 +76,12 @@ def test_librdkafka_gets_the_brokers_and_the_clients_name() -> None:
 
 def test_faust_gets_every_broker_as_a_url() -> None:
     assert KafkaSettings(bootstrap="a:1, b:2").faust_broker() == "kafka://a:1;kafka://b:2"
+
+
+@pytest.mark.parametrize("text", [None, "window_s ="])
+def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "davylamp.toml"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"davylamp\.toml"):
+        WindowSettings.load("streams", {CONFIG_VARIABLE: str(path)})
