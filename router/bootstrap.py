@@ -8,9 +8,11 @@ from router.envoy_resources import (
     METADATA,
     ROUTES_NAME,
     SESSION_HEADER,
+    STATEFUL_SESSION,
     TYPES,
     WHOLE_ID,
     Json,
+    envelope,
 )
 
 _ROUTERS = "davylamp-routers"
@@ -98,7 +100,7 @@ def _http_filters() -> list[Json]:
             {"request_rules": [_keep(WHOLE_ID), _keep(INNER_ID, without="^.*~")]},
         ),
         _typed(HEADER_MUTATION, f"{_FILTERS}header_mutation.v3.HeaderMutation", {}),
-        _typed("envoy.filters.http.stateful_session", f"{_FILTERS}stateful_session.v3.StatefulSession", _envelope()),
+        _typed(STATEFUL_SESSION, f"{_FILTERS}stateful_session.v3.StatefulSession", _pinned()),
         _typed("envoy.filters.http.router", f"{_FILTERS}router.v3.Router", {}),
     ]
 
@@ -110,17 +112,9 @@ def _keep(key: str, without: str | None = None) -> Json:
     return {"header": SESSION_HEADER, "on_header_present": value}
 
 
-def _envelope() -> Json:
+def _pinned() -> Json:
     """Strict: a session whose server is gone gets 404, never another server that does not know it."""
-    return {
-        "strict": True,
-        "status_on_strict_destination_not_found": 404,
-        "session_state": _typed(
-            "envoy.http.stateful_session.envelope",
-            "envoy.extensions.http.stateful_session.envelope.v3.EnvelopeSessionState",
-            {"header": {"name": SESSION_HEADER}},
-        ),
-    }
+    return {**envelope(strict=True), "status_on_strict_destination_not_found": 404}
 
 
 def _typed(name: str, kind: str, config: Json) -> Json:

@@ -4,9 +4,11 @@ All routing state travels in the session id, ``<service>.<version>~<label>~<enve
 proxy. Weights, labels and live pairs are one resource, so they change together and are acknowledged together.
 """
 
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 
+from router.rollouts import Pair
 from router.snapshot import ServiceRoute, Snapshot, Weight
 from schemas.labels import UNJUDGED
 from schemas.service import Version
@@ -27,14 +29,15 @@ INNER_ID = "inner_id"
 """The id without version and label: what the envelope filter reads."""
 
 HEADER_MUTATION = "envoy.filters.http.header_mutation"
+STATEFUL_SESSION = "envoy.filters.http.stateful_session"
 """Filters are named as Envoy names the extension: per-route configuration is found by this name."""
 
 TYPES = "type.googleapis.com/"
 
 
-def clusters(snapshot: Snapshot) -> list[Json]:
+def clusters(places: Mapping[str, Version]) -> list[Json]:
     """One Cluster a version, sorted by name."""
-    return [_cluster(name, version) for name, version in snapshot.clusters.items()]
+    return [_cluster(name, version) for name, version in sorted(places.items())]
 
 
 def route_configuration(snapshot: Snapshot) -> Json:
@@ -96,9 +99,10 @@ def _virtual_host(host: str, services: list[ServiceRoute]) -> Json:
 
 
 def _routes(service: ServiceRoute) -> list[Json]:
-    """The first that matches wins: living pairs, then baselines, then strangers, then requests without a session."""
+    """The first that matches wins: living pairs, the re-homed, baselines, strangers, requests without a session."""
     return [
         *(_session_route(service, p.version, f"{p.label}~", p.label) for p in service.pairs),
+        *(_rehomed_route(service, p) for p in service.rehomed),
         *(_session_route(service, version, "", UNJUDGED) for version in service.unlabelled),
         _unknown_session(service),
         _new_session(service),
@@ -106,11 +110,25 @@ def _routes(service: ServiceRoute) -> list[Json]:
 
 
 def _session_route(service: ServiceRoute, version: str, rest_of_prefix: str, label: str) -> Json:
-    cluster = service.cluster(version)
-    prefix = {"string_match": {"prefix": f"{cluster}~{rest_of_prefix}"}}
+    """Its own server, which the envelope in the id names."""
+    return _known_session(service, f"{service.cluster(version)}~{rest_of_prefix}", version, label)
+
+
+def _rehomed_route(service: ServiceRoute, pair: Pair) -> Json:
+    """Any server of another version: the envelope filter opens the id and, without strictness, lets the server go.
+
+    The client keeps the id that it has, so that a later change finds the session by it again.
+    """
+    route = _known_session(service, f"{service.cluster(pair.version)}~{pair.label}~", service.home, UNJUDGED)
+    kind = f"{TYPES}envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute"
+    route["typed_per_filter_config"][STATEFUL_SESSION] = {"@type": kind, "stateful_session": envelope(strict=False)}
+    return route
+
+
+def _known_session(service: ServiceRoute, prefix: str, version: str, label: str) -> Json:
     return {
-        "match": _match(service, prefix),
-        "route": {"cluster": cluster, "timeout": "0s"},
+        "match": _match(service, {"string_match": {"prefix": prefix}}),
+        "route": {"cluster": service.cluster(version), "timeout": "0s"},
         **_mutate(
             request=[
                 _set(SESSION_HEADER, f"%DYNAMIC_METADATA({METADATA}:{INNER_ID})%", add=False),
@@ -118,6 +136,16 @@ def _session_route(service: ServiceRoute, version: str, rest_of_prefix: str, lab
             ],
             response=[_set(SESSION_HEADER, f"%DYNAMIC_METADATA({METADATA}:{WHOLE_ID})%", add=False)],
         ),
+    }
+
+
+def envelope(*, strict: bool) -> Json:
+    """The envelope filter: a session id that carries its server's address. Strict: that server or none."""
+    kind = f"{TYPES}envoy.extensions.http.stateful_session.envelope.v3.EnvelopeSessionState"
+    state = {"@type": kind, "header": {"name": SESSION_HEADER}}
+    return {
+        "strict": strict,
+        "session_state": {"name": "envoy.http.stateful_session.envelope", "typed_config": state},
     }
 
 

@@ -4,31 +4,20 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any
 
 import grpc
-from envoy.config.cluster.v3.cluster_pb2 import Cluster
-from envoy.config.route.v3.route_pb2 import RouteConfiguration
-from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2  # noqa: F401 - stands in an Any
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
-from google.protobuf.any_pb2 import Any as Packed
-from google.protobuf.json_format import ParseDict
 
-from router import envoy_resources
 from router.errors import NotLoopbackError, PortTakenError
+from router.loopback import is_loopback
+from router.packing import RESOURCES, Packer
 from router.ports import Capability
-from router.snapshot import Snapshot
-from router.xds_stream import ProxyStream, Push, Resource
+from router.snapshot import Snapshot, is_later
+from router.xds_stream import ProxyStream, Resource
 from schemas.control import ProxyRoute
 
 logger = logging.getLogger(__name__)
-
-TYPE_URLS: dict[Resource, str] = {
-    "clusters": f"{envoy_resources.TYPES}{Cluster.DESCRIPTOR.full_name}",
-    "routes": f"{envoy_resources.TYPES}{RouteConfiguration.DESCRIPTOR.full_name}",
-}
-_RESOURCES: dict[str, Resource] = {url: resource for resource, url in TYPE_URLS.items()}
 
 _ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 
@@ -61,18 +50,21 @@ class _Proxy:
 class EnvoyXds:
     """A :class:`router.ports.LoadBalancer` that serves ADS to Envoys, known by their node id.
 
+    `proven` is what proxies accepted before this process began: what they get if they refuse the first they are sent.
     Raises :class:`NotLoopbackError` for an address that others could reach: there is no mTLS yet.
     """
 
-    def __init__(self, host: str, port: int) -> None:
-        if not _is_loopback(host):
+    def __init__(self, host: str, port: int, proven: Snapshot | None = None) -> None:
+        if not is_loopback(host):
             raise NotLoopbackError(f"xDS has no mTLS and is served on loopback only, not on {host}: set xds_host.")
         self._host = f"[{host}]" if ":" in host else host
         self.port = port
         """0 takes a free one when the port opens."""
         self._server: grpc.aio.Server | None = None
+        self._door = asyncio.Lock()
         self._newest: Snapshot | None = None
-        self._packed: dict[Resource, list[Packed]] = {}
+        self._proven = proven
+        self._packer = Packer()
         self._proxies: dict[str, _Proxy] = {}
         self._changed = asyncio.Event()
 
@@ -82,14 +74,14 @@ class EnvoyXds:
 
     async def apply(self, snapshot: Snapshot) -> None:
         if snapshot != self._newest:
-            self._packed = _pack(snapshot)
             self._newest = snapshot
             for link in self._links():
                 link.stream.want(snapshot)
                 link.wake.set()
             self._changed.set()
-        if self._server is None:
-            self._server = await self._listen()
+        async with self._door:
+            if self._server is None:
+                self._server = await self._listen()
 
     def observe(self, service: str) -> tuple[ProxyRoute, ...]:
         return tuple(_observe(service, name, proxy) for name, proxy in sorted(self._proxies.items()))
@@ -104,8 +96,11 @@ class EnvoyXds:
             self._changed.set()
 
     async def close(self) -> None:
-        if self._server is not None:
-            await self._server.stop(None)
+        async with self._door:
+            server, self._server = self._server, None
+            if server is not None:
+                await server.stop(None)
+                logger.info("xds port closed", extra={"action": "xds_closed", "address": f"{self._host}:{self.port}"})
 
     async def _listen(self) -> grpc.aio.Server:
         server = grpc.aio.server(options=_OPTIONS)
@@ -133,14 +128,17 @@ class EnvoyXds:
             return
         if not first.node.id:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The first request must name its node.id.")
-        name, link = first.node.id, _Link(ProxyStream(self._newest))
+        if (why := _ahead(first, self._newest)) is not None:
+            logger.warning("proxy is ahead", extra={"action": "proxy_ahead", "proxy": first.node.id, "why": why})
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, why)
+        name, link = first.node.id, _Link(ProxyStream(self._newest, self._proven))
         self._connect(name, link, first)
         reading = asyncio.create_task(self._read(requests, name, link))
         try:
             while not link.ended:
                 link.wake.clear()
                 while (push := link.stream.push()) is not None:
-                    yield self._response(push)
+                    yield self._packer.response(push)
                 await link.wake.wait()
         finally:
             self._disconnect(name, link)
@@ -167,46 +165,28 @@ class EnvoyXds:
             link.wake.set()
 
     def _request(self, name: str, link: _Link, request: Any) -> None:
-        resource = _RESOURCES.get(request.type_url)
+        resource = RESOURCES.get(request.type_url)
         if resource is None:
             return
+        if not request.response_nonce and self._newest is not None and _ahead(request, self._newest) is not None:
+            link.ended = True  # a proxy names its versions one type after the other
         words = request.error_detail.message if request.HasField("error_detail") else None
         if words is not None:
             logger.error("proxy rejected", extra={"action": "route_rejected", "proxy": name, "why": words})
         link.stream.request(resource, request.response_nonce, words)
         self._proxies[name].version = link.stream.version or self._proxies[name].version
+        self._proven = link.stream.accepted or self._proven
         link.wake.set()
         self._changed.set()
 
-    def _response(self, push: Push) -> Any:
-        newest = self._newest
-        version = "" if newest is None else newest.version if push.resource == "routes" else newest.clusters_version
-        return DiscoveryResponse(
-            version_info=version,
-            type_url=TYPE_URLS[push.resource],
-            nonce=push.nonce,
-            resources=self._packed[push.resource],
-        )
 
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _pack(snapshot: Snapshot) -> dict[Resource, list[Packed]]:
-    return {
-        "clusters": [_any(ParseDict(c, Cluster())) for c in envoy_resources.clusters(snapshot)],
-        "routes": [_any(ParseDict(envoy_resources.route_configuration(snapshot), RouteConfiguration()))],
-    }
-
-
-def _any(message: Any) -> Packed:
-    packed = Packed()
-    packed.Pack(message)
-    return packed
+def _ahead(request: Any, newest: Snapshot) -> str | None:
+    """Why this router may not serve the proxy: another one, which has read further, already did."""
+    resource: Resource | None = RESOURCES.get(request.type_url)
+    own = newest.clusters_version if resource == "clusters" else newest.version
+    if resource is None or not is_later(request.version_info, own):
+        return None
+    return f"The proxy runs {resource} {request.version_info}, this router has read up to {own} only."
 
 
 def _observe(service: str, name: str, proxy: _Proxy) -> ProxyRoute:

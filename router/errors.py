@@ -15,3 +15,11 @@ class PortTakenError(RouterError):
 
 class IncapableError(RouterError):
     """These proxies cannot do what a rollout rests on."""
+
+
+class NothingToRollBackError(RouterError):
+    """The rollout is not one that this router could roll back."""
+
+
+class DiskError(RouterError):
+    """What the router kept on its disk cannot be read or written."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from router.snapshot import Offsets
+from router.snapshot import Offsets, Snapshot, snapshot
 from schemas.decisions import LedgerEntry
 from schemas.ledger import Accepted, Ledger, Void
 from schemas.service import Service
@@ -23,11 +23,18 @@ class Fold:
     services: Mapping[str, Service] = field(default_factory=dict)
     reached: Mapping[tuple[str, int], int] = field(default_factory=dict)
     """By topic and partition: offset + 1 of the newest record in force."""
+    before: Offsets = field(default_factory=Offsets)
+    """How far it reached without having been read here."""
 
     @property
     def offsets(self) -> Offsets:
         """How far the records in force reach."""
-        return Offsets(ledger=self._sum(LEDGER), services=self._sum(SERVICES))
+        return Offsets(self.before.ledger + self._sum(LEDGER), self.before.services + self._sum(SERVICES))
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What proxies are asked for."""
+        return snapshot(self.ledger, self.services, self.offsets)
 
     def read(self, record: Record) -> "tuple[Fold, Accepted | Void | None]":
         """The next record of either topic, and what the chain rule says of a ledger entry.

@@ -48,4 +48,4 @@ class LoadBalancer(Protocol):
         """A proxy that was taken out of service no longer exists; one that is connected is not forgotten."""
 
     async def close(self) -> None:
-        """Let go of the proxies, which keep their routes. May be called twice."""
+        """Let go of the proxies, which keep their routes, and close the door until the next `apply`. May be called twice."""

@@ -10,6 +10,9 @@ from transport.log import LogError, Writer
 
 logger = logging.getLogger(__name__)
 
+HEARTBEAT_MS = 4_000
+"""While a rollout may go up, a picture is told again after this long: looked for each second, it is never 5 s old."""
+
 
 class Pictures:
     """Knows which picture of each service was drawn last, so that only new ones are told."""
@@ -20,7 +23,7 @@ class Pictures:
         self._since: dict[str, str] = {}
         self._decided: dict[str, LedgerEntry] = {}
         self._took: dict[str, float] = {}
-        self._drawn: dict[str, object] = {}
+        self._drawn: dict[str, tuple[object, int]] = {}
 
     def asked(self, snapshot: Snapshot) -> None:
         """The proxies are asked for `snapshot`. A service's version is that of the first one with its present route."""
@@ -39,13 +42,16 @@ class Pictures:
         """Services with a route."""
         return tuple(self._snapshot.routes) if self._snapshot else ()
 
-    def draw(self, service: str, proxies: tuple[ProxyRoute, ...], now_ms: int) -> RouteChange | None:
-        """The picture of `service`, None if nothing about it is new."""
+    def draw(
+        self, service: str, proxies: tuple[ProxyRoute, ...], now_ms: int, *, live: bool = False
+    ) -> RouteChange | None:
+        """The picture of `service`, None if nothing about it is new and, while it is `live`, the last one is fresh."""
         entry = self._snapshot.routes[service].entry if self._snapshot else ""
         gist = (entry, tuple((p.proxy, p.state, p.detail) for p in proxies))
-        if self._drawn.get(service) == gist:
+        drawn, at = self._drawn.get(service, (None, 0))
+        if drawn == gist and not (live and not 0 <= now_ms - at < HEARTBEAT_MS):
             return None
-        self._drawn[service] = gist
+        self._drawn[service] = gist, now_ms
         acknowledged = bool(proxies) and all(p.state == "acknowledged" for p in proxies)
         return RouteChange(
             service=service,

@@ -1,17 +1,13 @@
 """What the proxies are asked for: a pure function of the ledger and the services, in no proxy's own words."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
 
-from schemas.decisions import LedgerEntry, Opening
-from schemas.labels import UNJUDGED, Label
+from router.rollouts import Pair, Rollout, baking, rolled_back, rollouts
+from schemas.labels import UNJUDGED
 from schemas.ledger import Ledger, ServiceLedger
 from schemas.service import Service, Version
 from schemas.units import FULL_SHARE
-
-_OVER = frozenset({"complete", "retire", "drained"})
-"""Kinds after which a rollout's canary has no sessions of its own to drain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +27,6 @@ class Weight:
     weight: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Pair:
-    """A version and a label that a living session may carry together."""
-
-    version: str
-    label: str
-
-
 @dataclass(frozen=True, slots=True)
 class ServiceRoute:
     """The route of one service. Two equal ones mean the same to every proxy."""
@@ -55,6 +43,10 @@ class ServiceRoute:
     """Sessions that go to their version and keep their label."""
     unlabelled: tuple[str, ...]
     """Versions that also serve sessions with any other label, or none: stamped `-`, never judged."""
+    rehomed: tuple[Pair, ...] = ()
+    """Sessions that `home` takes over from a canary that was rolled back: any of its servers, stamped `-`."""
+    home: str = ""
+    """The version that serves whoever has no other; empty if nobody is re-homed."""
 
     def cluster(self, version: str) -> str:
         """What proxies call the servers of one version: by version, not by role, so nothing moves on promotion."""
@@ -69,6 +61,7 @@ class ServiceRoute:
     def referenced(self) -> frozenset[str]:
         """The clusters that the route sends requests to."""
         named = [w.version for w in self.weights] + [p.version for p in self.pairs] + list(self.unlabelled)
+        named += [self.home] if self.rehomed else []
         return frozenset(self.cluster(version) for version in named)
 
 
@@ -94,6 +87,14 @@ class Snapshot:
         return frozenset(name for route in self.routes.values() for name in route.referenced)
 
 
+def is_later(version: str, than: str) -> bool:
+    """Whether a version rests on a ledger or service offset beyond those of another; a foreign version does not."""
+    parts, others = version.split("-"), than.split("-")
+    if len(parts) != len(others) or not all(part.isdecimal() for part in (*parts, *others)):
+        return False
+    return any(int(part) > int(other) for part, other in zip(parts, others, strict=True))
+
+
 def snapshot(ledger: Ledger, services: Mapping[str, Service], offsets: Offsets) -> Snapshot:
     """The route of every service that has a file, or at least a rollout that embeds one."""
     names = sorted(services.keys() | ledger.services.keys())
@@ -116,90 +117,47 @@ def service_route(chain: ServiceLedger, current: Service | None) -> ServiceRoute
         return None
     kept = chain.opening.service.versions if chain.running and chain.opening else {}
     versions = {**kept, **service.versions}
-    rollouts = _rollouts(chain.entries)
+    told = rollouts(chain.entries)
     baseline = chain.baseline or service.baseline
+    rehomed = _rehomed(told, baseline)
     return ServiceRoute(
         service=service.service,
         entry=chain.head_id,
         path=service.path,
         hosts=service.hosts,
         versions=dict(sorted(versions.items())),
-        weights=_weights(chain, rollouts, baseline),
-        pairs=_pairs(chain, rollouts, versions),
-        unlabelled=_unlabelled(rollouts, baseline, versions),
+        weights=_weights(chain, told, baseline),
+        pairs=_pairs(chain, told, versions),
+        unlabelled=_unlabelled(told, baseline, versions),
+        rehomed=rehomed,
+        home=baseline if rehomed else "",
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Rollout:
-    """The consecutive entries of one rollout."""
-
-    last: LedgerEntry
-    opening: Opening | None
-    completed: bool
-    """It reached 100 %, whatever came then."""
-    highest: int
-
-    @property
-    def stage(self) -> int:
-        """The highest stage that sessions were born in, from 1 to the plan's last."""
-        return self._bounded(self.highest)
-
-    def label(self, version: str, stage: int) -> str:
-        """The label of sessions that `stage` assigned to `version`; `-` without the seed that `start` holds."""
-        if self.opening is None:
-            return UNJUDGED
-        return str(Label.make(self.opening.seed, self.last.rollout, self._bounded(stage), version, "session"))
-
-    def pairs(self, *versions: str) -> list[Pair]:
-        """Every stage up to the highest, with each of `versions`."""
-        stages = range(1, self.stage + 1) if self.opening else ()
-        return [Pair(version, self.label(version, stage)) for stage in stages for version in versions]
-
-    def _bounded(self, stage: int) -> int:
-        last = len(self.opening.plan.stages) if self.opening else 1
-        return max(1, min(stage, last))
-
-
-def _rollouts(entries: Iterable[LedgerEntry]) -> list[_Rollout]:
-    groups = (list(group) for _, group in groupby(entries, key=lambda e: e.rollout))
-    return [
-        _Rollout(
-            last=group[-1],
-            opening=next((e.opening for e in reversed(group) if e.opening), None),
-            completed=any(e.kind == "complete" for e in group),
-            highest=max(e.stage for e in group),
-        )
-        for group in groups
-    ]
-
-
-def _weights(chain: ServiceLedger, rollouts: list[_Rollout], baseline: str) -> tuple[Weight, ...]:
-    """Sessions are only comparable if both cohorts are being born: without a canary's share none gets a label.
-
-    A rollout whose `start` nobody has seen has no labels either, so its canary gets no sessions.
-    """
-    head = chain.head
-    if head is None or not chain.running or head.share == 0 or rollouts[-1].opening is None:
+def _weights(chain: ServiceLedger, told: list[Rollout], baseline: str) -> tuple[Weight, ...]:
+    """Sessions are only comparable if both cohorts are being born: without a canary's share none gets a label."""
+    standing = chain.standing
+    if not standing.live or standing.stage == 0 or standing.share == 0:
         return (Weight(baseline, UNJUDGED, FULL_SHARE),)
-    shares = ((head.canary, head.share), (head.baseline, FULL_SHARE - head.share))
-    return tuple(Weight(v, rollouts[-1].label(v, head.stage), share) for v, share in shares if share)
+    newest = told[-1]
+    shares = ((newest.canary, standing.share), (newest.baseline, FULL_SHARE - standing.share))
+    return tuple(Weight(v, newest.label(v, standing.stage), share) for v, share in shares if share)
 
 
-def _pairs(chain: ServiceLedger, rollouts: list[_Rollout], versions: Mapping[str, Version]) -> tuple[Pair, ...]:
-    """Both cohorts of the running rollout; of those that ended without a promotion, the canary, which drains."""
-    pairs: list[Pair] = []
-    for rollout in rollouts:
-        if chain.running and rollout is rollouts[-1]:
-            pairs += rollout.pairs(rollout.last.canary, rollout.last.baseline)
-        elif rollout.last.kind not in _OVER and rollout.last.canary in versions:
-            pairs += rollout.pairs(rollout.last.canary)
-            if rollout.completed:  # and undone: sessions were born on it at 100 %, too
-                pairs.append(Pair(rollout.last.canary, UNJUDGED))
+def _pairs(chain: ServiceLedger, told: list[Rollout], versions: Mapping[str, Version]) -> tuple[Pair, ...]:
+    """Of rollouts that were rolled back, the canary while it drains; of the running one both cohorts."""
+    pairs = [p for r in rolled_back(told, "drain") if r.canary in versions for p in r.canary_pairs]
+    if chain.standing.live:
+        pairs += told[-1].pairs(told[-1].canary, told[-1].baseline)
     return tuple(dict.fromkeys(pairs))
 
 
-def _unlabelled(rollouts: list[_Rollout], baseline: str, versions: Mapping[str, Version]) -> tuple[str, ...]:
+def _rehomed(told: list[Rollout], baseline: str) -> tuple[Pair, ...]:
+    moved = [p for r in rolled_back(told, "rehome") if r.canary != baseline for p in r.canary_pairs]
+    return tuple(dict.fromkeys(moved))
+
+
+def _unlabelled(told: list[Rollout], baseline: str, versions: Mapping[str, Version]) -> tuple[str, ...]:
     """The baseline of today, and those of completed rollouts until they are retired or leave the service."""
-    baking = [r.last.baseline for r in rollouts if r.last.kind == "complete" and r.last.baseline in versions]
-    return tuple(dict.fromkeys((baseline, *reversed(baking))))
+    old = [r.baseline for r in reversed(baking(told)) if r.baseline in versions]
+    return tuple(dict.fromkeys((baseline, *old)))

@@ -1,28 +1,44 @@
 """What the services tell each other beside the ledger: commands, route changes, and the judge's own view."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from davylamp_sdk._message import Message
 from schemas.decisions import CheckResult, Opening
 from schemas.names import ServiceName, VersionName
 
+CommandKind = Literal["start", "approve", "promote", "retry", "hold", "resume", "freeze", "unfreeze"]
+"""What people ask of the judge. A `rollback` is no command: the status API appends it to the ledger itself."""
+
 
 class Command(Message):
     """Command v1 (`rollout-commands`): a person's word to the judge.
 
-    Refused unless `seen` is the ledger's head, so that nobody acts on a picture that has changed.
+    Refused unless `seen` is the ledger's head, so that nobody acts on a picture that has changed; a `hold` is never
+    refused for that.
     """
 
     v: Literal[1] = 1
     id: str
     service: ServiceName
-    kind: Literal["start"]
+    kind: CommandKind
     seen: str = Field(description="Id of the ledger entry the person saw as head; empty if there was none.")
     reason: str = ""
     actor: str
-    opening: Opening
+    opening: Opening | None = Field(default=None, description="With `start` only.")
+    approves: str | None = Field(default=None, description="With `approve`: `start`, a stage's number, or `promote`.")
+    full: bool = Field(default=False, description="`promote`: to 100 % at once, not to the next stage.")
+    replace: bool = Field(default=False, description="`start`: roll a running rollout back first.")
+    again: bool = Field(default=False, description="`start`: although this version was rolled back before.")
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        if (self.kind == "start") != (self.opening is not None):
+            raise ValueError("`opening` belongs to `start` and to nothing else")
+        if (self.kind == "approve") != (self.approves is not None):
+            raise ValueError("`approves` belongs to `approve` and to nothing else")
+        return self
 
 
 class Outcome(Message):
@@ -56,7 +72,16 @@ class RouteChange(Message):
     took_ms: float | None = Field(default=None, description="Ledger entry decided → acknowledged by the last proxy.")
 
 
-RolloutState = Literal["shifting", "collecting", "completed", "rolled_back"]
+RolloutState = Literal[
+    "pending",  # a start that waits for a person's approval
+    "shifting",  # until every proxy has acknowledged the stage's route
+    "collecting",
+    "held",
+    "rolled_back",  # the canary's living sessions drain
+    "drained",
+    "completed",  # 100 %, and the old baseline is kept: baking
+    "retired",
+]
 
 
 class RolloutView(Message):
@@ -72,6 +97,9 @@ class RolloutView(Message):
     baseline: VersionName | None = None
     canary: VersionName | None = None
     head: str = ""
+    observe: bool = Field(default=False, description="The judge decides and alerts, and applies nothing.")
+    frozen: bool = Field(default=False, description="No new rollout may start.")
+    held_because: str | None = None
     waiting_for: str | None = Field(default=None, description="A sentence: what the gate waits for.")
     stage_elapsed_s: float | None = Field(default=None, description="In data time, from the last acknowledgement.")
     score: float | None = None

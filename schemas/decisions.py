@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 
 from davylamp_sdk._message import Message, canonical_json
 from schemas.names import ServiceName, VersionName
-from schemas.plan import Plan
+from schemas.plan import HoldMode, Plan
 from schemas.service import Service
 from schemas.units import FULL_SHARE
 
@@ -85,7 +85,6 @@ class Opening(Message):
     seed: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$", strict=True)] = Field(
         description="128 random bits from which every router builds the labels' nonces."
     )
-    command: str | None = None
 
 
 class LedgerEntry(Message):
@@ -96,18 +95,23 @@ class LedgerEntry(Message):
     after: str
     service: ServiceName
     kind: EntryKind
-    rollout: Annotated[int, Field(ge=1)]
-    stage: Annotated[int, Field(ge=0, description="1-based; the number of stages plus one once completed.")]
+    rollout: Annotated[int, Field(ge=0, description="0: before the first (freeze only).")]
+    stage: Annotated[
+        int,
+        Field(ge=0, description="1-based; 0 before the start is approved, one more than the stages once completed."),
+    ]
     share: Annotated[int, Field(ge=0, le=FULL_SHARE, description="Of new sessions to the canary, of 10,000.")]
     baseline: VersionName
     canary: VersionName
-    hold_mode: Literal["drain", "rehome", "evict"] = "drain"
+    hold_mode: HoldMode = "drain"
+    approves: str | None = Field(default=None, description="With `approve`: `start`, a stage's number, or `promote`.")
     score: float | None = None
     checks: tuple[CheckResult, ...] = ()
     reason: Reason
     cut: Cut
     plan_hash: str
-    actor: str
+    actor: str = Field(description="`judge`, or the name of the person whose word it is.")
+    command: str | None = Field(default=None, description="Id of the command that it carries out.")
     decided_at: int
     code_version: str
     opening: Opening | None = Field(default=None, description="With `start` only.")
@@ -117,9 +121,10 @@ class LedgerEntry(Message):
     def make(cls, **fields: object) -> Self:
         """An entry with its id and `decided_at` derived: nobody can set them apart from what they stand for."""
         draft = cls.model_validate({"id": "", "decided_at": 0, **fields})
-        return draft.model_copy(update={"id": draft.derived_id(), "decided_at": draft.cut.now})
+        draft = draft.model_copy(update={"decided_at": draft.cut.now})
+        return draft.model_copy(update={"id": draft.derived_id()})
 
     def derived_id(self) -> str:
-        """128 bits of BLAKE2b over (service, after, kind, cut), in hex."""
-        material = [self.service, self.after, self.kind, self.cut.model_dump(mode="json")]
-        return hashlib.blake2b(canonical_json(material), digest_size=16).hexdigest()
+        """128 bits of BLAKE2b over everything else in the entry, in hex: nothing of it can be changed unnoticed."""
+        content = self.model_dump(mode="json", exclude_none=True, exclude={"id"})
+        return hashlib.blake2b(canonical_json(content), digest_size=16).hexdigest()

@@ -1,11 +1,16 @@
-"""Write the JSON Schemas of the contract: `python -m schemas.generate`. A test compares them with the models."""
+"""Write what follows from the contract's code: `make schemas`. A test compares it with what is committed.
+
+JSON Schemas into `schemas/json`, and the table of the rollout machine into `docs/reference/machine.md`.
+"""
 
 import json
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from schemas.decisions import EntryKind
 from schemas.messages import SCHEMAS
+from schemas.standing import TRANSITIONS
 
 
 def render(name: str) -> str:
@@ -30,10 +35,35 @@ def folder() -> Path:
     return Path(str(files("schemas"))) / "json"
 
 
+def render_machine() -> str:
+    """The legal transitions of the ledger, as a Markdown table."""
+    kinds = [kind for kind in get_args(EntryKind) if any(kind in row for row in TRANSITIONS.values())]
+    lines = [
+        "# The rollout machine",
+        "",
+        "Phase (row) × kind of the next ledger entry (column) → phase after it. What has no cell is void for every reader.",
+        "`freeze` and `unfreeze` are legal everywhere and change no phase; a frozen service takes no `start`. A `start` at",
+        "stage 0 leads to `pending`. `rollback` holds at any head of its rollout; every other entry must follow the head.",
+        "",
+        f"| | {' | '.join(f'`{kind}`' for kind in kinds)} |",
+        f"|---|{'---|' * len(kinds)}",
+    ]
+    for phase, row in TRANSITIONS.items():
+        cells = " | ".join(str(row[kind]).replace("_", " ") if kind in row else "" for kind in kinds)
+        lines.append(f"| **{(phase or 'no rollout').replace('_', ' ')}** | {cells} |")
+    return "\n".join([*lines, "", "Written by `make schemas` from `schemas/standing.py`.", ""])
+
+
+def machine_file() -> Path:
+    """Where the machine's table lies in a checkout."""
+    return folder().parents[1] / "docs" / "reference" / "machine.md"
+
+
 def main() -> None:
-    """Write every schema."""
+    """Write everything."""
     for name in SCHEMAS:
         (folder() / f"{name}.schema.json").write_text(render(name), encoding="utf-8")
+    machine_file().write_text(render_machine(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from schemas.decisions import NO_ENTRY, LedgerEntry, Opening
-
-_CLOSED = frozenset({"rollback", "drained", "retire"})
-"""Kinds after which a rollout can no longer be rolled back."""
+from schemas.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +28,8 @@ class ServiceLedger:
     entries: tuple[LedgerEntry, ...] = ()
     offset: int = -1
     """Ledger offset of the head: the fencing number. -1 without a head."""
+    standing: Standing = field(default_factory=Standing)
+    """What the entries add up to."""
 
     @property
     def head(self) -> LedgerEntry | None:
@@ -43,23 +43,37 @@ class ServiceLedger:
 
     def read(self, entry: LedgerEntry, offset: int) -> "tuple[ServiceLedger, Accepted | Void]":
         """Apply the chain rule to the next record of the log."""
-        reason = self._why_void(entry)
+        reason = self.why_void(entry)
         if reason is not None:
             return self, Void(entry, reason)
-        return replace(self, entries=(*self.entries, entry), offset=offset), Accepted(entry)
+        chain = replace(self, entries=(*self.entries, entry), offset=offset, standing=self.standing.after(entry))
+        return chain, Accepted(entry)
 
-    def _why_void(self, entry: LedgerEntry) -> str | None:
+    def why_void(self, entry: LedgerEntry) -> str | None:
+        """Why an entry would have no effect here, None if it would.
+
+        A `rollback` of the newest rollout holds at any head, once; everything else must follow the head and be legal
+        in its phase (:data:`schemas.standing.TRANSITIONS`).
+        """
         if entry.id != entry.derived_id():
             return "its id does not follow from its content"
-        head = self.head
-        if entry.kind == "rollback":
-            if head is None or head.rollout != entry.rollout:
-                return f"rollout {entry.rollout} is not the newest"
-            return f"rollout {entry.rollout} ended with {head.kind}" if head.kind in _CLOSED else None
-        if entry.after != self.head_id:
+        if entry.kind == "rollback" and entry.rollout != self.standing.rollout:
+            return f"rollout {entry.rollout} is not the newest"
+        if entry.kind != "rollback" and entry.after != self.head_id:
             return f"it follows {entry.after or 'nothing'}, the head is {self.head_id or 'nothing'}"
+        if not self.standing.may_follow(entry.kind):
+            frozen = " and frozen" if self.standing.frozen else ""
+            return f"a {entry.kind} is not possible while the service is {self.standing.phase or 'without a rollout'}{frozen}"
+        return self._why_malformed(entry)
+
+    def _why_malformed(self, entry: LedgerEntry) -> str | None:
         if (entry.kind == "start") != (entry.opening is not None):
             return "`opening` belongs to `start` and to nothing else"
+        if (entry.kind == "approve") != (entry.approves is not None):
+            return "`approves` belongs to `approve` and to nothing else"
+        expected = self.standing.rollout + (entry.kind == "start")
+        if entry.rollout != expected:
+            return f"it is of rollout {entry.rollout}, which should be {expected}"
         return None
 
     def rollout(self, number: int) -> tuple[LedgerEntry, ...]:
@@ -69,20 +83,17 @@ class ServiceLedger:
     @property
     def opening(self) -> Opening | None:
         """What the newest rollout was started with."""
-        return next((e.opening for e in reversed(self.entries) if e.opening is not None), None)
+        return self.standing.opening
 
     @property
     def baseline(self) -> str | None:
         """The version that serves everybody now; None until a rollout was started (then the service file says it)."""
-        head = self.head
-        if head is None:
-            return None
-        return head.canary if head.kind in {"complete", "retire"} else head.baseline
+        return self.standing.baseline
 
     @property
     def running(self) -> bool:
         """Whether the newest rollout may still go up."""
-        return self.head is not None and self.head.kind not in _CLOSED | {"complete"}
+        return self.standing.live
 
 
 @dataclass(frozen=True, slots=True)

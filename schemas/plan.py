@@ -1,13 +1,25 @@
 """The plan of a rollout, as a person writes it."""
 
 import hashlib
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from davylamp_sdk._message import Message
 from schemas.names import ServiceName, VersionName
 from schemas.units import FULL_SHARE, Duration, Points, Share, format_share
+
+HoldMode = Literal["drain", "rehome", "evict"]
+"""They end by themselves until the deadline, move to the baseline at once, or get 404 at once."""
+
+
+def _as_text(value: Any) -> Any:
+    """Stage numbers may be written as numbers."""
+    return (
+        [str(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in value]
+        if isinstance(value, list)
+        else value
+    )
 
 
 class Stage(Message):
@@ -32,6 +44,25 @@ class Checks(Message):
     error_rate: RateCheck = RateCheck(within="0.5pp")  # type: ignore[arg-type]  # parsed by the model
 
 
+class RollbackPolicy(Message):
+    """What becomes of the canary's living sessions after a rollback."""
+
+    mode: HoldMode = "drain"
+    deadline_s: Annotated[Duration, Field(alias="deadline", gt=0)] = 900.0
+    """After that the canary's sessions are no longer held (`drain`): they get 404 and begin anew on the baseline."""
+
+
+class DeadlinePolicy(Message):
+    """What happens to a rollout that has not ended in time."""
+
+    after_s: Annotated[Duration, Field(alias="after", gt=0)] = 1_209_600.0
+    then: Literal["hold", "rollback"] = "hold"
+
+
+Approval = Annotated[str, StringConstraints(pattern=r"^(start|promote|[1-9][0-9]?)$")]
+"""`start`, a stage's number, or `promote` (100 %)."""
+
+
 def _document_stages() -> tuple[Stage, ...]:
     rows = (("1%", "10m", 20), ("10%", "30m", 50), ("50%", "60m", 50))
     return tuple(Stage.model_validate({"share": s, "for": d, "min_sessions": n}) for s, d, n in rows)
@@ -44,6 +75,15 @@ class Plan(Message):
     canary: VersionName
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=20)] = Field(default_factory=_document_stages)
     checks: Checks = Checks()
+    rollback: RollbackPolicy = RollbackPolicy()
+    deadline: DeadlinePolicy = DeadlinePolicy()
+    approve: Annotated[
+        tuple[Approval, ...], BeforeValidator(_as_text), Field(description="What waits for a person's word.")
+    ] = ()
+    observe: Annotated[bool, Field(description="Decide and alert, never apply: the first stage's share stays.")] = False
+    strict: Annotated[bool, Field(description="Never proceed unproven.")] = False
+    on_unproven_final: Literal["hold", "proceed", "rollback"] = "hold"
+    bake_s: Annotated[Duration, Field(alias="bake", description="How long 100 % can be undone.")] = 1800.0
     alpha: Annotated[float, Field(gt=0, le=0.5, description="Probability of rolling back a canary on its limits.")] = (
         0.05
     )
@@ -56,6 +96,13 @@ class Plan(Message):
         if shares != sorted(set(shares)) or shares[-1] >= FULL_SHARE:
             listed = ", ".join(map(format_share, shares))
             raise ValueError(f"stages must rise and stay below 100% (100% follows by itself): {listed}")
+        return self
+
+    @model_validator(mode="after")
+    def _approvals_exist(self) -> Self:
+        unknown = [a for a in self.approve if a.isdigit() and int(a) > len(self.stages)]
+        if unknown:
+            raise ValueError(f"approve: there are {len(self.stages)} stages, no stage {', '.join(unknown)}")
         return self
 
     def next_share(self, stage: int) -> int:

@@ -12,7 +12,7 @@ window comes in parts. Hence:
 
 from dataclasses import dataclass, field
 
-from schemas.windows import Cell, CohortWindow
+from schemas.windows import CohortWindow
 
 _At = tuple[int, int]
 """(window start, partition): the order in which windows are folded."""
@@ -43,6 +43,8 @@ class WindowBook:
     """
 
     _best: dict[_At, CohortWindow] = field(default_factory=dict)
+    _partials: dict[_At, list[CohortWindow]] = field(default_factory=dict)
+    """What was said of each open window so far, in the order of ``through``."""
     _unfinished: dict[_Saying, dict[int, CohortWindow]] = field(default_factory=dict)
     _newest: dict[int, int] = field(default_factory=dict)
     """Partition → end of its newest final window."""
@@ -62,6 +64,7 @@ class WindowBook:
         known = self._best.get(at)
         if known is None or _better(whole, known):
             self._best[at] = whole
+            self._partials.setdefault(at, []).append(whole)
         if whole.final:
             self._close(whole.partition, whole.window_end)
 
@@ -89,6 +92,8 @@ class WindowBook:
             return ()
         ripe = sorted(at for at, window in self._best.items() if window.final and window.window_end <= upto)
         taken = tuple(self._best.pop(at) for at in ripe)
+        for at in ripe:
+            self._partials.pop(at, None)
         for window in taken:
             self._taken[window.partition] = window.window_end
         return taken
@@ -101,9 +106,26 @@ class WindowBook:
         frontier = self.frontier()
         return tuple(w for _, w in sorted(self._best.items()) if frontier is None or w.window_end > frontier)
 
-    def open_cells(self) -> tuple[Cell, ...]:
-        """The cells of :meth:`open_windows`; those of the same version and label add up."""
-        return tuple(cell for window in self.open_windows() for cell in window.cells)
+    def aligned_windows(self) -> tuple[tuple[CohortWindow | None, CohortWindow], ...]:
+        """The open windows twice, around one moment that every partition with cells has reached: (up to it, to it or beyond).
+
+        Partitions are read at different speeds. Who compares what one says with what another says should take the
+        first of the pair for what may look bad and the second for what it is compared with: then an incident that
+        both met is never seen on one side alone. The moment is the smallest ``clock_ms`` of the partitions' newest
+        words. Without a first, a partition had said nothing by then.
+        """
+        newest: dict[int, int] = {}
+        for window in self.open_windows():
+            if window.cells:
+                newest[window.partition] = max(newest.get(window.partition, 0), window.clock_ms)
+        if not newest:
+            return ()
+        moment = min(newest.values())
+        return tuple(
+            (_last_upto(moment, said), _first_from(moment, said))
+            for _, said in sorted(self._partials.items())
+            if self.frontier() is None or said[0].window_end > (self.frontier() or 0)
+        )
 
     def _overtaken(self, window: CohortWindow) -> bool:
         reached = self._taken if window.final else self._newest
@@ -129,6 +151,15 @@ class WindowBook:
         void = [at for at, w in self._best.items() if w.partition == partition and not w.final and w.window_end <= end]
         for at in void:
             del self._best[at]
+            self._partials.pop(at, None)
+
+
+def _last_upto(moment: int, said: list[CohortWindow]) -> CohortWindow | None:
+    return next((w for w in reversed(said) if w.clock_ms <= moment), None)
+
+
+def _first_from(moment: int, said: list[CohortWindow]) -> CohortWindow:
+    return next((w for w in said if w.clock_ms >= moment), said[-1])
 
 
 def _better(new: CohortWindow, known: CohortWindow) -> bool:

@@ -8,6 +8,9 @@ from davylamp_sdk._event import Outcome
 from davylamp_sdk._message import Message
 from schemas.names import ServiceName
 
+Tally = Annotated[int, Field(ge=0, lt=2**53)]
+"""A count that every language's numbers hold."""
+
 BUCKETS = 64
 """Sessions are hashed into this many buckets, salted by the rollout: the clusters of the dispersion."""
 
@@ -15,10 +18,10 @@ BUCKETS = 64
 class Bucket(Message):
     """One session bucket of a cell: requests, those counted as errors, tool calls, failed tool calls."""
 
-    n: int = 0
-    err: int = 0
-    tools: int = 0
-    tf: int = 0
+    n: Tally = 0
+    err: Tally = 0
+    tools: Tally = 0
+    tf: Tally = 0
 
 
 class Digest(Message):
@@ -34,12 +37,14 @@ class Cell(Message):
 
     version: str = Field(description="The version that the proxy assigned: the cohort (intention to treat).")
     label: str = Field(description="The label, or `-` for sessions that are never judged.")
-    outcomes: dict[Outcome, int] = Field(default_factory=dict)
-    tool_calls: int = Field(default=0, description="Calls of tools that count for tool success.")
-    new_sessions: int = 0
-    mismatches: int = Field(default=0, description="Events whose server said another version than the proxy assigned.")
+    outcomes: dict[Outcome, Tally] = Field(default_factory=dict)
+    tool_calls: Tally = Field(default=0, description="Calls of tools that count for tool success.")
+    new_sessions: Tally = 0
+    mismatches: Tally = Field(
+        default=0, description="Events whose server said another version than the proxy assigned."
+    )
     buckets: dict[Annotated[int, Field(ge=0, lt=BUCKETS)], Bucket] = Field(default_factory=dict)
-    histogram: dict[int, int] = Field(
+    histogram: dict[int, Tally] = Field(
         default_factory=dict, description="Latency, sparse: bin → count; bin i spans see `streams.histogram`."
     )
     digest: Digest | None = Field(default=None, description="In final windows only.")
@@ -62,6 +67,10 @@ class CohortWindow(Message):
     window_ms: Annotated[int, Field(gt=0)]
     first_offset: int
     through: Annotated[int, Field(description="First offset not yet read.")]
+    clock_ms: Annotated[
+        int,
+        Field(description="Broker append time up to which messages were read; a final one's end. Unix milliseconds."),
+    ]
     final: bool
     instance: str
     part: int = 1

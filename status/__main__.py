@@ -1,34 +1,37 @@
 """`python -m status`: the composition root."""
 
 import asyncio
+import sys
 
 import uvicorn
-from pydantic import Field
 
 from status.app import create_app
 from status.feed import TOPICS
+from status.settings import StatusSettings
 from transport.kafka_log import KafkaReader, KafkaWriter
 from transport.process import start_logging
-from transport.settings import KafkaSettings, Settings
+from transport.settings import KafkaSettings, SettingsError
 
 
-class StatusSettings(Settings):
-    """Settings of the status service."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=8642, ge=1, le=65535)
-
-
-async def serve() -> None:
+async def serve(kafka: KafkaSettings, settings: StatusSettings) -> None:
     """Serve until told to stop."""
-    kafka, settings = KafkaSettings.load("kafka"), StatusSettings.load("status")
-    app = create_app(KafkaReader(kafka, "status", TOPICS), KafkaWriter(kafka, "status"))
+    reader, writer = KafkaReader(kafka, "status", TOPICS), KafkaWriter(kafka, "status")
+    app = create_app(reader, writer, tokens=settings.tokens)
     config = uvicorn.Config(
         app, settings.host, settings.port, log_config=None, access_log=False, timeout_graceful_shutdown=1
     )
     await uvicorn.Server(config).serve()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the status service until it is told to stop."""
     start_logging()
-    asyncio.run(serve())
+    try:
+        kafka, settings = KafkaSettings.load("kafka"), StatusSettings.load("status")
+    except SettingsError as error:
+        sys.exit(str(error))
+    asyncio.run(serve(kafka, settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from schemas.topics import Topic
 from status.views import Overview
-from transport.log import Reader
+from transport.log import Reader, Record
 
 T = TypeVar("T")
 
@@ -22,21 +22,28 @@ class Feed:
     def __init__(self, reader: Reader) -> None:
         self.overview = Overview()
         self.caught_up = False
+        """The log has been read to where it ended at the start, and is still being followed."""
         self._reader = reader
         self._news = asyncio.Condition()
 
     async def run(self) -> None:
         """Follow the log for ever."""
-        async for batch in self._reader.batches():
-            for record in batch.records:
-                try:
-                    self.overview.read(record.topic, record.value or b"", record.offset)
-                except ValueError as error:
-                    place = f"{record.topic}-{record.partition}@{record.offset}"
-                    logger.warning("record skipped", extra={"action": "record_skipped", "at": place, "why": str(error)})
-            self.caught_up = self.caught_up or batch.caught_up
-            async with self._news:
-                self._news.notify_all()
+        try:
+            async for batch in self._reader.batches():
+                for record in batch.records:
+                    self._read(record)
+                self.caught_up = self.caught_up or batch.caught_up
+                async with self._news:
+                    self._news.notify_all()
+        finally:
+            self.caught_up = False
+
+    def _read(self, record: Record) -> None:
+        try:
+            self.overview.read(record.topic, record.value or b"", record.offset)
+        except ValueError as error:
+            place = f"{record.topic}-{record.partition}@{record.offset}"
+            logger.warning("record skipped", extra={"action": "record_skipped", "at": place, "why": str(error)})
 
     async def wait_for(self, ask: Callable[[Overview], T | None], timeout_s: float) -> T | None:
         """The first answer of `ask` that is not None, or None when the time is up."""

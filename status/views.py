@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 
 from davylamp_sdk._message import Message
-from schemas.control import RolloutView, RouteChange
+from schemas.control import Command, Outcome, RolloutState, RolloutView, RouteChange
 from schemas.decisions import LedgerEntry
-from schemas.ledger import Ledger
+from schemas.ledger import Accepted, Ledger, ServiceLedger, Void
 from schemas.service import Service
+from schemas.standing import Phase
 
 
 class RolloutStatus(Message):
@@ -15,6 +16,7 @@ class RolloutStatus(Message):
     service: str
     definition: Service | None
     rollout: RolloutView | None
+    """The judge's view, or what the ledger says where the judge has not looked yet; None: no entry was ever written."""
     route: RouteChange | None
     ledger: tuple[LedgerEntry, ...]
     """The accepted entries of the newest rollout, oldest first."""
@@ -28,11 +30,14 @@ class Overview:
     views: dict[str, RolloutView] = field(default_factory=dict)
     routes: dict[str, RouteChange] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
+    fates: dict[tuple[str, int], Accepted | Void] = field(default_factory=dict)
+    """(service, offset) of an entry → what the chain rule said: an id alone does not tell two equal entries apart."""
 
     def read(self, topic: str, value: bytes, offset: int) -> None:
         """Take one record. Raises ``ValueError`` if it is not understood."""
         if topic == "rollout-decisions":
-            self.ledger, _ = self.ledger.read(LedgerEntry.read(value), offset)
+            entry = LedgerEntry.read(value)
+            self.ledger, self.fates[entry.service, offset] = self.ledger.read(entry, offset)
         elif topic == "rollouts":
             view = RolloutView.read(value)
             self.views[view.service] = view
@@ -43,17 +48,21 @@ class Overview:
             service = Service.read(value)
             self.services[service.service] = service
 
+    def knows(self, service: str) -> bool:
+        """Whether anybody has ever applied or released it."""
+        return service in self.services or self.ledger.of(service).head is not None
+
     def status(self, service: str) -> RolloutStatus | None:
         """What is known of one service; None if nobody has heard of it."""
-        chain = self.ledger.of(service)
-        if service not in self.services and chain.head is None:
+        if not self.knows(service):
             return None
+        chain = self.ledger.of(service)
         return RolloutStatus(
             service=service,
             definition=self.services.get(service),
-            rollout=self.views.get(service),
+            rollout=newest_view(self.views.get(service), chain, service),
             route=self.routes.get(service),
-            ledger=chain.rollout(chain.head.rollout) if chain.head else (),
+            ledger=chain.rollout(chain.standing.rollout),
         )
 
     def all(self) -> list[RolloutStatus]:
@@ -61,11 +70,63 @@ class Overview:
         names = sorted({*self.services, *self.ledger.services})
         return [status for name in names if (status := self.status(name)) is not None]
 
-    def answer(self, service: str, command: str) -> tuple[bool, str] | None:
-        """What became of a command: (accepted, a sentence); None while nobody has answered."""
-        for entry in self.ledger.of(service).entries:
-            if entry.opening is not None and entry.opening.command == command:
-                return True, entry.reason.sentence
-        view = self.views.get(service)
-        found = next((o for o in view.outcomes if o.command == command), None) if view else None
-        return (found.accepted, found.sentence) if found else None
+    def answer(self, command: Command) -> Outcome | None:
+        """What became of a command; None while nobody has answered.
+
+        A start that replaces a running rollout is carried out in two entries: the `rollback` is not yet its answer,
+        and while the proxies take that in, neither is a refusal.
+        """
+        carried_out = [e for e in self.ledger.of(command.service).entries if e.command == command.id]
+        for entry in carried_out:
+            if command.kind != "start" or entry.kind == "start":
+                return Outcome(command=command.id, accepted=True, sentence=entry.reason.sentence)
+        view = self.views.get(command.service)
+        if view is None or carried_out:
+            return None
+        return next((o for o in view.outcomes if o.command == command.id), None)
+
+
+_STATES: dict[Phase, RolloutState] = {
+    "pending": "pending",
+    "running": "shifting",
+    "held": "held",
+    "rolled_back": "rolled_back",
+    "drained": "drained",
+    "completed": "completed",
+    "retired": "retired",
+}
+"""What the ledger alone says of a phase: a stage that nobody has seen acknowledged is still shifting."""
+
+
+def newest_view(view: RolloutView | None, chain: ServiceLedger, service: str) -> RolloutView | None:
+    """The judge's view, corrected where the ledger is ahead of it: people roll back without a judge, and see it."""
+    head, standing = chain.head, chain.standing
+    if head is None or (view is not None and not _behind(view, chain)):
+        return view
+    base = view or RolloutView(service=service, rollout=0, looked_at=head.decided_at)
+    return base.model_copy(
+        update={
+            "rollout": standing.rollout,
+            "state": _STATES[standing.phase] if standing.phase else None,
+            "stage": standing.stage,
+            "stages": len(standing.opening.plan.stages) if standing.opening else 0,
+            "share": standing.share,
+            "baseline": standing.baseline or head.baseline,
+            "canary": standing.canary,
+            "head": head.id,
+            "observe": standing.opening.plan.observe if standing.opening else False,
+            "frozen": standing.frozen,
+            "held_because": _held_because(chain),
+            "waiting_for": "The judge has not looked at the newest entry yet." if standing.live else None,
+        }
+    )
+
+
+def _held_because(chain: ServiceLedger) -> str | None:
+    held = [e.reason.sentence for e in chain.rollout(chain.standing.rollout) if e.kind == "hold"]
+    return held[-1] if chain.standing.phase == "held" else None
+
+
+def _behind(view: RolloutView, chain: ServiceLedger) -> bool:
+    """Its head is one of the entries before ours. A head that we do not know yet is ahead of us."""
+    return view.head != chain.head_id and (not view.head or any(e.id == view.head for e in chain.entries))

@@ -12,6 +12,8 @@ from transport.log import Record
 
 WINDOWS: Topic = "cohort-windows"
 DEAD_LETTERS: Topic = "mcp-requests.dlq"
+DEAD_LETTER_BYTES = 900_000
+"""A longer one is cut, or its headers would make it too large for the log that took it."""
 
 
 class Publisher:
@@ -31,13 +33,16 @@ class Publisher:
 
     async def dead_letter(self, record: Record, bad: BadEvent) -> None:
         """Keep a record that nobody can read, as it came, with where it came from and why it is here."""
+        value = record.value or b""
         headers = {
             "reason": str(bad).encode(errors="replace"),
             "topic": record.topic.encode(),
             "partition": str(record.partition).encode(),
             "offset": str(record.offset).encode(),
         }
-        await self._outbox.send(Outgoing(DEAD_LETTERS, None, record.key, record.value, headers))
+        if len(value) > DEAD_LETTER_BYTES:
+            headers["original_size"] = str(len(value)).encode()
+        await self._outbox.send(Outgoing(DEAD_LETTERS, None, record.key, value[:DEAD_LETTER_BYTES], headers))
 
     async def tick(self, topic: str, partition: int) -> None:
         """Let the log of an idle partition say what time it is."""

@@ -57,15 +57,15 @@ class Window:
         assignment = read_assignment(event.assignment)
         version = event.version if assignment.version is None else assignment.version
         label, bucket = UNJUDGED, None
-        if assignment.rollout is not None:
+        if assignment.rollout is not None and event.session is not None:  # without one there is no cluster to judge by
             if service.admit(assignment.label):
-                label, bucket = assignment.label, _bucket(event, assignment.rollout)
+                label, bucket = assignment.label, bucket_of(event.session, assignment.rollout)
             else:
                 counters.folded_labels += 1
         tally = service.tallies.setdefault((version, label), Tally())
         tally.add(event, bucket, mismatch=version != event.version)
 
-    def published(self, source: Source, service: str, through: int, *, final: bool) -> CohortWindow:
+    def published(self, source: Source, service: str, through: int, clock_ms: int, *, final: bool) -> CohortWindow:
         """What the window says of a service: nothing, if it was not heard."""
         heard = self.services.get(service)
         return CohortWindow(
@@ -77,11 +77,8 @@ class Window:
             window_ms=source.window_ms,
             first_offset=self.first_offset,
             through=through,
+            clock_ms=(self.index + 1) * source.window_ms if final else clock_ms,
             final=final,
             instance=source.instance,
             cells=heard.published(final=final) if heard else (),
         )
-
-
-def _bucket(event: RequestEvent, rollout: int) -> int | None:
-    return None if event.session is None else bucket_of(event.session, rollout)

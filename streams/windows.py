@@ -42,11 +42,11 @@ class Closed:
         empty, for all: a window is final once it, or a later one, is.
         """
         heard, through = self.window.services.keys(), self.checkpoint.offset
-        own = [self.window.published(self.source, name, through, final=True) for name in sorted(heard)]
+        own = [self.window.published(self.source, name, through, 0, final=True) for name in sorted(heard)]
         skipped = self.newest > self.window.index
         silent = set(registered) | heard if skipped else set(registered) - heard
         newest = Window(self.newest, through) if skipped else self.window
-        return (*own, *(newest.published(self.source, name, through, final=True) for name in sorted(silent)))
+        return (*own, *(newest.published(self.source, name, through, 0, final=True) for name in sorted(silent)))
 
 
 class PartitionFold:
@@ -90,7 +90,9 @@ class PartitionFold:
     def partials(self) -> tuple[CohortWindow, ...]:
         """The open window of every service that has changed since this was last asked."""
         changed, self._changed = sorted(self._changed), set()
-        return tuple(self._window.published(self._source, name, self._next, final=False) for name in changed)
+        return tuple(
+            self._window.published(self._source, name, self._next, self._clock_ms, final=False) for name in changed
+        )
 
     def _enter(self, index: int, offset: int) -> Closed | None:
         left = self._window

@@ -27,21 +27,19 @@ def plan(canary: str = "v2", **changes: Any) -> Plan:
     return Plan.model_validate({"service": "orders", "canary": canary, "stages": stages, **changes})
 
 
-def opening(canary: str = "v2", command: str = "c-1", **changes: Any) -> Opening:
-    return Opening(plan=plan(canary, **changes), service=SERVICE, seed=SEED, command=command)
+def opening(canary: str = "v2", **changes: Any) -> Opening:
+    return Opening(plan=plan(canary, **changes), service=SERVICE, seed=SEED)
 
 
 def entry(kind: EntryKind, after: LedgerEntry | None = None, *, now: int = 1, **changes: Any) -> LedgerEntry:
-    """An entry that follows `after` and takes everything else from it."""
-    share = {"rollback": 0, "complete": 10_000, "start": 2_000}.get(kind, 5_000)
-    stage = 1 if after is None or kind == "start" else after.stage + (kind in {"proceed", "complete"})
+    """An entry that follows `after` and takes everything else from it; a start counts the rollouts on."""
     fields: dict[str, Any] = {
         "after": after.id if after else "",
         "service": "orders",
         "kind": kind,
-        "rollout": after.rollout if after else 1,
-        "stage": stage,
-        "share": share,
+        "rollout": (after.rollout if after else 0) + (kind == "start"),
+        "stage": 1 if after is None or kind == "start" else after.stage + (kind in {"proceed", "complete"}),
+        "share": _share(kind, after),
         "baseline": after.baseline if after else "v1",
         "canary": after.canary if after else "v2",
         "reason": Reason(code="test", sentence=f"It is a {kind}."),
@@ -52,6 +50,11 @@ def entry(kind: EntryKind, after: LedgerEntry | None = None, *, now: int = 1, **
         "opening": opening() if kind == "start" else None,
     }
     return LedgerEntry.make(**{**fields, **changes})
+
+
+def _share(kind: EntryKind, after: LedgerEntry | None) -> int:
+    fixed = {"start": 2_000, "proceed": 5_000, "complete": 10_000, "rollback": 0, "drained": 0}
+    return fixed.get(kind, after.share if after else 0)
 
 
 def route(entry_id: str, *, acknowledged: bool = True, detail: str | None = None) -> RouteChange:

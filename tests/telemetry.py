@@ -118,7 +118,7 @@ def _cohort(said: RequestEvent) -> tuple[str, str]:
     if not label or not version:
         return said.version, "-"
     genuine = re.fullmatch(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(session|cookie|principal)\.[0-9a-f]{16}", label)
-    return version, label if genuine else "-"
+    return version, label if genuine and said.session is not None else "-"
 
 
 def _names(said: RequestEvent, version: str, label: str) -> Iterable[str]:

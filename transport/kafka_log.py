@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from schemas.partitions import partition_of
 from schemas.topics import Topic
-from transport.log import Batch, LogError, Position, Record
+from transport.log import Batch, ClientLostError, LogError, Position, Record
 from transport.settings import KafkaSettings
 
 logger = logging.getLogger(__name__)
@@ -20,6 +21,8 @@ _WAIT_S = 0.1
 """How long a poll waits for a record: the longest that `close` waits for a poll."""
 _ASK_S = 1.0
 """How long a question to the broker waits before it is asked again."""
+_PROBE_S = 1.0
+"""How long a quiet log is believed to be there: then the broker is asked."""
 _ANSWER_S = 30.0
 _FLUSH_S = 5.0
 _MOST = 500
@@ -39,7 +42,7 @@ _HEALING = frozenset(
 
 
 class KafkaReader:
-    """A :class:`transport.log.Reader` by manual assignment: no group, no commits, no rebalance.
+    """A :class:`transport.log.WatchedReader` by manual assignment: no group, no commits, no rebalance.
 
     The iteration polls in a thread of its own and asks for the next batch only when the last one has been taken:
     that is the backpressure. What librdkafka fetches meanwhile is bounded by its ``queued.max.messages.kbytes``.
@@ -62,7 +65,13 @@ class KafkaReader:
         self._behind: dict[tuple[str, int], int] | None = None
         self._caught_up = False
         self._away = False
+        self._answered: float | None = None
         self._closed = False
+
+    @property
+    def away_s(self) -> float:
+        answered = self._answered
+        return 0.0 if answered is None else time.monotonic() - answered
 
     async def batches(self) -> AsyncIterator[Batch]:
         loop = asyncio.get_running_loop()
@@ -79,12 +88,15 @@ class KafkaReader:
         self._thread.shutdown()
 
     def _poll(self) -> Batch | None:
+        self._answered = self._answered or time.monotonic()
         try:
             if self._behind is None:
                 self._behind = self._open()
-                self._away = False
+                self._heard()
                 return self._batch([])
-            return self._batch(self._consume(self._behind))
+            records = self._consume(self._behind)
+            self._probe()
+            return self._batch(records)
         except KafkaException as error:
             reason = error.args[0]
             if reason.name() not in _HEALING:
@@ -125,8 +137,26 @@ class KafkaReader:
         for message in counted:
             _advance(behind, message)
         records = [_record(message) for message in counted if message.error() is None]
-        self._away = self._away and not records
+        if counted:
+            self._heard()
         return records
+
+    def _heard(self) -> None:
+        self._answered, self._away = time.monotonic(), False
+
+    def _probe(self) -> None:
+        """A broker that is gone or frozen looks like one to which nobody writes: ask for the end of a partition.
+
+        No answer, whatever the reason, is no answer: what does not heal by itself is found by reading.
+        """
+        if self.away_s < _PROBE_S:
+            return
+        try:
+            self._consumer.get_watermark_offsets(self._consumer.assignment()[0], timeout=_ASK_S, cached=False)
+        except KafkaException as error:
+            self._tell(error.args[0])
+        else:
+            self._heard()
 
     def _counts(self, message: Message) -> bool:
         """Whether it is a record or the end of a partition. Raises what does not heal by itself."""
@@ -180,7 +210,7 @@ class KafkaWriter:
         except BufferError as error:
             raise LogError(f"{topic}: {error}") from error
         except KafkaException as error:
-            raise LogError(f"{topic}: {error.args[0].str()}") from error
+            raise _failure(topic, error.args[0]) from error
         return await done
 
     async def close(self) -> None:
@@ -236,6 +266,11 @@ def _settle(done: "asyncio.Future[Position]", topic: str, error: KafkaError | No
     if done.done():
         return
     if error is not None:
-        done.set_exception(LogError(f"{topic}: {error.str()}"))
+        done.set_exception(_failure(topic, error))
     else:
         done.set_result(Position(message.partition(), message.offset(), message.timestamp()[1]))
+
+
+def _failure(topic: str, error: KafkaError) -> LogError | ClientLostError:
+    """An idempotent producer that has lost its order (librdkafka's fatal errors) refuses everything from then on."""
+    return (ClientLostError if error.fatal() else LogError)(f"{topic}: {error.str()}")

@@ -43,6 +43,10 @@ class LogError(Exception):
     """The log did not take or give a record."""
 
 
+class ClientLostError(Exception):
+    """The client of the log can never work again: end the process, a new one can."""
+
+
 class Reader(Protocol):
     """Reads every partition of its topics from the first retained offset and follows them for ever.
 
@@ -58,11 +62,26 @@ class Reader(Protocol):
         """Stop; the iteration ends. May be called twice."""
 
 
+class WatchedReader(Reader, Protocol):
+    """A reader that also knows when it is cut off, for whoever must not act on an old picture."""
+
+    @property
+    def away_s(self) -> float:
+        """Seconds since the log last answered, by a monotonic clock, 0 until it is asked for the first time.
+
+        While the iteration is being taken from, a log that can be reached answers at least every two seconds, also
+        when nobody writes.
+        """
+
+
 class Writer(Protocol):
     """Appends to control topics, to the partition of the service (murmur2, explicit)."""
 
     async def append(self, topic: Topic, service: str, value: bytes) -> Position:
-        """Return once the log has acknowledged the record. Raises :class:`LogError`: then nobody knows whether it is there."""
+        """Return once the log has acknowledged the record. Raises :class:`LogError`: then nobody knows whether it is there.
+
+        Raises :class:`ClientLostError` when trying again is of no use in this process.
+        """
 
     async def close(self) -> None:
         """Deliver what is under way, within a bound. May be called twice."""

@@ -18,6 +18,8 @@ class MemoryLog:
         self._clock = clock or FakeClock()
         self._topics: dict[tuple[str, int], list[Record]] = defaultdict(list)
         self._grown = asyncio.Condition()
+        self.away_s = 0.0
+        """A log in memory is never out of reach, unless a test says for how long: then nobody can write to it."""
 
     async def put(
         self,
@@ -40,7 +42,7 @@ class MemoryLog:
         return tuple(self._topics[topic, partition])
 
     def reader(self, *topics: Topic) -> "MemoryReader":
-        """A :class:`transport.log.Reader` of `topics`."""
+        """A :class:`transport.log.WatchedReader` of `topics`."""
         return MemoryReader(self, topics, self._partitions)
 
     def writer(self) -> "MemoryWriter":
@@ -49,7 +51,7 @@ class MemoryLog:
 
 
 class MemoryReader:
-    """Reads a :class:`MemoryLog`."""
+    """A :class:`transport.log.WatchedReader` of a :class:`MemoryLog`."""
 
     def __init__(self, log: MemoryLog, topics: Sequence[str], partitions: int) -> None:
         self._log = log
@@ -64,6 +66,10 @@ class MemoryReader:
                 await self._log._grown.wait_for(lambda: self._closed or self._waiting())  # noqa: SLF001
             if records := self._take():
                 yield Batch(records, caught_up=True)
+
+    @property
+    def away_s(self) -> float:
+        return self._log.away_s
 
     def _waiting(self) -> bool:
         return any(len(self._log.records(*at)) > n for at, n in self._next.items())
@@ -93,6 +99,8 @@ class MemoryWriter:
     async def append(self, topic: Topic, service: str, value: bytes) -> Position:
         if self._closed:
             raise LogError(f"{topic}: the writer is closed")
+        if self._log.away_s > 0:
+            raise LogError(f"{topic}: the log is out of reach")
         return await self._log.put(topic, partition_of(service, self._partitions), value, service.encode())
 
     async def close(self) -> None:

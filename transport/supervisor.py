@@ -72,8 +72,8 @@ class Supervisor:
     def add(self, child: Child) -> asyncio.Future[int]:
         """Start `child`; the future is its last exit code, negative for a signal, 127 if it could not be started.
 
-        A child with ``restart`` ends only by :meth:`stop`; cancelling the future ends none. Raises :class:`ValueError` for a name that is taken and
-        :class:`RuntimeError` after :meth:`stop`.
+        A child with ``restart`` ends only by :meth:`stop`; cancelling the future ends none. Raises :class:`ValueError`
+        for a name that is taken and :class:`RuntimeError` after :meth:`stop`.
         """
         if child.name in self._keepers:
             raise ValueError(f"there is already a child named {child.name}")
@@ -82,6 +82,10 @@ class Supervisor:
         keeper = asyncio.create_task(self._keep(child), name=f"keep {child.name}")
         self._keepers[child.name] = keeper
         return asyncio.shield(keeper)
+
+    def pid(self, name: str) -> int | None:
+        """The process of a child, and the group that it leads; None while it does not run."""
+        return self._groups.get(name)
 
     async def wait(self) -> None:
         """Return when every child has ended for good."""

@@ -87,7 +87,10 @@ def _process(strata: Strata, plan: Plan, times: StageTimes) -> RateProcess:
         return RateProcess.empty()
     ends = strata.window_end_ms
     schedule = restart_schedule([stage.duration_s for stage in plan.stages])
-    begun = schedule.begun([ms / 1000 for ms in times.started_ms], int(ends[-1]) / 1000)
+    now_ms = max(
+        int(ends[-1]), times.started_ms[-1]
+    )  # a stage has begun when it was acknowledged, with data or without
+    begun = schedule.begun([ms / 1000 for ms in times.started_ms], now_ms / 1000)
     process, done = RateProcess.empty(), 0
     for restart in begun:
         until = int(np.searchsorted(ends, restart.at_s * 1000, side="right"))

@@ -11,10 +11,12 @@ import grpc
 import pytest
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 
-from router.envoy_xds import TYPE_URLS, EnvoyXds
+from router.envoy_xds import EnvoyXds
 from router.memory import Answer, MemoryLoadBalancer, accept
+from router.packing import TYPE_URLS
 from router.ports import LoadBalancer
-from router.snapshot import Pair, ServiceRoute, Snapshot, Weight
+from router.rollouts import Pair
+from router.snapshot import ServiceRoute, Snapshot, Weight
 from schemas.control import ProxyRoute
 from schemas.service import Version
 from transport.ports import free_ports
@@ -110,6 +112,8 @@ class XdsFleet:
     proxies: dict[str, XdsProxy] = field(default_factory=dict)
 
     async def connect(self, name: str, mood: Mood = "accept") -> None:
+        if name in self.proxies:
+            await self.disconnect(name)
         self.proxies[name] = XdsProxy(self.address, name, mood)
 
     async def disconnect(self, name: str) -> None:
@@ -316,3 +320,15 @@ async def test_letting_go_twice_is_letting_go(fleet: Fleet) -> None:
     await fleet.balancer.apply(FIRST)
     await fleet.balancer.close()
     await fleet.balancer.close()
+
+
+async def test_a_door_that_was_closed_opens_with_the_next_route(fleet: Fleet) -> None:
+    await fleet.balancer.apply(FIRST)
+    await fleet.connect("lb0")
+    await until(fleet, lb0="acknowledged")
+    await fleet.balancer.close()
+    await until(fleet, lb0="pending")
+    await fleet.balancer.apply(RAISED)
+    await fleet.connect("lb0")
+    await until(fleet, lb0="acknowledged")
+    assert only(fleet).version == RAISED.version

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.decisions import LedgerEntry
-from schemas.generate import folder, render
+from schemas.generate import folder, machine_file, render, render_machine
 from schemas.messages import SCHEMAS
 from schemas.topics import load_topics
 
@@ -19,6 +19,10 @@ EXAMPLES = sorted((folder().parent / "examples").glob("*/*.json"))
 def test_the_committed_schema_is_the_one_the_model_generates(name: str) -> None:
     committed = (folder() / f"{name}.schema.json").read_text(encoding="utf-8")
     assert committed == render(name), "run `python -m schemas.generate`"
+
+
+def test_the_committed_table_of_the_machine_is_the_one_the_code_makes() -> None:
+    assert machine_file().read_text(encoding="utf-8") == render_machine(), "run `make schemas`"
 
 
 def test_no_schema_file_lies_about_unused() -> None:

@@ -17,18 +17,22 @@ import pytest
 from router import envoy_resources
 from router.agent import Router
 from router.bootstrap import bootstrap
+from router.disk import Disk
 from router.envoy_resources import Json
 from router.envoy_xds import EnvoyXds
 from router.fold import TOPICS
+from router.keeper import Keeper
+from router.latch import Word
 from router.local_envoy import LocalEnvoy
 from router.snapshot import Snapshot
 from schemas.control import RouteChange
 from schemas.decisions import EntryKind, LedgerEntry, Opening
 from schemas.labels import Label
-from schemas.plan import Plan
+from schemas.plan import HoldMode, Plan
 from schemas.service import Service
 from tests.builders import SEED, entry
 from transport.clock import SystemClock
+from transport.log import Batch, WatchedReader
 from transport.memory_log import MemoryLog
 from transport.ports import free_ports
 
@@ -40,10 +44,11 @@ def label(stage: int, version: str) -> str:
 
 
 class McpServer:
-    """Gives out session ids, answers 404 to those it did not give out, and says what it was told."""
+    """Gives out session ids, answers 404 to those it did not give out (unless it adopts them), says what it was told."""
 
     def __init__(self, version: str) -> None:
         self._version = version
+        self.adopts = False
         self._sessions: set[str] = set()
         self.port = 0
 
@@ -67,7 +72,7 @@ class McpServer:
 
     def _answer(self, headers: list[tuple[str, str]]) -> bytes:
         session = dict(headers).get("mcp-session-id")
-        status = "200 OK" if session is None or session in self._sessions else "404 Not Found"
+        status = "200 OK" if session is None or self.adopts or session in self._sessions else "404 Not Found"
         session = session or uuid.uuid4().hex
         if status == "200 OK":
             self._sessions.add(session)
@@ -98,11 +103,12 @@ class Site:
     service: Service
     envoys: list[LocalEnvoy]
     router: asyncio.Task[None]
+    servers: list[McpServer]
     head: LedgerEntry | None = None
     written: int = 0
     stage: int = 1
 
-    async def write(self, kind: EntryKind, share: int, stage: int | None = None) -> None:
+    async def write(self, kind: EntryKind, share: int, stage: int | None = None, mode: HoldMode = "drain") -> None:
         """Append an entry and wait until every proxy has acknowledged it."""
         self.stage = stage or self.stage
         self.written += 1
@@ -113,6 +119,7 @@ class Site:
             now=self.written,
             stage=self.stage,
             share=share,
+            hold_mode=mode,
             opening=opening if kind == "start" else None,
         )
         self.head = written
@@ -160,6 +167,19 @@ def born(response: httpx2.Response) -> Session:
     return Session(response.headers["mcp-session-id"], told["version"], told["port"], told["session"], assignment)
 
 
+class Unreachable:
+    """Reads nothing from a log that nobody can reach."""
+
+    away_s = 60.0
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        await asyncio.Event().wait()
+        yield Batch((), caught_up=False)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
 @dataclass
 class Fleet:
     """Starts a site and its routers, and stops what is left of them."""
@@ -168,28 +188,34 @@ class Fleet:
     stack: AsyncExitStack
     log: MemoryLog = field(default_factory=MemoryLog)
     xds_port: int = field(default_factory=lambda: free_ports(1)[0])
+    made: Router = field(init=False)
+    """The newest router."""
 
-    async def router(self) -> asyncio.Task[None]:
+    async def router(self, reader: WatchedReader | None = None) -> asyncio.Task[None]:
         """A router, which may be stopped."""
-        task = asyncio.create_task(self._route())
+        task = asyncio.create_task(self._route(reader or self.log.reader(*TOPICS)))
+        await asyncio.sleep(0)  # it has begun
         self.stack.push_async_callback(stop, task)
         return task
 
-    async def _route(self) -> None:
-        balancer = EnvoyXds("127.0.0.1", self.xds_port)
+    async def _route(self, reader: WatchedReader) -> None:
+        keeper = Keeper(Disk(self.folder / "router"), self.log.writer())
+        balancer = EnvoyXds("127.0.0.1", self.xds_port, keeper.acknowledged.snapshot)
+        self.made = Router("router-1", reader, self.log.writer(), balancer, SystemClock(), keeper)
         try:
-            await Router("router-1", self.log.reader(*TOPICS), self.log.writer(), balancer, SystemClock()).run()
+            await self.made.run()
         finally:
             await balancer.close()
 
     async def site(self, proxies: int = 1) -> Site:
         """Servers, a router and proxies, ready for clients."""
-        service = await self._servers()
+        servers = [await self.stack.enter_async_context(McpServer(v)) for v in ("v1", "v1", "v2")]
+        service = _service(servers)
         await self.log.writer().append("services", "orders", service.dump())
         router = await self.router()
         envoys = [await self._envoy(f"lb{i}") for i in range(proxies)]
         client = await self.stack.enter_async_context(httpx2.AsyncClient(timeout=10))
-        site = Site(client, self.log, service, envoys, router)
+        site = Site(client, self.log, service, envoys, router, servers)
         await site.told(lambda c: c.acknowledged and len(c.proxies) == proxies)
         await asyncio.gather(*(envoy.live() for envoy in envoys))
         return site
@@ -199,11 +225,11 @@ class Fleet:
         start = bootstrap(node, port, admin, (f"127.0.0.1:{self.xds_port}",))
         return await self.stack.enter_async_context(LocalEnvoy(start, self.folder))
 
-    async def _servers(self) -> Service:
-        servers = [await self.stack.enter_async_context(McpServer(v)) for v in ("v1", "v1", "v2")]
-        endpoints = [f"127.0.0.1:{server.port}" for server in servers]
-        versions = {"v1": {"endpoints": endpoints[:2]}, "v2": {"dns": f"localhost:{servers[2].port}"}}
-        return Service.model_validate({"service": "orders", "baseline": "v1", "versions": versions})
+
+def _service(servers: list[McpServer]) -> Service:
+    endpoints = [f"127.0.0.1:{server.port}" for server in servers]
+    versions = {"v1": {"endpoints": endpoints[:2]}, "v2": {"dns": f"localhost:{servers[2].port}"}}
+    return Service.model_validate({"service": "orders", "baseline": "v1", "versions": versions})
 
 
 async def stop(task: asyncio.Task[None]) -> None:
@@ -254,6 +280,62 @@ async def test_after_a_rollback_new_sessions_are_the_baselines_and_the_canarys_d
     assert {(s.version, s.assignment) for s in await site.new(20)} == {("v1", "-;v1")}
     assert await site.again(canary) == {"same": 1}
     assert await site.assignments(("mcp-session-id", canary.id)) == [canary.assignment]
+
+
+async def test_a_drain_that_is_over_ends_the_canarys_sessions(fleet: Fleet) -> None:
+    site = await fleet.site()
+    await site.write("start", 5_000)
+    sessions = await site.new(12)
+    await site.write("rollback", 0)
+    await site.write("drained", 0)
+    assert (await site.again(*(s for s in sessions if s.version == "v2"))).keys() == {"404"}
+    assert (await site.again(*(s for s in sessions if s.version == "v1"))).keys() == {"same"}
+
+
+async def test_an_evicted_canarys_sessions_end_at_once_and_the_baselines_live(fleet: Fleet) -> None:
+    site = await fleet.site()
+    await site.write("start", 5_000)
+    sessions = await site.new(12)
+    await site.write("rollback", 0, mode="evict")
+    assert (await site.again(*(s for s in sessions if s.version == "v2"))).keys() == {"404"}
+    assert (await site.again(*(s for s in sessions if s.version == "v1"))).keys() == {"same"}
+
+
+async def test_a_rehomed_session_reaches_any_server_of_the_baseline_with_its_inner_id(fleet: Fleet) -> None:
+    site = await fleet.site()
+    await site.write("start", 9_999)
+    (canary,) = await site.new(1)
+    for server in site.servers[:2]:
+        server.adopts = True
+    await site.write("rollback", 0, mode="rehome")
+    answers = [await site.post(("mcp-session-id", canary.id)) for _ in range(8)]
+    assert {a.status_code for a in answers} == {200}
+    assert {a.json()["session"] for a in answers} == {canary.inner}
+    assert {a.json()["port"] for a in answers} == {s.port for s in site.servers[:2]}
+    assert {tuple(a.json()["assignments"]) for a in answers} == {("-;v1",)}
+    assert {a.headers["mcp-session-id"] for a in answers} == {canary.id}
+    assert {(s.version, s.assignment) for s in await site.new(5)} == {("v1", "-;v1")}
+
+
+async def test_a_promotion_that_is_undone_drains_the_sessions_that_were_born_at_100_percent(fleet: Fleet) -> None:
+    site = await fleet.site()
+    await site.write("start", 9_999)
+    sessions = await site.new(2)
+    await site.write("complete", FULL, 4)
+    sessions += await site.new(2)
+    await site.write("rollback", 0, 4)
+    assert {(s.version, s.assignment) for s in await site.new(5)} == {("v1", "-;v1")}
+    assert await site.again(*sessions) == {"same": 4}
+
+
+async def test_a_retired_baselines_sessions_are_told_to_initialize_again(fleet: Fleet) -> None:
+    site = await fleet.site()
+    (old,) = await site.new(1)
+    await site.write("start", 9_999)
+    await site.write("complete", FULL, 4)
+    assert await site.again(old) == {"same": 1}
+    await site.write("retire", FULL, 4)
+    assert await site.again(old) == {"404": 1}
 
 
 async def test_after_completion_the_canary_is_the_baseline_and_old_sessions_stay_unjudged(fleet: Fleet) -> None:
@@ -315,19 +397,22 @@ async def test_a_session_whose_server_is_gone_is_told_so_instead_of_moving(fleet
         assert await site.again(session) == {"404" if session.port == gone else "same": 1}
 
 
-async def test_what_envoy_refuses_is_told_in_its_words_and_changes_nothing(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def broken_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Service files that Envoy would refuse are refused by the schema, so it takes a fault of ours to get there."""
     right = envoy_resources.route_configuration
 
     def wrong(snapshot: Snapshot) -> Json:
         made = right(snapshot)
-        if "broken.example" in snapshot.routes["orders"].hosts:
+        if any("broken.example" in route.hosts for route in snapshot.routes.values()):
             made["virtual_hosts"].append({"name": "again", "domains": ["broken.example"]})
         return made
 
     monkeypatch.setattr(envoy_resources, "route_configuration", wrong)
+
+
+@pytest.mark.usefixtures("broken_hosts")
+async def test_what_envoy_refuses_is_told_in_its_words_and_changes_nothing(fleet: Fleet) -> None:
     site = await fleet.site()
     (session,) = await site.new(1)
     broken = site.service.model_copy(update={"hosts": ("broken.example",)})
@@ -339,6 +424,40 @@ async def test_what_envoy_refuses_is_told_in_its_words_and_changes_nothing(
     assert await site.again(session) == {"same": 1}
     await fleet.log.writer().append("services", "orders", site.service.dump())
     await site.told(lambda c: c.version.endswith("3") and c.acknowledged)
+
+
+@pytest.mark.usefixtures("broken_hosts")
+async def test_a_rollback_reaches_every_proxy_while_another_services_edit_is_refused(fleet: Fleet) -> None:
+    site = await fleet.site(proxies=2)
+    billing = site.service.model_copy(update={"service": "billing", "path": "/billing"})
+    broken = billing.model_copy(update={"hosts": ("broken.example",)})
+    await site.write("start", 9_999)
+    (canary,) = await site.new(1)
+    await fleet.log.writer().append("services", "billing", billing.dump())
+    await site.told(lambda c: c.service == "billing" and c.acknowledged)
+    await fleet.log.writer().append("services", "billing", broken.dump())
+    refused = await site.told(lambda c: [p.state for p in c.proxies] == ["rejected", "rejected"])
+    assert refused.service == "billing"
+    await site.write("rollback", 0)
+    assert {(s.version, s.assignment) for s in await site.new(10)} == {("v1", "-;v1")}
+    assert await site.again(canary) == {"same": 1}
+    told = [RouteChange.read(r.value or b"") for r in fleet.log.records("route-changes")]
+    newest = [c for c in told if c.service == "billing"][-1]
+    assert {p.state for p in newest.proxies} == {"rejected"}
+    assert all("omains" in (p.detail or "") for p in newest.proxies)
+
+
+async def test_a_version_leaves_the_proxies_only_after_the_last_route_to_it(fleet: Fleet) -> None:
+    site = await fleet.site()
+    await site.write("start", 9_999)
+    (canary,) = await site.new(1)
+    await site.write("rollback", 0)
+    assert await site.again(canary) == {"same": 1}
+    smaller = site.service.model_copy(update={"versions": {"v1": site.service.versions["v1"]}})
+    await fleet.log.writer().append("services", "orders", smaller.dump())
+    await site.told(lambda c: c.version.endswith("2") and c.acknowledged)
+    assert await site.again(canary) == {"404": 1}
+    assert {s.version for s in await site.new(4)} == {"v1"}
 
 
 async def test_every_proxy_is_waited_for_and_one_that_dies_is_missed(fleet: Fleet) -> None:
@@ -362,3 +481,33 @@ async def test_proxies_serve_on_without_a_router_and_find_the_next_one(fleet: Fl
     await site.write("rollback", 0)
     assert {s.version for s in await site.new(10)} == {"v1"}
     assert await site.again(canary) == {"same": 1}
+
+
+async def test_a_direct_rollback_reaches_proxies_without_a_log_and_after_a_restart_of_the_router(fleet: Fleet) -> None:
+    site = await fleet.site(proxies=2)
+    await site.write("start", 9_999)
+    (canary,) = await site.new(1)
+    log, word = fleet.log, Word(service="orders", rollout=1, actor="ada")
+    log.away_s = 60.0
+    await fleet.made.reconcile()
+    assert await site.again(canary) == {"same": 1}
+    said = await fleet.made.roll_back(word)
+    await acknowledged(fleet, 2)
+    assert {(s.version, s.assignment) for s in await site.new(10)} == {("v1", "-;v1")}
+    await stop(site.router)
+    restarted = await fleet.router(Unreachable())
+    await acknowledged(fleet, 2)
+    assert {s.version for s in await site.new(10)} == {"v1"}
+    assert await site.again(canary) == {"same": 1}
+    await stop(restarted)
+    log.away_s = 0.0
+    await fleet.router()
+    await site.told(lambda c: c.entry == said.id and c.acknowledged)
+    assert said.id in {LedgerEntry.read(r.value or b"").id for r in log.records("rollout-decisions")}
+
+
+async def acknowledged(fleet: Fleet, proxies: int) -> None:
+    """Wait until so many proxies run the newest route of the newest router."""
+    async with asyncio.timeout(20):
+        while [p.state for p in fleet.made.observe("orders")] != ["acknowledged"] * proxies:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

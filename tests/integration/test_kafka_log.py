@@ -4,12 +4,12 @@ import uuid
 from typing import cast
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.topics import Topic
-from transport.kafka_log import KafkaReader, KafkaWriter
-from transport.log import Batch, LogError
+from transport.kafka_log import KafkaReader, KafkaWriter, _failure
+from transport.log import Batch, ClientLostError, LogError
 from transport.settings import KafkaSettings
 
 MISSING = cast("Topic", "there-is-no-such-topic")
@@ -99,3 +99,8 @@ async def test_a_value_that_kafka_does_not_take_is_told_at_once(kafka: KafkaSett
         await writer.append(topic, "orders", b"x" * 2_000_000)
     assert (await writer.append(topic, "orders", b"1")).offset == 0
     await writer.close()
+
+
+def test_a_producer_that_lost_its_order_says_that_this_process_is_of_no_use() -> None:
+    assert isinstance(_failure("t", KafkaError(KafkaError._FATAL, "out of order", fatal=True)), ClientLostError)
+    assert isinstance(_failure("t", KafkaError(KafkaError._TIMED_OUT)), LogError)

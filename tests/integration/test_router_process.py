@@ -4,8 +4,10 @@ import asyncio
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
@@ -31,6 +33,7 @@ def broker() -> Iterator[str]:
 @asynccontextmanager
 async def router(bootstrap: str, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
     environment = {**os.environ, "DAVYLAMP_KAFKA_BOOTSTRAP": bootstrap}
+    environment["DAVYLAMP_ROUTER_DATA_FOLDER"] = str(Path(tempfile.mkdtemp()))
     environment |= {f"DAVYLAMP_ROUTER_{name.upper()}": value for name, value in settings.items()}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "router", env=environment, stderr=asyncio.subprocess.PIPE
@@ -81,6 +84,8 @@ async def test_it_ends_well_while_kafka_is_away() -> None:
         ({"xds_host": "0.0.0.0"}, "router: xDS has no mTLS and is served on loopback only, not on 0.0.0.0"),
         ({"xds_port": "http"}, "router: [router] xds_port"),
         ({"xds_prot": "1"}, "router: [router] xds_prot"),
+        ({"direct_token": "short"}, "router: [router] direct_token"),
+        ({"direct_token": "x" * 16, "direct_host": "0.0.0.0"}, "router: The direct port has no TLS"),
     ],
 )
 async def test_what_it_cannot_do_is_one_sentence_and_a_failure(settings: dict[str, str], words: str) -> None:

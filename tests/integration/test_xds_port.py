@@ -8,8 +8,9 @@ import grpc
 import pytest
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 
-from router.envoy_xds import TYPE_URLS, EnvoyXds
+from router.envoy_xds import EnvoyXds
 from router.errors import NotLoopbackError, PortTakenError
+from router.packing import TYPE_URLS
 from router.snapshot import ServiceRoute, Snapshot, Weight
 from schemas.service import Version
 from transport.ports import free_ports
@@ -33,9 +34,9 @@ class Proxy:
         )
         self.call: Any = ads(wait_for_ready=True)
 
-    async def ask(self, node: str, kind: str = "routes", answering: Any = None) -> None:
+    async def ask(self, node: str, kind: str = "routes", answering: Any = None, runs: str = "") -> None:
         request = DiscoveryRequest(type_url=TYPE_URLS.get(kind, kind))  # type: ignore[call-overload]
-        request.node.id = node
+        request.node.id, request.version_info = node, runs
         if answering is not None:
             request.response_nonce, request.version_info = answering.nonce, answering.version_info
         await self.call.write(request)
@@ -96,6 +97,36 @@ async def test_a_stream_that_does_not_name_its_node_is_refused(balancer: EnvoyXd
     with pytest.raises(grpc.aio.AioRpcError, match=r"must name its node\.id"):
         await proxy.read()
     assert balancer.observe("orders") == ()
+    await proxy.close()
+
+
+@pytest.mark.parametrize(("kind", "runs"), [("routes", "0002-0001"), ("routes", "0001-0002"), ("clusters", "0002")])
+async def test_a_proxy_that_runs_more_than_this_router_knows_is_sent_away(
+    balancer: EnvoyXds, kind: str, runs: str
+) -> None:
+    proxy = Proxy(balancer.port)
+    await proxy.ask("lb0", kind, runs=runs)
+    with pytest.raises(grpc.aio.AioRpcError, match=f"runs {kind} {runs}"):
+        await proxy.read()
+    assert balancer.observe("orders") == ()
+    await proxy.close()
+
+
+async def test_a_proxy_that_names_its_newer_routes_after_its_clusters_is_sent_away(balancer: EnvoyXds) -> None:
+    proxy = Proxy(balancer.port)
+    await proxy.ask("lb0", "clusters", runs="0001")
+    assert (await proxy.read()).version_info == "0001"
+    await proxy.ask("lb0", "routes", runs="0009-0001")
+    assert await proxy.read() is grpc.aio.EOF
+    await until(balancer, [("lb0", "pending")])
+    await proxy.close()
+
+
+async def test_a_router_serves_such_a_proxy_once_it_has_read_as_far(balancer: EnvoyXds) -> None:
+    await balancer.apply(NEXT)
+    proxy = Proxy(balancer.port)
+    await proxy.ask("lb0", "routes", runs=NEXT.version)
+    assert (await proxy.read()).version_info == NEXT.version
     await proxy.close()
 
 

@@ -1,9 +1,11 @@
 """The commands, against a real status API over the log in memory."""
 
 import asyncio
+import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import uvicorn
@@ -11,10 +13,14 @@ from typer.testing import CliRunner, Result
 
 from cli.main import app
 from cli.stack import SERVICES, StackOptions, service_argv
-from schemas.control import RolloutView
+from schemas.control import Command, Outcome, RolloutView
+from schemas.decisions import EntryKind, LedgerEntry
+from schemas.ledger import ServiceLedger
 from schemas.service import Service
 from status.app import create_app
 from status.feed import TOPICS
+from status.settings import StatusSettings
+from status.tokens import Role, Token, fingerprint
 from tests.builders import entry
 from transport.memory_log import MemoryLog
 from transport.ports import free_ports
@@ -28,29 +34,68 @@ class Api(NamedTuple):
     log: MemoryLog
     url: str
 
-    async def run(self, *arguments: str) -> Result:
+    async def run(self, *arguments: str, **environment: str) -> Result:
         """A command, as a shell would start it."""
-        environment = {"DAVYLAMP_URL": self.url}
+        environment |= {"DAVYLAMP_URL": self.url}
         return await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environment)
 
     async def view(self, state: str, share: int) -> None:
         """The judge says where the rollout stands."""
+        head = self.ledger().head_id
         fields = {"service": "orders", "rollout": 1, "state": state, "stage": 1, "stages": 2, "share": share}
-        view = RolloutView.model_validate({**fields, "baseline": "v1", "canary": "v2", "looked_at": 1})
+        view = RolloutView.model_validate({**fields, "baseline": "v1", "canary": "v2", "head": head, "looked_at": 1})
         await self.log.writer().append("rollouts", "orders", view.dump())
+
+    async def holds(self, *entries: LedgerEntry) -> None:
+        """The ledger says so."""
+        for item in entries:
+            await self.log.writer().append("rollout-decisions", "orders", item.dump())
+
+    async def judge(self) -> None:
+        """Carries out every command as a `hold`, a refusal where it says `no`."""
+        async for batch in self.log.reader("rollout-commands").batches():
+            for record in batch.records:
+                command = Command.read(record.value or b"")
+                if command.reason == "no":
+                    outcome = Outcome(command=command.id, accepted=False, sentence="it is held already")
+                    view = RolloutView(service="orders", rollout=1, outcomes=(outcome,), looked_at=1)
+                    await self.log.writer().append("rollouts", "orders", view.dump())
+                else:
+                    await self.holds(entry("hold", self.ledger().head, now=9, command=command.id))
+
+    def ledger(self) -> ServiceLedger:
+        """The chain as every reader folds it."""
+        chain = ServiceLedger()
+        for record in self.log.records("rollout-decisions"):
+            chain, _ = chain.read(LedgerEntry.read(record.value or b""), record.offset)
+        return chain
+
+    def commands(self) -> list[Command]:
+        """What the judge was asked."""
+        return [Command.read(record.value or b"") for record in self.log.records("rollout-commands")]
+
+
+@contextlib.asynccontextmanager
+async def listening(**options: Any) -> AsyncIterator[Api]:
+    log = MemoryLog()
+    (port,) = free_ports(1)
+    application = create_app(log.reader(*TOPICS), log.writer(), **options)
+    server = uvicorn.Server(uvicorn.Config(application, port=port, log_config=None))
+    task = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody when it has started
+        await asyncio.sleep(0)
+    found = Api(log, f"http://127.0.0.1:{port}")
+    answering = asyncio.create_task(found.judge())
+    yield found
+    answering.cancel()
+    server.should_exit = True
+    await task
 
 
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
-    log = MemoryLog()
-    (port,) = free_ports(1)
-    server = uvicorn.Server(uvicorn.Config(create_app(log.reader(*TOPICS), log.writer()), port=port, log_config=None))
-    task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody when it has started
-        await asyncio.sleep(0)
-    yield Api(log, f"http://127.0.0.1:{port}")
-    server.should_exit = True
-    await task
+    async with listening(answer_within_s=0.5) as found:
+        yield found
 
 
 async def test_a_service_file_is_applied(api: Api) -> None:
@@ -83,22 +128,188 @@ async def test_a_start_of_an_unknown_service_is_refused_with_the_apis_sentence(a
     assert "service apply" in got.stderr
 
 
-@pytest.mark.parametrize(("state", "share", "code"), [("completed", 10_000, 0), ("rolled_back", 0, 3)])
-async def test_a_watched_rollout_ends_with_a_code_for_pipelines(api: Api, state: str, share: int, code: int) -> None:
-    start = entry("start")
-    for item in (start, entry("rollback" if code else "complete", start, now=2)):
-        await api.log.writer().append("rollout-decisions", "orders", item.dump())
-    await api.view(state, share)
+@pytest.mark.parametrize(
+    ("kinds", "code"),
+    [
+        (("start", "complete"), 0),
+        (("start", "complete", "retire"), 0),
+        (("start", "rollback"), 3),
+        (("start", "rollback", "drained"), 3),
+    ],
+)
+async def test_a_watched_rollout_ends_with_a_code_for_pipelines(
+    api: Api, kinds: tuple[EntryKind, ...], code: int
+) -> None:
+    for now, kind in enumerate(kinds, start=1):
+        await api.holds(entry(kind, api.ledger().head, now=now))
     got = await api.run("status", "orders", "--watch")
     assert got.exit_code == code, got.output
-    assert "because" in got.stdout
+    assert f"because   It is a {kinds[-1]}." in got.stdout
 
 
 async def test_a_watch_whose_time_is_up_is_undecided(api: Api) -> None:
-    await api.log.writer().append("rollout-decisions", "orders", entry("start").dump())
+    await api.holds(entry("start"))
     await api.view("collecting", 2000)
     got = await api.run("status", "orders", "--watch", "--timeout", "0")
     assert got.exit_code == 4
+    assert "orders collecting" in got.stdout
+
+
+async def test_a_status_for_programs_is_what_the_api_says(api: Api) -> None:
+    await api.holds(entry("start"))
+    one = await api.run("status", "orders", "--json")
+    assert json.loads(one.stdout)["ledger"][0]["kind"] == "start"
+    assert [found["service"] for found in json.loads((await api.run("status", "--json")).stdout)] == ["orders"]
+
+
+async def test_the_history_shows_every_entry(api: Api) -> None:
+    start = entry("start")
+    await api.holds(start, entry("rollback", start, now=2))
+    got = await api.run("history", "orders")
+    assert [line.split()[3] for line in got.stdout.splitlines()] == ["start", "rollback"]
+    assert [e["kind"] for e in json.loads((await api.run("history", "orders", "--json")).stdout)] == [
+        "start",
+        "rollback",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fields"),
+    [
+        (["approve", "orders"], {"kind": "approve", "approves": "2"}),
+        (["approve", "orders", "promote"], {"kind": "approve", "approves": "promote"}),
+        (["promote", "orders"], {"kind": "promote", "full": False}),
+        (["promote", "orders", "--full"], {"kind": "promote", "full": True}),
+        (["retry", "orders"], {"kind": "retry"}),
+        (["hold", "orders"], {"kind": "hold"}),
+        (["resume", "orders", "--seen", "abc"], {"kind": "resume", "seen": "abc"}),
+        (["freeze", "orders"], {"kind": "freeze"}),
+        (["unfreeze", "orders"], {"kind": "unfreeze"}),
+    ],
+)
+async def test_a_word_reaches_the_judge_and_its_sentence_comes_back(
+    api: Api, arguments: list[str], fields: dict[str, Any]
+) -> None:
+    await api.holds(entry("start"))
+    got = await api.run(*arguments, "--reason", "incident 7")
+    assert got.exit_code == 0, got.output
+    assert got.stdout == "It is a hold.\n"
+    (command,) = api.commands()
+    assert command.reason == "incident 7"
+    assert {name: getattr(command, name) for name in fields} == fields
+
+
+async def test_a_refused_word_ends_with_the_judges_sentence(api: Api) -> None:
+    await api.holds(entry("start"))
+    got = await api.run("hold", "orders", "--reason", "no")
+    assert (got.exit_code, got.stderr) == (1, "it is held already\n")
+
+
+async def test_a_word_that_nobody_answers_is_undecided() -> None:
+    async with listening(answer_within_s=0.0) as api:
+        await api.holds(entry("start"))
+        got = await api.run("freeze", "orders", "--reason", "x")
+        assert got.exit_code == 4
+        assert "has not answered" in got.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["hold", "orders"], ["hold", "--reason", "x"], ["hold", "orders", "--reason", " "], ["rollback", "orders"]],
+)
+async def test_a_word_without_service_or_reason_is_wrong_usage(api: Api, arguments: list[str]) -> None:
+    assert (await api.run(*arguments)).exit_code == 2
+    assert api.commands() == []
+
+
+async def test_a_start_says_whether_it_replaces_and_begins_again(api: Api) -> None:
+    await api.run("service", "apply", str(ROOT / "examples/orders/service.yaml"))
+    plan = str(ROOT / "examples/orders/plan.yaml")
+    got = await api.run("start", plan, "--replace", "--again", "--reason", "no")
+    assert got.exit_code == 1
+    (command,) = api.commands()
+    assert (command.replace, command.again, command.reason) == (True, True, "no")
+
+
+async def test_a_rollback_and_an_undo_need_no_judge(api: Api) -> None:
+    start = entry("start")
+    await api.holds(start)
+    wrong = await api.run("undo", "orders", "--reason", "x")
+    assert wrong.exit_code == 1
+    assert "davylamp rollback orders" in wrong.stderr
+    got = await api.run("rollback", "orders", "--reason", "errors", "--mode", "evict")
+    assert got.exit_code == 0
+    assert got.stdout.endswith(" rolled back: errors\n")
+    head = api.ledger().head
+    assert head is not None
+    assert (head.kind, head.hold_mode) == ("rollback", "evict")
+    assert api.commands() == []
+
+
+async def test_a_completed_rollout_is_undone(api: Api) -> None:
+    start = entry("start")
+    await api.holds(start, entry("complete", start, now=2))
+    assert (await api.run("undo", "orders", "--reason", "errors")).exit_code == 0
+    assert api.ledger().baseline == "v1"
+
+
+async def test_an_unknown_mode_is_wrong_usage(api: Api) -> None:
+    got = await api.run("rollback", "orders", "--reason", "x", "--mode", "slowly")
+    assert got.exit_code == 2
+    assert "drain, rehome, evict" in got.stderr
+
+
+def token(name: str, role: Role, secret: str) -> Token:
+    return Token(name=name, role=role, token_sha256=fingerprint(secret.encode()))
+
+
+async def test_the_token_of_the_environment_says_who_is_asking() -> None:
+    async with listening(tokens=(token("ci", "operator", "s3"), token("dash", "viewer", "v3"))) as api:
+        await api.holds(entry("start"))
+        assert (await api.run("status", DAVYLAMP_TOKEN="")).exit_code == 1
+        assert (await api.run("status", DAVYLAMP_TOKEN="v3")).exit_code == 0
+        refused = await api.run("rollback", "orders", "--reason", "x", DAVYLAMP_TOKEN="v3")
+        assert refused.exit_code == 1
+        assert "only an operator" in refused.stderr
+        assert (await api.run("rollback", "orders", "--reason", "x", DAVYLAMP_TOKEN="s3")).exit_code == 0
+        head = api.ledger().head
+        assert head is not None
+        assert head.actor == "ci"
+
+
+def test_a_new_token_is_shown_once_and_its_lines_are_settings(tmp_path: Path) -> None:
+    got = CliRunner().invoke(app, ["token", "new", "ci", "--role", "operator"])
+    assert got.exit_code == 0
+    secret = got.stderr.strip().removeprefix("DAVYLAMP_TOKEN=")
+    assert secret not in got.stdout
+    (tmp_path / "tokens.toml").write_text(got.stdout)
+    settings = StatusSettings.load("status", {"DAVYLAMP_CONFIG": str(tmp_path / "tokens.toml")})
+    assert settings.tokens == (token("ci", "operator", secret),)
+
+
+@pytest.mark.parametrize(("name", "role"), [("judge", "viewer"), ("a b", "viewer"), ("ci", "root")])
+def test_a_token_that_could_not_be_configured_is_wrong_usage(name: str, role: str) -> None:
+    got = CliRunner().invoke(app, ["token", "new", name, "--role", role])
+    assert got.exit_code == 2
+    assert got.stdout == ""
+
+
+@pytest.mark.parametrize("file", ["plan.yaml", "service.yaml"])
+def test_a_checked_file_is_shown_with_its_defaults(file: str, tmp_path: Path) -> None:
+    got = CliRunner().invoke(app, ["check", str(ROOT / "examples/orders" / file)])
+    assert got.exit_code == 0
+    assert got.stdout.startswith("service: orders\n")
+    assert "# default" in got.stdout
+    (tmp_path / file).write_text(got.stdout)
+    assert CliRunner().invoke(app, ["check", str(tmp_path / file)]).exit_code == 0
+
+
+@pytest.mark.parametrize("text", ["", "[]", "service: orders", "- canary"])
+def test_a_file_that_is_neither_plan_nor_service_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "some.yaml").write_text(text)
+    got = CliRunner().invoke(app, ["check", str(tmp_path / "some.yaml")])
+    assert got.exit_code == 1
+    assert "neither a plan" in got.stderr
 
 
 async def test_every_service_is_listed(api: Api) -> None:

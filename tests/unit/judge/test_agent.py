@@ -1,18 +1,23 @@
 """The judge over the log in memory: it acts on nothing before it has read it back."""
 
+import asyncio
+
 import pytest
 
 from judge.agent import TOPICS, Judge
-from judge.rollout.machine import Machine
+from judge.rollout.machine import Decision, Machine
+from judge.rollout.state import ServiceState
 from schemas.control import Command, RolloutView
-from schemas.decisions import LedgerEntry
+from schemas.decisions import Cut, LedgerEntry
+from schemas.topics import Topic
 from tests.builders import SERVICE, entry, opening, route
 from tests.unit.judge.test_machine import BREACH, CALM, Says
 from transport.clock import FakeClock
 from transport.log import Batch, LogError, Position
 from transport.memory_log import MemoryLog
 
-START = entry("start")
+NOW = FakeClock().now_ms()
+START = entry("start", now=NOW)
 
 
 class Scene:
@@ -163,7 +168,7 @@ async def test_the_heart_beats_while_a_rollout_runs_and_rests_when_it_has_ended(
     assert len(scene.views) == running + 1
     await scene.judge.look()
     assert len(scene.views) == running + 1
-    await scene.write(entry("rollback", START, now=2))
+    await scene.write(entry("rollback", START, now=NOW))
     await scene.turn()
     ended = len(scene.views)
     scene.clock.advance(60)
@@ -185,3 +190,89 @@ async def test_a_record_that_is_not_understood_is_skipped_and_named(caplog: pyte
         scene.log.records("rollout-decisions")[-1].value
         == LedgerEntry.read(scene.log.records("rollout-decisions")[-1].value or b"").dump()
     )
+
+
+class SlowLog:
+    """Takes what is told to hang only when it is released, and everything else at once."""
+
+    def __init__(self, log: MemoryLog, *hanging: str) -> None:
+        self._inner = log.writer()
+        self._hanging = set(hanging)
+        self.released = asyncio.Event()
+
+    async def append(self, topic: Topic, service: str, value: bytes) -> Position:
+        if topic in self._hanging and not (topic == "rollout-decisions" and b'"kind":"rollback"' in value):
+            await self.released.wait()
+        return await self._inner.append(topic, service, value)
+
+    async def close(self) -> None: ...
+
+
+async def test_a_log_that_takes_no_views_holds_up_no_rollback() -> None:
+    scene = Scene(BREACH)
+    slow = SlowLog(scene.log, "rollouts")
+    scene.judge = Judge(Machine(scene.policy, "0.1"), slow, scene.clock)
+    await scene.write(START)
+    await scene.turn()
+    assert [e.kind for e in scene.entries] == ["start", "rollback"]
+    await scene.turn()
+    slow.released.set()
+    await scene.turn()
+    await scene.turn()
+    assert scene.views[-1].state == "rolled_back"
+
+
+async def test_a_rollback_overtakes_the_judges_own_entry_under_way() -> None:
+    scene = Scene(CALM)
+    slow = SlowLog(scene.log, "rollout-decisions")
+    scene.judge = Judge(Machine(scene.policy, "0.1"), slow, scene.clock)
+    await scene.write(START)
+    hold = Command(id="c-9", service="orders", kind="hold", seen=START.id, actor="anna")
+    await scene.log.writer().append("rollout-commands", "orders", hold.dump())
+    await scene.turn()
+    assert [e.kind for e in scene.entries] == ["start"]
+    scene.policy.assessment = BREACH
+    await scene.judge.look()
+    assert [e.kind for e in scene.entries] == ["start", "rollback"]
+    slow.released.set()
+    await scene.turn()
+    await scene.turn()
+    assert scene.views[-1].state == "rolled_back"
+
+
+async def test_a_view_that_the_log_refused_is_said_again() -> None:
+    scene = Scene()
+    await scene.write(START)
+
+    class RefusesOnce(SlowLog):
+        refused = False
+
+        async def append(self, topic: Topic, service: str, value: bytes) -> Position:
+            if not self.refused:
+                self.refused = True
+                raise LogError("not now")
+            return await super().append(topic, service, value)
+
+    scene.judge = Judge(Machine(scene.policy, "0.1"), RefusesOnce(scene.log), scene.clock)
+    await scene.turn()
+    assert scene.views == []
+    await scene.judge.look()
+    assert [v.state for v in scene.views] == ["collecting"]
+
+
+async def test_a_service_that_cannot_be_judged_stands_in_nobodys_way(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(BREACH)
+    await scene.write(START)
+    broken = SERVICE.model_copy(update={"service": "billing"})
+    await scene.log.writer().append("services", "billing", broken.dump())
+
+    class Fails(Machine):
+        def decide(self, state: ServiceState, cut: Cut) -> Decision:
+            if state.name == "billing":
+                raise ArithmeticError("no")
+            return super().decide(state, cut)
+
+    scene.judge = Judge(Fails(scene.policy, "0.1"), scene.log.writer(), scene.clock)
+    await scene.turn()
+    assert [e.kind for e in scene.entries] == ["start", "rollback"]
+    assert [getattr(r, "service", None) for r in caplog.records if r.levelname == "ERROR"] == ["billing"]

@@ -79,9 +79,9 @@ def test_cancelled_and_rejected_requests_count_on_neither_side() -> None:
 
 def test_sessions_are_counted_by_version_and_stage() -> None:
     got = windows((5, [cell("v2", 4), cell("v2", 4, stage=2)]), (10, [cell("v2", 1), cell("v1", 1)]))
-    assert got.new_sessions("v2") == 3
-    assert got.new_sessions("v2", stage=1) == 2
-    assert got.new_sessions("v1") == 1
+    assert got.new_sessions(OPENING, 3, "v2") == 3
+    assert got.new_sessions(OPENING, 3, "v2", stage=1) == 2
+    assert got.new_sessions(OPENING, 3, "v1") == 1
 
 
 def test_no_windows_are_no_rows() -> None:

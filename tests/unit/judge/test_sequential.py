@@ -30,7 +30,7 @@ def _buckets(counts: Counts, spread: int) -> Counts:
 
 
 def assess(final: Strata, still_open: Strata | None = None, times: StageTimes = STAGE_1) -> Assessment:
-    evidence = Evidence(final, still_open or Strata.empty(), 100, 20, 20)
+    evidence = Evidence(final, still_open or Strata.empty(), 100, 20, 100, 20)
     return Sequential().assess(evidence, PLAN, times)
 
 
@@ -90,7 +90,8 @@ def test_the_first_stage_proves_the_margin_of_the_whole_service_at_the_next_shar
 def test_a_stage_proves_its_margin_on_its_own_data() -> None:
     first_stage = strata([(400, 4, 400, 4)] * 10)
     assert assess(first_stage, times=STAGE_1).within
-    assert not assess(first_stage, times=STAGE_2).within
+    for late_ms in (0, 1, 999):
+        assert not assess(first_stage, times=StageTimes(2, (T0, T0 + 10_000 + late_ms))).within
 
 
 def test_an_incident_that_both_cohorts_share_is_nobodys_fault() -> None:

@@ -2,14 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from router.agent import Router
-from router.errors import IncapableError
+from router.disk import Disk
+from router.errors import IncapableError, NothingToRollBackError
 from router.fold import TOPICS
+from router.keeper import Keeper
+from router.latch import Word
 from router.memory import MemoryLoadBalancer
 from router.snapshot import Snapshot, Weight
 from schemas.control import RouteChange
@@ -36,8 +40,11 @@ class Stage:
     log: MemoryLog = field(default_factory=MemoryLog)
     proxies: MemoryLoadBalancer = field(default_factory=MemoryLoadBalancer)
 
+    folder: Path | None = None
+
     def router(self) -> Router:
-        return Router("router-1", self.log.reader(*TOPICS), self.log.writer(), self.proxies, self.clock)
+        keeper = Keeper(Disk(self.folder), self.log.writer()) if self.folder else None
+        return Router("router-1", self.log.reader(*TOPICS), self.log.writer(), self.proxies, self.clock, keeper)
 
     async def write(self, *messages: Service | LedgerEntry) -> None:
         for message in messages:
@@ -277,3 +284,124 @@ async def test_proxies_that_cannot_carry_a_rollout_are_refused_by_what_they_lack
     stage = Stage(proxies=MemoryLoadBalancer(frozenset({"session_pinning"})))
     with pytest.raises(IncapableError, match="lack assignment_header, read_back"):
         await stage.router().run()
+
+
+async def test_a_router_that_is_cut_off_lets_its_proxies_go_and_comes_back_by_itself(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stage = Stage()
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE, START)
+    router = stage.router()
+    async with stage.running(router):
+        await stage.told("orders", entry=START.id, acknowledged=True)
+        stage.log.away_s = 9.9
+        await router.reconcile()
+        assert stage.proxies.proxies["lb0"].connected
+        stage.log.away_s = 10.0
+        await router.reconcile()
+        await router.reconcile()
+        assert not stage.proxies.proxies["lb0"].connected
+        assert [getattr(r, "action", None) for r in caplog.records].count("cut_off") == 1
+        stage.log.away_s = 0.0
+        stage.proxies.connect("lb0")
+        await stage.write(PROCEED)
+        await stage.told("orders", entry=PROCEED.id, acknowledged=True)
+
+
+async def test_while_a_rollout_may_go_up_the_picture_is_told_again_and_again() -> None:
+    stage = Stage()
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE, BILLING, START)
+    router = stage.router()
+    async with stage.running(router):
+        await stage.told("orders", entry=START.id, acknowledged=True)
+        since = len(stage.changes())
+        stage.clock.advance(seconds=5)
+        await router.reconcile()
+        again = await stage.told("orders", entry=START.id, acknowledged=True, since=since)
+    assert again.at == stage.clock.now_ms()
+    assert len([c for c in stage.changes() if c.service == "billing"]) == 1
+
+
+async def until(seen: Callable[[], bool]) -> None:
+    """Threads are at work, which wake nobody here."""
+    async with asyncio.timeout(10):
+        while not seen():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+WORD = Word(service="orders", rollout=1, reason="it burns", actor="ada")
+
+
+def ledger_of(stage: Stage) -> list[LedgerEntry]:
+    return [LedgerEntry.read(r.value or b"") for r in stage.log.records("rollout-decisions")]
+
+
+async def test_a_direct_rollback_is_in_force_at_once_and_written_to_the_ledger_once(tmp_path: Path) -> None:
+    stage = Stage(folder=tmp_path)
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE, START)
+    router = stage.router()
+    async with stage.running(router):
+        await stage.told("orders", entry=START.id, acknowledged=True)
+        said = await router.roll_back(WORD)
+        assert weights(stage.proxies) == (Weight("v1", "-", 10_000),)
+        assert (await router.roll_back(WORD)).id == said.id
+        await stage.told("orders", entry=said.id, acknowledged=True)
+        await until(lambda: said in ledger_of(stage) and not Disk(tmp_path).latches())
+        assert await router.roll_back(WORD) == said
+    assert ledger_of(stage) == [START, said]
+    assert (said.actor, said.share, said.hold_mode) == ("ada", 0, "drain")
+
+
+async def test_a_direct_rollback_survives_restarts_without_a_log(tmp_path: Path) -> None:
+    stage = Stage(folder=tmp_path)
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE, START)
+    async with stage.running():
+        await stage.told("orders", entry=START.id, acknowledged=True)
+        await until(lambda: Disk(tmp_path).acknowledged().ledger.of("orders").head == START)
+    cut_off = Stage(folder=tmp_path)
+    cut_off.log.away_s = 60.0
+    said = await cut_off.router().roll_back(WORD)
+    restarted = cut_off.router()
+    cut_off.proxies.connect("lb0")
+    await restarted.reconcile()
+    assert weights(cut_off.proxies) == (Weight("v1", "-", 10_000),)
+    assert {p.label for p in runs(cut_off.proxies).routes["orders"].pairs} == {label(1, "v2")}
+    stage.proxies.connect("lb0")
+    async with stage.running():
+        await stage.told("orders", entry=said.id, acknowledged=True)
+        await until(lambda: said in ledger_of(stage))
+    assert weights(stage.proxies) == (Weight("v1", "-", 10_000),)
+
+
+async def test_a_latch_holds_against_whatever_the_judge_decides_until_a_rollback_is_read(tmp_path: Path) -> None:
+    stage = Stage(folder=tmp_path)
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE, START)
+    router = stage.router()
+    await router.handle(Batch(tuple(stage.log.records("services")), caught_up=False))
+    await router.handle(Batch(tuple(stage.log.records("rollout-decisions")), caught_up=True))
+    await router.roll_back(WORD)
+    await stage.write(PROCEED)
+    await router.handle(Batch(tuple(stage.log.records("rollout-decisions")[1:]), caught_up=True))
+    assert weights(stage.proxies) == (Weight("v1", "-", 10_000),)
+    assert Disk(tmp_path).latches()
+    await stage.write(ROLLBACK)
+    await router.handle(Batch(tuple(stage.log.records("rollout-decisions")[2:]), caught_up=True))
+    assert runs(stage.proxies).routes["orders"].entry == ROLLBACK.id
+    assert not Disk(tmp_path).latches()
+
+
+@pytest.mark.parametrize(("rollout", "words"), [(2, "is rollout 1, not 2"), (1, "is retired")])
+async def test_what_cannot_be_rolled_back_is_refused_in_a_sentence(rollout: int, words: str) -> None:
+    stage = Stage()
+    complete = entry("complete", START)
+    await stage.write(SERVICE, START, *([complete, entry("retire", complete)] if rollout == 1 else []))
+    router = stage.router()
+    await router.handle(Batch(tuple(stage.log.records("services")), caught_up=False))
+    await router.handle(Batch(tuple(stage.log.records("rollout-decisions")), caught_up=True))
+    with pytest.raises(NothingToRollBackError, match=words):
+        await router.roll_back(WORD.model_copy(update={"rollout": rollout}))

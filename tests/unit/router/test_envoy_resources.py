@@ -1,5 +1,6 @@
 """The snapshot in Envoy's words. That Envoy understands them so is for the integration tests."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2  # noqa: F401 - stands in an Any
 from google.protobuf.json_format import MessageToDict, ParseDict
 
-from router.envoy_resources import HEADER_MUTATION, Json, clusters, route_configuration
-from router.snapshot import Pair, ServiceRoute, Snapshot, Weight
+from router.envoy_resources import HEADER_MUTATION, STATEFUL_SESSION, Json, clusters, route_configuration
+from router.rollouts import Pair
+from router.snapshot import ServiceRoute, Snapshot, Weight
 from schemas.service import Version
 
 V1, V2 = Version(endpoints=("127.0.0.1:8001", "127.0.0.1:8002")), Version(dns="orders-v2.mcp.svc:8000")
@@ -52,7 +54,7 @@ def session_prefix(route: Json) -> str | None:
 
 
 def test_a_version_is_a_cluster_whose_endpoint_changes_come_into_force_at_once() -> None:
-    first, _ = clusters(of(orders()))
+    first, _ = clusters(of(orders()).clusters)
     assert first["name"] == "orders.v1"
     assert first["type"] == "STATIC"
     assert first["common_lb_config"]["update_merge_window"] == "0s"
@@ -72,7 +74,7 @@ def test_a_version_is_a_cluster_whose_endpoint_changes_come_into_force_at_once()
 )
 def test_only_addresses_need_no_resolver(version: Version, kind: str) -> None:
     route = ServiceRoute("orders", "", "/mcp", ("*",), {"v1": version}, (), (), ())
-    assert [c["type"] for c in clusters(of(route))] == [kind]
+    assert [c["type"] for c in clusters(of(route).clusters)] == [kind]
 
 
 def test_living_pairs_come_before_baselines_and_those_before_strangers_and_new_sessions() -> None:
@@ -117,6 +119,17 @@ def test_every_way_to_a_server_overwrites_the_assignment() -> None:
             assert mutation["append_action"] == "OVERWRITE_IF_EXISTS_OR_ADD"
 
 
+def test_a_rehomed_session_goes_to_any_server_of_its_new_version() -> None:
+    service = replace(orders(), pairs=(), rehomed=(Pair("v2", "1.1.session.aa"),), home="v1")
+    rehomed, *_ = routes_of(service)
+    assert session_prefix(rehomed) == "orders.v2~1.1.session.aa~"
+    assert rehomed["route"] == {"cluster": "orders.v1", "timeout": "0s"}
+    assert mutations(rehomed, "request")["x-davylamp-assignment"] == "-;v1"
+    assert mutations(rehomed, "response") == {"mcp-session-id": "%DYNAMIC_METADATA(davylamp:whole_id)%"}
+    envelope = rehomed["typed_per_filter_config"][STATEFUL_SESSION]["stateful_session"]
+    assert envelope["strict"] is False
+
+
 @pytest.mark.parametrize(
     ("path", "match"),
     [("/mcp", {"path_separated_prefix": "/mcp"}), ("/", {"prefix": "/"}), ("/a/", {"prefix": "/a/"})],
@@ -157,9 +170,9 @@ def test_envoys_own_messages_take_every_field() -> None:
     snapshot = of(orders())
     parsed = normal(RouteConfiguration(), route_configuration(snapshot))
     assert [len(host["routes"]) for host in parsed["virtual_hosts"]] == [5]
-    assert [normal(Cluster(), c)["name"] for c in clusters(snapshot)] == ["orders.v1", "orders.v2"]
+    assert [normal(Cluster(), c)["name"] for c in clusters(snapshot.clusters)] == ["orders.v1", "orders.v2"]
 
 
 def test_the_same_snapshot_gives_the_same_words() -> None:
     assert route_configuration(of(orders())) == route_configuration(of(orders()))
-    assert clusters(of(orders())) == clusters(of(orders()))
+    assert clusters(of(orders()).clusters) == clusters(of(orders()).clusters)

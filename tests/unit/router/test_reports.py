@@ -43,6 +43,19 @@ def test_the_same_picture_is_told_once() -> None:
     assert drawn.draw("orders", PENDING, 7) is not None
 
 
+def test_the_picture_of_a_live_rollout_is_told_again_before_it_is_five_seconds_old() -> None:
+    drawn = pictures(orders="e1")
+    times = [at for at in range(0, 20_000, 1_000) if drawn.draw("orders", ACKNOWLEDGED, at, live=True) is not None]
+    assert times == [0, 4_000, 8_000, 12_000, 16_000]
+    assert drawn.draw("orders", ACKNOWLEDGED, 60_000) is None
+
+
+def test_a_clock_that_was_set_back_silences_nobody() -> None:
+    drawn = pictures(orders="e1")
+    assert drawn.draw("orders", ACKNOWLEDGED, 60_000, live=True) is not None
+    assert drawn.draw("orders", ACKNOWLEDGED, 5_000, live=True) is not None
+
+
 def test_another_services_change_is_no_news() -> None:
     drawn = pictures(orders="e1", billing="")
     assert drawn.draw("orders", ACKNOWLEDGED, 5) is not None

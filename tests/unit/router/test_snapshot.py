@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.snapshot import Offsets, Pair, ServiceRoute, Weight, service_route, snapshot
+from router.rollouts import Pair
+from router.snapshot import Offsets, ServiceRoute, Weight, service_route, snapshot
 from schemas.decisions import EntryKind, Opening
 from schemas.labels import Label
 from schemas.ledger import Accepted, Ledger, ServiceLedger
-from schemas.plan import Plan
+from schemas.plan import HoldMode, Plan
 from schemas.service import Service
 from schemas.units import FULL_SHARE
 from tests.builders import entry
@@ -43,7 +44,7 @@ class Story:
     def chain(self) -> ServiceLedger:
         return self.ledger.of("orders")
 
-    def write(self, kind: EntryKind, stage: int, share: int, *, stale: bool = False) -> bool:
+    def write(self, kind: EntryKind, stage: int, share: int, *, stale: bool = False, mode: HoldMode = "drain") -> bool:
         self.now += 1
         plan = Plan(service="orders", canary=self.canary)
         opening = Opening(plan=plan, service=ORDERS, seed=SEEDS[self.rollout])
@@ -56,36 +57,44 @@ class Story:
             share=share,
             baseline=self.baseline,
             canary=self.canary,
+            hold_mode=mode,
             opening=opening if kind == "start" else None,
+            approves="start" if kind == "approve" else None,
         )
         self.ledger, result = self.ledger.read(written, self.now)
         return isinstance(result, Accepted)
 
-    def start(self, canary: str = "v2", share: int = 100) -> "Story":
+    def start(self, canary: str = "v2", share: int = 100, stage: int = 1) -> "Story":
         self.baseline, self.canary = self.chain.baseline or "v1", canary
         self.rollout += 1
-        self.write("start", 1, share)
+        return self.then("start", stage, share)
+
+    def then(self, kind: EntryKind, stage: int, share: int, mode: HoldMode = "drain") -> "Story":
+        assert self.write(kind, stage, share, mode=mode)
         return self
 
     def proceed(self, stage: int, share: int) -> "Story":
-        self.write("proceed", stage, share)
-        return self
+        return self.then("proceed", stage, share)
 
     def hold(self, stage: int, share: int) -> "Story":
-        self.write("hold", stage, share)
-        return self
+        return self.then("hold", stage, share)
 
-    def roll_back(self, stage: int = 1) -> "Story":
-        self.write("rollback", stage, 0)
-        return self
+    def roll_back(self, stage: int = 1, mode: HoldMode = "drain") -> "Story":
+        return self.then("rollback", stage, 0, mode)
+
+    def drain(self, stage: int = 1) -> "Story":
+        return self.then("drained", stage, 0)
 
     def complete(self) -> "Story":
-        self.write("complete", 4, FULL_SHARE)
-        return self
+        return self.then("complete", 4, FULL_SHARE)
 
     def retire(self) -> "Story":
-        self.write("retire", 4, FULL_SHARE)
-        return self
+        return self.then("retire", 4, FULL_SHARE)
+
+    def note(self, kind: EntryKind) -> "Story":
+        """An entry that changes nothing about routes."""
+        standing = self.chain.standing
+        return self.then(kind, standing.stage, standing.share)
 
 
 def label(rollout: int, stage: int, version: str) -> str:
@@ -155,7 +164,54 @@ ALL_TO_V2 = (Weight("v2", "-", 10_000),)
             ("v2", "v1"),
             id="completed, the old baseline's sessions live on",
         ),
+        pytest.param(lambda s: s.start(share=0, stage=0), ALL_TO_V1, set(), ("v1",), id="waiting for a person's word"),
+        pytest.param(
+            lambda s: s.start(share=0, stage=0).note("approve"), ALL_TO_V1, set(), ("v1",), id="approved, not yet begun"
+        ),
+        pytest.param(
+            lambda s: s.start(share=0, stage=0).note("approve").proceed(1, 100).hold(1, 100).note("freeze"),
+            (Weight("v2", label(1, 1, "v2"), 100), Weight("v1", label(1, 1, "v1"), 9_900)),
+            pairs(1, 1, "v1", "v2"),
+            ("v1",),
+            id="held and frozen, the share stays",
+        ),
+        pytest.param(
+            lambda s: s.start().note("freeze").roll_back().note("unfreeze"),
+            ALL_TO_V1,
+            pairs(1, 1, "v2"),
+            ("v1",),
+            id="freezing and unfreezing end no drain",
+        ),
+        pytest.param(lambda s: s.start().roll_back().drain(), ALL_TO_V1, set(), ("v1",), id="drained"),
+        pytest.param(lambda s: s.start().roll_back(mode="evict"), ALL_TO_V1, set(), ("v1",), id="evicted"),
+        pytest.param(
+            lambda s: s.start().roll_back().start("v3", 500).roll_back().drain(),
+            ALL_TO_V1,
+            set(),
+            ("v1",),
+            id="a later drain's end is also an earlier one's",
+        ),
+        pytest.param(
+            lambda s: s.start().complete().note("freeze"), ALL_TO_V2, set(), ("v2", "v1"), id="frozen while baking"
+        ),
+        pytest.param(
+            lambda s: s.start().complete().start("v3", 500).roll_back().drain(),
+            ALL_TO_V2,
+            set(),
+            ("v2", "v1"),
+            id="a drain's end is not an older baseline's",
+        ),
+        pytest.param(
+            lambda s: s.start().complete().start("v3", 500).complete().retire(),
+            (Weight("v3", "-", 10_000),),
+            set(),
+            ("v3",),
+            id="a later promotion's end is also an earlier one's",
+        ),
         pytest.param(lambda s: s.start().complete().retire(), ALL_TO_V2, set(), ("v2",), id="retired"),
+        pytest.param(
+            lambda s: s.start().complete().roll_back(4, "evict"), ALL_TO_V1, set(), ("v1",), id="undone and evicted"
+        ),
         pytest.param(
             lambda s: s.start().complete().roll_back(4),
             ALL_TO_V1,
@@ -194,6 +250,48 @@ def test_each_situation_of_the_ledger_has_its_route(
     assert set(route.pairs) == living
     assert len(route.pairs) == len(living)
     assert route.unlabelled == unlabelled
+
+
+def moved(story: Story) -> tuple[set[Pair], str]:
+    route = route_of(story)
+    assert len(route.rehomed) == len(set(route.rehomed))
+    return set(route.rehomed), route.home
+
+
+def test_a_rehomed_canarys_sessions_are_the_baselines_from_then_on() -> None:
+    story = Story().start().proceed(2, 1_000).roll_back(2, "rehome")
+    assert route_of(story).pairs == ()
+    assert moved(story) == (pairs(1, 2, "v2"), "v1")
+    assert moved(story.drain(2)) == (pairs(1, 2, "v2"), "v1")
+
+
+def test_rehomed_sessions_follow_the_baseline_until_a_later_rollout_ends() -> None:
+    story = Story().start().roll_back(mode="rehome").start("v3", 500)
+    assert moved(story) == (pairs(1, 1, "v2"), "v1")
+    assert moved(story.complete()) == (pairs(1, 1, "v2"), "v3")
+    assert moved(story.retire()) == (set(), "")
+
+
+def test_an_undone_promotion_rehomes_the_sessions_that_were_born_at_100_percent_too() -> None:
+    story = Story().start().complete().roll_back(4, "rehome")
+    assert moved(story) == (pairs(1, 3, "v2") | {Pair("v2", "-")}, "v1")
+
+
+def test_sessions_are_not_rehomed_to_the_version_that_they_have() -> None:
+    assert moved(Story().start().roll_back(mode="rehome").start("v2").complete()) == (set(), "")
+
+
+@pytest.mark.parametrize("mode", ["drain", "evict"])
+def test_only_a_rehoming_rehomes(mode: HoldMode) -> None:
+    assert moved(Story().start().roll_back(mode=mode)) == (set(), "")
+
+
+def test_a_route_to_the_home_of_the_rehomed_references_it() -> None:
+    assert route_of(Story().start().roll_back(mode="rehome")).referenced == {"orders.v1"}
+
+
+def test_a_freeze_before_the_first_rollout_changes_no_route() -> None:
+    assert route_of(Story().note("freeze")).weights == ALL_TO_V1
 
 
 def test_a_route_names_the_entry_it_follows() -> None:
@@ -265,16 +363,18 @@ def test_an_entry_with_a_stage_beyond_the_plan_gives_no_label_that_its_own_sessi
 
 def test_a_canary_whose_start_nobody_has_seen_gets_no_sessions() -> None:
     story = Story(rollout=1)
-    assert story.write("proceed", 1, 300)
-    route = route_of(story)
-    assert route.weights == ALL_TO_V1
-    assert route.pairs == ()
+    assert not story.write("proceed", 1, 300)
+    assert route_of(story).weights == ALL_TO_V1
+
+
+def test_a_share_without_a_stage_is_nobodys() -> None:
+    assert route_of(Story().start(share=500, stage=0)).weights == ALL_TO_V1
 
 
 Step = tuple[EntryKind, int, int, bool]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["start", "proceed", "hold", "rollback", "complete"]),
+        st.sampled_from(["start", "proceed", "hold", "resume", "rollback", "drained", "complete", "retire"]),
         st.integers(0, FULL_SHARE - 1),
         st.integers(1, 3),
         st.booleans(),
@@ -292,7 +392,7 @@ def told(steps: list[Step]) -> Story:
             story.rollout, story.baseline = story.rollout + 1, story.chain.baseline or "v1"
             candidates = (*("v1", "v2", "v3")[stage - 1 :], "v2", "v1")
             story.canary = next(v for v in candidates if v != story.baseline)
-        exact = {"rollback": 0, "complete": FULL_SHARE}.get(kind, share)
+        exact = {"rollback": 0, "drained": 0, "complete": FULL_SHARE, "retire": FULL_SHARE}.get(kind, share)
         if not story.write(kind, stage, exact, stale=stale):
             story.rollout, story.baseline, story.canary = before
     return story
@@ -311,10 +411,10 @@ def test_weights_sum_to_ten_thousand_and_the_canary_gets_the_share_of_the_head(s
 
 @given(STEPS)
 def test_no_new_session_reaches_a_canary_that_was_rolled_back(steps: list[Step]) -> None:
-    story = told(steps).roll_back()
-    assert story.chain.head is not None
-    assert story.chain.head.kind == "rollback"
-    assert [w.version for w in route_of(story).weights] == [story.chain.head.baseline]
+    story = told(steps)
+    story.write("rollback", 1, 0)
+    if story.chain.standing.phase in ("rolled_back", "drained"):
+        assert [w.version for w in route_of(story).weights] == [story.chain.standing.baseline]
 
 
 @given(STEPS)

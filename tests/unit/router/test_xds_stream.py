@@ -137,16 +137,156 @@ def test_a_refusal_does_not_touch_a_service_whose_route_the_proxy_runs() -> None
     assert (stream.state("orders"), stream.state("billing")) == ("rejected", "acknowledged")
 
 
-def test_refused_clusters_do_not_hold_up_routes_and_are_not_acknowledged_by_them() -> None:
-    stream = settled(FIRST)
-    stream.want(TO_V2)
+def test_refused_clusters_keep_their_service_where_it_was_and_hold_up_nobody_else() -> None:
+    billing = route("billing", "v1")
+    stream = settled(snapshot(1, 1, route("orders", "v1"), billing))
+    stream.want(snapshot(2, 2, TO_V2.routes["orders"], billing))
     (clusters,) = sent(stream)
     stream.request("clusters", clusters.nonce, "malformed address")
-    (routes,) = sent(stream)
+    assert obey(stream).routes["orders"] == route("orders", "v1")
+    assert (stream.state("orders"), stream.words("orders")) == ("rejected", "malformed address")
+    rolled_back = replace(billing, entry="e9")
+    stream.want(snapshot(3, 2, TO_V2.routes["orders"], rolled_back))
+    assert obey(stream).routes["billing"] == rolled_back
+    assert stream.state("billing") == "acknowledged"
+
+
+def obey(stream: ProxyStream) -> Snapshot:
+    """Accept whatever is sent, until nothing is; the routes that are in force then."""
+    while (push := stream.push()) is not None:
+        stream.request(push.resource, push.nonce)
+    assert stream.accepted is not None
+    return stream.accepted
+
+
+BILLING = route("billing", "v1", "v2", entry="b1", to="v2")
+ORDERS = route("orders", "v1", "v2")
+BOTH = snapshot(1, 1, ORDERS, BILLING)
+EDITED = replace(ORDERS, hosts=("broken.example",))
+BACK = replace(BILLING, entry="b2", weights=(Weight("v1", "-", 10_000),))
+
+
+def quarantined() -> ProxyStream:
+    """A stream whose proxy has refused an edit of `orders` and runs what it is asked for in its place."""
+    stream = settled(BOTH)
+    stream.want(snapshot(1, 2, EDITED, BILLING))
+    (push,) = [p for p in sent(stream) if p.resource == "routes"]
+    stream.request("routes", push.nonce, "bad host")
+    obey(stream)
+    return stream
+
+
+def test_after_a_refused_edit_the_last_accepted_configuration_is_sent_again() -> None:
+    stream = quarantined()
+    assert stream.accepted is not None
+    assert stream.accepted.routes == BOTH.routes
+    assert stream.version == "0001-0001"
+    assert (stream.state("orders"), stream.words("orders")) == ("rejected", "bad host")
+    assert stream.state("billing") == "acknowledged"
+
+
+def test_a_rollback_is_acknowledged_while_another_services_edit_is_refused() -> None:
+    stream = quarantined()
+    stream.want(snapshot(2, 2, EDITED, BACK))
+    assert kinds(stream) == ["routes"]
+    stream = quarantined()
+    stream.want(snapshot(2, 2, EDITED, BACK))
+    assert obey(stream).routes == {"billing": BACK, "orders": ORDERS}
+    assert stream.version == "0002-0001"
+    assert (stream.state("billing"), stream.state("orders")) == ("acknowledged", "rejected")
+
+
+def test_a_rollback_that_was_sent_with_the_refused_edit_is_sent_again_without_it() -> None:
+    stream = settled(BOTH)
+    stream.want(snapshot(1, 2, EDITED, BILLING))
+    (first,) = [p for p in sent(stream) if p.resource == "routes"]
+    stream.want(snapshot(2, 2, EDITED, BACK))
+    (second,) = sent(stream)
+    stream.request("routes", first.nonce, "bad host")
+    stream.request("routes", second.nonce, "bad host")
+    assert obey(stream).routes == {"billing": BACK, "orders": ORDERS}
+    assert stream.state("billing") == "acknowledged"
+
+
+def test_a_service_whose_edit_is_refused_follows_its_ledger_nevertheless() -> None:
+    stream = quarantined()
+    stream.want(snapshot(2, 2, replace(EDITED, entry="o1", weights=(Weight("v2", "-", 10_000),)), BILLING))
+    assert obey(stream).routes["orders"] == replace(ORDERS, entry="o1", weights=(Weight("v2", "-", 10_000),))
+    assert (stream.state("orders"), stream.words("orders")) == ("rejected", "bad host")
+
+
+def test_another_edit_of_the_service_ends_the_quarantine() -> None:
+    stream = quarantined()
+    healed = replace(ORDERS, hosts=("fine.example",))
+    stream.want(snapshot(1, 3, healed, BILLING))
+    assert obey(stream).routes["orders"] == healed
+    assert stream.state("orders") == "acknowledged"
+    assert stream.words("orders") is None
+
+
+def test_another_services_edit_is_tried_while_one_is_held() -> None:
+    stream = quarantined()
+    moved = replace(BILLING, path="/billing")
+    stream.want(snapshot(1, 3, EDITED, moved))
+    assert obey(stream).routes == {"billing": moved, "orders": ORDERS}
+    assert (stream.state("billing"), stream.state("orders")) == ("acknowledged", "rejected")
+
+
+def test_a_new_service_that_is_refused_is_left_out() -> None:
+    stream = settled(BOTH)
+    stream.want(snapshot(1, 2, ORDERS, BILLING, route("broken", "v1")))
+    pushes = {p.resource: p for p in sent(stream)}
+    stream.request("clusters", pushes["clusters"].nonce)
+    routes = pushes.get("routes") or stream.push()
+    assert routes is not None
+    stream.request("routes", routes.nonce, "no")
+    assert obey(stream).routes == BOTH.routes
+    assert stream.state("broken") == "rejected"
+
+
+def test_a_refusal_without_an_edit_waits_for_the_next_entry() -> None:
+    stream = settled(BOTH)
+    stream.want(snapshot(2, 1, ORDERS, BACK))
+    (push,) = sent(stream)
+    stream.request("routes", push.nonce, "bad weights")
+    assert sent(stream) == []
+    assert (stream.state("billing"), stream.state("orders")) == ("rejected", "acknowledged")
+
+
+def test_a_proxy_that_refuses_the_first_it_is_sent_gets_what_others_accepted() -> None:
+    stream = ProxyStream(snapshot(2, 2, EDITED, BACK), proven=BOTH)
+    stream.request("clusters", "")
+    stream.request("routes", "")
+    clusters = stream.push()
+    assert clusters is not None
+    stream.request("clusters", clusters.nonce)
+    routes = stream.push()
+    assert routes is not None
+    stream.request("routes", routes.nonce, "bad host")
+    assert obey(stream).routes == {"billing": BACK, "orders": ORDERS}
+    assert stream.state("billing") == "acknowledged"
+
+
+def test_a_cluster_goes_only_after_the_last_route_to_it() -> None:
+    stream = settled(TO_V2)
+    stream.want(snapshot(3, 3, route("orders", "v1", entry="e3")))
+    clusters, routes = sent(stream)
+    assert (clusters.resource, sorted(clusters.clusters)) == ("clusters", ["orders.v1", "orders.v2"])
+    stream.request("clusters", clusters.nonce)
+    assert sent(stream) == []
     stream.request("routes", routes.nonce)
-    assert stream.version == TO_V2.version
-    assert stream.state("orders") == "rejected"
-    assert stream.words("orders") == "malformed address"
+    (removal,) = sent(stream)
+    assert (removal.resource, sorted(removal.clusters)) == ("clusters", ["orders.v1"])
+    assert stream.state("orders") == "acknowledged"
+
+
+def test_a_cluster_stays_while_the_route_without_it_is_refused() -> None:
+    stream = settled(TO_V2)
+    stream.want(snapshot(3, 3, route("orders", "v1", entry="e3")))
+    _, routes = sent(stream)
+    stream.request("routes", routes.nonce, "no")
+    kept = obey(stream)
+    assert (kept.routes["orders"].entry, sorted(kept.clusters)) == ("e3", ["orders.v1", "orders.v2"])
 
 
 def test_moved_servers_are_acknowledged_with_their_clusters() -> None:
@@ -179,12 +319,11 @@ class ObedientProxy:
 
     stream: ProxyStream
     inbox: list[Push] = field(default_factory=list)
-    carried: dict[str, Snapshot] = field(default_factory=dict)
+    runs: Snapshot | None = None
     clusters: frozenset[str] = frozenset()
 
     def receive(self, newest: Snapshot) -> None:
         while (push := self.stream.push()) is not None:
-            self.carried[push.nonce] = newest
             waiting = any(p.resource == "clusters" for p in self.inbox)
             if push.resource == "routes" and waiting:
                 assert newest.referenced <= self.clusters
@@ -193,7 +332,10 @@ class ObedientProxy:
     def answer(self) -> None:
         push = self.inbox.pop(0)
         if push.resource == "clusters":
-            self.clusters = frozenset(self.carried[push.nonce].clusters)
+            self.clusters = frozenset(push.clusters)
+        else:
+            self.runs = push.snapshot
+        assert self.runs is None or self.runs.referenced <= self.clusters
         self.stream.request(push.resource, push.nonce)
 
 
@@ -219,3 +361,4 @@ def test_any_interleaving_ends_with_the_newest_and_never_names_an_unknown_cluste
         proxy.receive(newest)
     assert proxy.stream.state("orders") == "acknowledged"
     assert proxy.stream.version == newest.version
+    assert proxy.clusters == newest.clusters.keys()

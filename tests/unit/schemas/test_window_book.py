@@ -26,6 +26,7 @@ def window(
         "window_ms": SIZE_MS,
         "first_offset": 1,
         "through": through,
+        "clock_ms": start + (SIZE_MS if final else through),
         "final": final,
         "instance": "w1",
         "cells": (cell(n),) if n else (),
@@ -58,7 +59,6 @@ def test_an_empty_book_has_no_frontier_and_nothing_to_take() -> None:
     assert book.frontier() is None
     assert book.take_final() == ()
     assert book.open_windows() == ()
-    assert book.open_cells() == ()
 
 
 def test_until_every_partition_has_a_final_there_is_no_frontier() -> None:
@@ -132,7 +132,6 @@ def test_a_late_partial_of_a_window_that_was_taken_changes_nothing() -> None:
 def test_open_windows_are_what_is_known_beyond_the_frontier() -> None:
     book = book_of(final(0, 1000), final(1, 1000), final(1, 1100, 7), window(0, 1100, 5), window(1, 1200, 6))
     assert told(book.open_windows()) == [(1100, 0, 5), (1100, 1, 7), (1200, 1, 6)]
-    assert book.open_cells() == (cell(5), cell(7), cell(6))
 
 
 def test_final_windows_that_nobody_took_yet_are_not_open() -> None:
@@ -209,3 +208,48 @@ def test_repetitions_and_interleaved_partitions_change_nothing_of_what_is_taken(
     expected = [(1000 + i * SIZE_MS, p, 5 + i) for i in range(windows) for p in (0, 1)]
     assert told(tuple(taken)) == expected
     assert book.open_windows() == ()
+
+
+def aligned(book: WindowBook) -> list[tuple[int, int, int]]:
+    """(partition, requests up to the moment, requests to it or beyond)."""
+    pairs = book.aligned_windows()
+    return [(b.partition, told((a,))[0][2] if a else 0, told((b,))[0][2]) for a, b in pairs]
+
+
+def test_what_two_partitions_say_is_compared_at_a_moment_that_both_have_reached() -> None:
+    book = book_of(window(0, n=3, through=30), window(1, n=1, through=10), window(1, n=6, through=60))
+    assert aligned(book) == [(0, 3, 3), (1, 1, 6)]
+    book.read(window(0, n=7, through=70))
+    assert aligned(book) == [(0, 3, 7), (1, 6, 6)]
+
+
+def test_a_partition_that_had_said_nothing_by_then_has_no_first() -> None:
+    assert aligned(book_of(window(0, n=3, through=30), window(1, n=6, through=60))) == [(0, 3, 3), (1, 0, 6)]
+
+
+def test_a_partition_without_cells_holds_nobody_up() -> None:
+    assert aligned(book_of(window(0, n=3, through=30), window(1, n=0, through=1))) == [(0, 3, 3), (1, 0, 0)]
+
+
+def test_without_open_windows_there_is_nothing_to_align() -> None:
+    assert book_of().aligned_windows() == ()
+    assert book_of(final(0), final(1)).aligned_windows() == ()
+
+
+def test_what_was_taken_is_not_aligned_any_more() -> None:
+    book = book_of(window(0, through=30), window(1, through=30), final(0), final(1), window(1, 1100, through=5))
+    book.take_final()
+    assert aligned(book) == [(1, 1, 1)]
+
+
+def test_a_shared_outage_is_never_seen_on_one_side_alone() -> None:
+    """Each partition holds one cohort and everything fails from 40 on: whatever was read when, the second of the pair
+    (the side that is compared with) has failed at least as long as the first."""
+    for first in range(10, 100, 10):
+        for second in range(10, 100, 10):
+            book = book_of(
+                *(window(0, n=t, through=t) for t in range(10, first + 1, 10)),
+                *(window(1, n=t, through=t) for t in range(10, second + 1, 10)),
+            )
+            (_, upto, _), (_, _, beyond) = aligned(book)
+            assert max(0, upto - 40) <= max(0, beyond - 40)

@@ -25,6 +25,7 @@ def window(*found: Cell, final: bool = True) -> CohortWindow:
         window_ms=1000,
         first_offset=7,
         through=9,
+        clock_ms=7,
         final=final,
         instance="w1",
         cells=found,

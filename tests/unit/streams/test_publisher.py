@@ -19,6 +19,7 @@ def window(service: str, *cells: Cell) -> CohortWindow:
         window_ms=1000,
         first_offset=7,
         through=9,
+        clock_ms=7,
         final=True,
         instance="w1",
         cells=cells,

@@ -101,9 +101,9 @@ def test_a_label_that_is_none_leaves_the_assigned_version() -> None:
     assert (cell.version, cell.label, cell.mismatches, cell.buckets) == ("v2", "-", 1, {})
 
 
-def test_an_event_without_a_session_is_in_no_bucket() -> None:
+def test_an_event_without_a_session_is_shown_and_never_judged() -> None:
     (window,) = Log().final((1000, event(1, session=None)), (1100, None))
-    assert [(c.label, c.buckets) for c in window.cells] == [(LABEL, {})]
+    assert [(c.version, c.label, c.buckets) for c in window.cells] == [("v1", "-", {})]
 
 
 def test_labels_beyond_64_a_service_fold_into_the_unjudged_and_are_counted() -> None:

@@ -308,6 +308,17 @@ async def test_output_is_appended_to_the_log_file_over_restarts(tmp_path: Path) 
     assert log.read_text() == "out\nerr\n" * 2
 
 
+async def test_a_childs_process_is_known_while_it_runs(board: Switchboard) -> None:
+    async with Supervisor() as supervised:
+        supervised.add(board.child("judge"))
+        await board.call()
+        pid = supervised.pid("judge")
+        assert pid is not None
+        assert os.getpgid(pid) == pid
+        assert supervised.pid("router") is None
+    assert supervised.pid("judge") is None
+
+
 async def test_the_environment_is_the_childs(board: Switchboard) -> None:
     async with Supervisor() as supervised:
         supervised.add(board.child("judge", env={**os.environ, "WORD": "canary"}))

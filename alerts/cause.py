@@ -1,0 +1,81 @@
+"""The words of alerting: causes, and what becomes of them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["page", "notice", "info"]
+"""`page` wakes somebody, `notice` is for working hours, `info` is for the record."""
+
+FactKind = Literal["rollback", "undo", "complete", "retire"]
+ConditionKind = Literal[
+    "held",
+    "no_data",
+    "would_rollback",
+    "hold_too_long",
+    "route_rejected",
+    "drift",
+    "router_silent",
+    "blind",
+]
+CauseKind = FactKind | ConditionKind
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long something may last before it is a cause; seconds."""
+
+    hold_too_long_s: float = 900.0
+    drift_s: float = 10.0
+    """A proxy's route is not known to be the newest, while the canary may get sessions."""
+    router_silent_s: float = 15.0
+    blind_s: float = 120.0
+    """The judge's heartbeat does not move."""
+    repeat_s: float = 1800.0
+    """A page that still burns is told again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why on-call should know. Two with the same `key` are one."""
+
+    key: str
+    kind: CauseKind
+    severity: Severity
+    service: str
+    rollout: int
+    since_s: float
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """A fact: told once, never resolved."""
+
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A condition that lasts from now on."""
+
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """It still lasts, and it was last told long ago."""
+
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """It is over."""
+
+    cause: Cause
+    at_s: float
+    how: str
+    """A sentence."""
+
+
+Event = Happened | Began | Again | Ended

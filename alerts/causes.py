@@ -1,0 +1,96 @@
+"""What gives cause for an alert: a fold of ledger entries, route changes and views. Pure: time comes as an argument."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from alerts.cause import Again, Began, Cause, Ended, Event, Happened, Limits
+from alerts.conditions import conditions, ending, fact
+from alerts.watch import Watch
+from schemas.control import RolloutView, RouteChange
+from schemas.decisions import LedgerEntry
+from schemas.ledger import Accepted, Void
+
+
+@dataclass(frozen=True, slots=True)
+class Burning:
+    """A cause that lasts, and when its alert was last due."""
+
+    cause: Cause
+    told_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Causes:
+    """All services. Immutable: each method returns the next state.
+
+    Reading only folds; :meth:`look` says what began, lasts and ended since the last look. Everything in `_s` is on one
+    monotonic axis of seconds; `at_s` is when a record was appended, by that axis.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    watches: Mapping[str, Watch] = field(default_factory=dict)
+    burning: Mapping[str, Burning] = field(default_factory=dict)
+    """By key: what lasts, as of the last look."""
+
+    def read_entry(self, entry: LedgerEntry, offset: int, at_s: float) -> "tuple[Causes, Happened | Void | None]":
+        """The next ledger entry: the fact it states, if on-call wants to know it, or why it has no effect."""
+        before = self._watch(entry.service)
+        watch, result = before.read_entry(entry, offset, at_s)
+        if not isinstance(result, Accepted):
+            return self, result
+        stated = fact(entry, before.chain.standing, at_s)
+        return self._with(watch), None if stated is None else Happened(stated)
+
+    def read_route(self, change: RouteChange, at_s: float) -> "Causes":
+        """A router's newest picture of a service's proxies."""
+        return self._with(self._watch(change.service).read_route(change, at_s))
+
+    def read_view(self, view: RolloutView, at_s: float) -> "Causes":
+        """The judge's newest view: its heartbeat."""
+        return self._with(self._watch(view.service).read_view(view, at_s))
+
+    def look(self, now_s: float, only: Collection[str] | None = None) -> "tuple[Causes, tuple[Event, ...]]":
+        """What changed since the last look, for `only` these services or all. Ends come before beginnings."""
+        names = self.watches.keys() if only is None else self.watches.keys() & set(only)
+        watches = {name: self.watches[name].settled(now_s, self.limits) for name in sorted(names)}
+        found = {c.key: self._since(c) for watch in watches.values() for c in conditions(watch, now_s, self.limits)}
+        mine = {key: b for key, b in self.burning.items() if b.cause.service in watches or only is None}
+        ended = [self._ended(b.cause, now_s) for key, b in mine.items() if key not in found]
+        began = [Began(cause) for key, cause in found.items() if key not in mine]
+        again = [Again(found[key]) for key, b in mine.items() if key in found and self._due(b, now_s)]
+        others = {key: b for key, b in self.burning.items() if key not in mine}
+        burning = {key: _burning(cause, mine.get(key), again, now_s) for key, cause in found.items()}
+        after = replace(self, watches={**self.watches, **watches}, burning={**others, **burning})
+        return after, (*ended, *began, *again)
+
+    def woken(self, now_s: float, burning: Iterable[Burning]) -> "Causes":
+        """After a time in which nothing was heard because nobody listened: silence is counted from now on.
+
+        Causes that were `burning` before burn on until something is heard that ends them.
+        """
+        known = {b.cause.key: b for b in burning}
+        since = {key: b.cause.since_s for key, b in known.items()}
+        watches = {name: watch.woken(now_s, since) for name, watch in self.watches.items()}
+        return replace(self, watches=watches, burning=known)
+
+    def _watch(self, service: str) -> Watch:
+        return self.watches.get(service, Watch(service))
+
+    def _with(self, watch: Watch) -> "Causes":
+        return replace(self, watches={**self.watches, watch.service: watch})
+
+    def _since(self, cause: Cause) -> Cause:
+        """What burns already began when it was first seen."""
+        before = self.burning.get(cause.key)
+        return cause if before is None else replace(cause, since_s=before.cause.since_s)
+
+    def _due(self, burning: Burning, now_s: float) -> bool:
+        return burning.cause.severity == "page" and now_s - burning.told_s >= self.limits.repeat_s
+
+    def _ended(self, cause: Cause, now_s: float) -> Ended:
+        return Ended(cause, now_s, ending(cause, self._watch(cause.service)))
+
+
+def _burning(cause: Cause, before: Burning | None, again: list[Again], now_s: float) -> Burning:
+    told_s = now_s if before is None or Again(cause) in again else before.told_s
+    return Burning(cause, told_s)

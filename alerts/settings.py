@@ -1,0 +1,65 @@
+"""Settings of alerts."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AnyHttpUrl, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from alerts.cause import Limits, Severity
+from transport.settings import Settings
+
+
+class ReceiverSettings(BaseModel):
+    """Somebody to tell, by a URL of apprise: ``mailto://…``, ``slack://…``, ``pagerduty://…``, ``json://…``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    url: Annotated[SecretStr, Field(min_length=1, description="It may carry passwords: it is never logged.")]
+    severities: Annotated[frozenset[Severity], Field(min_length=1)] = frozenset({"page", "notice", "info"})
+    name: Annotated[
+        str | None, Field(pattern=r"^[a-z0-9._-]{1,40}$", description="In logs; else the URL's scheme and a digest.")
+    ] = None
+
+    @property
+    def label(self) -> str:
+        """What it is called: stable as long as name and URL are, and without secrets."""
+        url = self.url.get_secret_value()
+        digest = hashlib.blake2b(url.encode(), digest_size=4).hexdigest()
+        return self.name or f"{url.partition('://')[0].lower()[:20]}-{digest}"
+
+
+def _as_list(value: Any) -> Any:
+    """Lists come from the environment as JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError('write it as JSON: [{"url": "mailto://…", "severities": ["page"]}]') from None
+
+
+class AlertsSettings(Settings):
+    """The table ``[alerts]``. The log is always told."""
+
+    receivers: Annotated[tuple[ReceiverSettings, ...], BeforeValidator(_as_list)] = ()
+    data_folder: Annotated[Path, Field(description="Where it is remembered what was told.")] = Path(".davylamp/alerts")
+    status_url: Annotated[AnyHttpUrl | None, Field(description="Put into messages, for people to click.")] = None
+    hold_too_long_s: Annotated[float, Field(gt=0)] = Limits().hold_too_long_s
+    drift_s: Annotated[float, Field(gt=0)] = Limits().drift_s
+    router_silent_s: Annotated[float, Field(gt=0)] = Limits().router_silent_s
+    blind_s: Annotated[float, Field(gt=0)] = Limits().blind_s
+    repeat_s: Annotated[float, Field(gt=0)] = Limits().repeat_s
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        labels = [r.label for r in self.receivers] + ["log"]
+        if twice := sorted({label for label in labels if labels.count(label) > 1}):
+            raise ValueError(f"receivers: {', '.join(twice)} is there twice; give each a name of its own")
+        return self
+
+    @property
+    def limits(self) -> Limits:
+        """What the fold needs."""
+        return Limits(self.hold_too_long_s, self.drift_s, self.router_silent_s, self.blind_s, self.repeat_s)

@@ -1,0 +1,123 @@
+"""What alerts knows of one service: its chain, the newest word of each router, and when the judge last moved."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from alerts.cause import Limits
+from alerts.picture import Voice, in_force, picture
+from schemas.control import ProxyRoute, RolloutView, RouteChange
+from schemas.decisions import EntryKind, LedgerEntry
+from schemas.ledger import Accepted, ServiceLedger, Void
+
+_NEUTRAL: frozenset[EntryKind] = frozenset({"approve", "freeze", "unfreeze"})
+"""They change no share."""
+_GONE_S = 60.0
+_WITHOUT_CANARY: frozenset[EntryKind] = frozenset({"rollback", "drained", "retire"})
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One service. Immutable: each `read_…` returns the next state; none of them knows what time it is."""
+
+    service: str
+    chain: ServiceLedger = field(default_factory=ServiceLedger)
+    started_s: float = -math.inf
+    """When the newest rollout was started."""
+    held_s: float | None = None
+    """Since when it is held."""
+    voices: Mapping[str, Voice] = field(default_factory=dict)
+    """By router: its newest picture."""
+    acknowledged: str = ""
+    """Id of the entry that was last in force on every proxy; empty: none is known."""
+    diverged_s: float | None = None
+    """Since when the head is not in force on every proxy."""
+    router_heard_s: float = -math.inf
+    judge_heard_s: float = -math.inf
+    looked_at: int = 0
+    """The judge's newest heartbeat, by its own clock: only whether it moves matters."""
+
+    def read_entry(self, entry: LedgerEntry, offset: int, at_s: float) -> "tuple[Watch, Accepted | Void]":
+        """The next ledger entry, under the chain rule."""
+        chain, result = self.chain.read(entry, offset)
+        if isinstance(result, Void):
+            return self, result
+        before = self._started(at_s) if entry.kind == "start" else self
+        return replace(before, chain=chain, held_s=self._held_since(chain, at_s)), result
+
+    def read_route(self, change: RouteChange, at_s: float) -> "Watch":
+        """A router's newest picture; its acknowledgement may come before the entry, or long after."""
+        voices = {**self.voices, change.router: Voice(change, at_s)}
+        everywhere = in_force(picture(self._present(voices), change.entry, at_s, math.inf))
+        return replace(
+            self,
+            voices=voices,
+            router_heard_s=max(self.router_heard_s, at_s),
+            acknowledged=change.entry if everywhere else self.acknowledged,
+        )
+
+    def read_view(self, view: RolloutView, at_s: float) -> "Watch":
+        """The judge's newest view."""
+        if view.looked_at <= self.looked_at:
+            return self
+        return replace(self, looked_at=view.looked_at, judge_heard_s=max(self.judge_heard_s, at_s))
+
+    def proxies(self, now_s: float, limits: Limits) -> tuple[ProxyRoute, ...]:
+        """Every proxy that exists, measured by the head."""
+        return picture(self._present(self.voices), self.chain.head_id, now_s, limits.router_silent_s)
+
+    def settled(self, now_s: float, limits: Limits) -> "Watch":
+        """With `diverged_s` as of now."""
+        if self.chain.head is None or in_force(self.proxies(now_s, limits)):
+            return replace(self, diverged_s=None)
+        return replace(self, diverged_s=now_s if self.diverged_s is None else self.diverged_s)
+
+    def woken(self, now_s: float, since: Mapping[str, float]) -> "Watch":
+        """Silence and divergence are counted from now, but from `since` (by key) for what burnt already."""
+        return replace(
+            self,
+            router_heard_s=since.get(self.key("router_silent"), now_s),
+            judge_heard_s=since.get(self.key("blind"), now_s),
+            diverged_s=since.get(self.key(self.drift), now_s),
+        )
+
+    @property
+    def exposed(self) -> bool:
+        """Whether some proxy may still give the canary sessions: by the route last in force or one asked for since."""
+        passed = False
+        for entry in reversed(self.chain.entries):
+            passed = passed or entry.id == self.acknowledged
+            if entry.kind in _NEUTRAL:
+                continue
+            if entry.share > 0 and entry.kind not in _WITHOUT_CANARY:
+                return True
+            if passed or (not self.acknowledged and entry.kind != "rollback"):
+                return False
+        return False
+
+    @property
+    def drift(self) -> str:
+        """A rollback that is not in force is a cause of its own, whatever drifted before."""
+        return "drift_rollback" if self.chain.standing.phase == "rolled_back" else "drift"
+
+    def key(self, *names: str) -> str:
+        """Of a cause in the newest rollout."""
+        return "/".join((self.service, str(self.chain.standing.rollout), *names))
+
+    def _present(self, voices: Mapping[str, Voice]) -> list[Voice]:
+        """Routers that fell silent before this rollout have no say, lest proxies that are gone count for ever."""
+        newest = max((v.at_s for v in voices.values()), default=-math.inf)
+        return [v for v in voices.values() if v.at_s >= min(self.started_s - _GONE_S, newest)]
+
+    def _held_since(self, chain: ServiceLedger, at_s: float) -> float | None:
+        if chain.standing.phase != "held":
+            return None
+        return at_s if self.held_s is None else self.held_s
+
+    def _started(self, at_s: float) -> "Watch":
+        return replace(
+            self,
+            started_s=at_s,
+            router_heard_s=max(self.router_heard_s, at_s),
+            judge_heard_s=max(self.judge_heard_s, at_s),
+        )

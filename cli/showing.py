@@ -1,0 +1,109 @@
+"""The commands that show something and change nothing."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.client import Client
+from cli.effective import render_effective
+from cli.rendering import render_history, render_line, render_view
+from cli.terminal import DEFAULT_URL, EXIT_ROLLED_BACK, EXIT_UNDECIDED, Url, ask, connect, fail, load, understand
+from davylamp_sdk._message import Message
+from schemas.control import RolloutState, RolloutView
+from schemas.decisions import LedgerEntry
+from schemas.plan import Plan
+from schemas.service import Service
+
+app = typer.Typer()
+
+_GOOD_ENDS: frozenset[RolloutState] = frozenset({"completed", "retired"})
+_BAD_ENDS: frozenset[RolloutState] = frozenset({"rolled_back", "drained"})
+
+
+@app.command()
+def check(file: Path) -> None:
+    """Check a plan or a service file as a whole, and print it with every default filled in."""
+    content = load(file)
+    print(render_effective(understand(_kind(file, content), file, content)))
+
+
+@app.command()
+def status(
+    service: Annotated[str | None, typer.Argument()] = None,
+    url: Url = DEFAULT_URL,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow until the rollout ends.")] = False,  # noqa: FBT002 - typer
+    timeout_s: Annotated[float, typer.Option("--timeout", help="With --watch: seconds.")] = 86400.0,
+    as_json: Annotated[bool, typer.Option("--json", help="What the API says, for programs.")] = False,  # noqa: FBT002 - typer
+) -> None:
+    """Show rollouts. With a service: 0 = completed or running, 3 = rolled back, 4 = undecided when --watch ran out."""
+    with connect(url) as client:
+        if service is None:
+            _print_all(ask(client.rollouts), as_json=as_json)
+            return
+        found = _follow(client, service, timeout_s) if watch else ask(client.rollout, service)
+    view = _view(found)
+    print(_json(found) if as_json else render_view(view, _reason(found)))
+    if view.state in _BAD_ENDS:
+        raise typer.Exit(EXIT_ROLLED_BACK)
+    if watch and view.state not in _GOOD_ENDS:
+        raise typer.Exit(EXIT_UNDECIDED)
+
+
+@app.command()
+def history(
+    service: str,
+    url: Url = DEFAULT_URL,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole entries, for programs.")] = False,  # noqa: FBT002 - typer
+) -> None:
+    """Show every decision ever taken for a service: when, by whom, what, and why."""
+    with connect(url) as client:
+        found = ask(client.history, service)
+    entries = [LedgerEntry.model_validate(e, extra="ignore") for e in found]
+    print(_json(found) if as_json else render_history(entries))
+
+
+def _kind(file: Path, content: Any) -> type[Message]:
+    keys = set(content) if isinstance(content, dict) else set()
+    if "canary" in keys:
+        return Plan
+    if "versions" not in keys:
+        fail(f"{file} is neither a plan (no `canary`) nor a service (no `versions`).")
+    return Service
+
+
+def _print_all(found: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print(_json(found))
+        return
+    for one in found:
+        print(render_line(_view(one)))
+
+
+def _follow(client: Client, service: str, timeout_s: float) -> dict[str, Any]:
+    end, last = time.monotonic() + timeout_s, ""
+    while True:
+        found = ask(client.rollout, service)
+        view = _view(found)
+        line = render_line(view)
+        if line != last:
+            typer.echo(line, err=True)
+        last = line
+        if view.state is None or view.state in _GOOD_ENDS | _BAD_ENDS or time.monotonic() >= end:
+            return found
+        time.sleep(0.5)
+
+
+def _view(found: dict[str, Any]) -> RolloutView:
+    view = found["rollout"] or {"service": found["service"], "rollout": 0, "looked_at": 0}
+    return RolloutView.model_validate(view, extra="ignore")
+
+
+def _reason(found: dict[str, Any]) -> str | None:
+    return found["ledger"][-1]["reason"]["sentence"] if found["ledger"] else None
+
+
+def _json(found: Any) -> str:
+    return json.dumps(found, indent=2, ensure_ascii=False)

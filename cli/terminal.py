@@ -1,0 +1,78 @@
+"""What every command does at its edges: exit codes, errors on stderr, files of people's, the way to the API."""
+
+import getpass
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+import yaml
+from pydantic import ValidationError
+
+from cli.client import ApiError, Client, UnansweredError
+from davylamp_sdk._message import Message
+from status.mistakes import mistakes
+
+EXIT_REFUSED = 1
+EXIT_ROLLED_BACK = 3
+EXIT_UNDECIDED = 4
+"""Beside 0, and 2 for wrong usage (click's)."""
+
+DEFAULT_URL = "http://127.0.0.1:8642"
+Url = Annotated[str, typer.Option(envvar="DAVYLAMP_URL", help="The status API.")]
+
+M = TypeVar("M", bound=Message)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def connect(url: str) -> Client:
+    """A client that says who is asking: by DAVYLAMP_TOKEN, and by the user's name where no token is needed."""
+    return Client(url, actor=_user())
+
+
+def ask(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What the API answers; its refusal ends the command."""
+    try:
+        return call(*args, **kwargs)
+    except UnansweredError as error:
+        fail(str(error), EXIT_UNDECIDED)
+    except ApiError as error:
+        fail(str(error))
+
+
+def fail(message: str, code: int = EXIT_REFUSED) -> NoReturn:
+    """End the command with a sentence on stderr."""
+    print(message, file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def load(file: Path) -> Any:
+    """The content of a YAML file."""
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        fail(f"{file}: {error}")
+
+
+def understand(model: type[M], file: Path, content: Any) -> M:
+    """What a person wrote, checked as a whole: every mistake at once, with its path and what to write instead."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        found = mistakes(error.errors(), model)
+        fail("\n".join([f"{file} is refused, nothing has moved:", *(f"  {mistake}" for mistake in found)]))
+
+
+def read_file(model: type[M], file: Path) -> M:
+    """A file of a person's, read and understood."""
+    return understand(model, file, load(file))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid-{os.getuid()}"

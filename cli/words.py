@@ -1,0 +1,102 @@
+"""The commands by which people speak to a rollout."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+
+from cli.terminal import DEFAULT_URL, Url, ask, connect, fail, read_file
+from schemas.plan import HoldMode, Plan
+
+app = typer.Typer()
+
+Service = Annotated[str, typer.Argument(help="The service whose rollout is meant.")]
+Why = Annotated[str, typer.Option("--reason", help="Why; kept in the ledger with your name.")]
+Seen = Annotated[str | None, typer.Option(help="Id of the ledger's head as you saw it: refused if it has moved.")]
+Mode = Annotated[str | None, typer.Option(help="drain, rehome or evict; default: what the plan says.")]
+
+_PLAIN = {
+    "retry": "Begin the stage anew.",
+    "hold": "Stop the stage's clock; a rollback stays armed.",
+    "resume": "Let the stage's clock run again.",
+    "freeze": "Let no new rollout start.",
+    "unfreeze": "Let rollouts start again.",
+}
+
+
+@app.command()
+def start(
+    file: Path,
+    url: Url = DEFAULT_URL,
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger with your name.")] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="Roll a running rollout back first.")] = False,  # noqa: FBT002 - typer
+    again: Annotated[bool, typer.Option("--again", help="Although this version was rolled back.")] = False,  # noqa: FBT002 - typer
+) -> None:
+    """Start a rollout by its plan."""
+    plan = read_file(Plan, file)
+    with connect(url) as client:
+        print(ask(client.start, plan, reason=reason, replace=replace, again=again))
+
+
+@app.command()
+def approve(
+    service: Service,
+    reason: Why,
+    what: Annotated[
+        str | None, typer.Argument(help="start, a stage's number or promote; default: what comes next.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    seen: Seen = None,
+) -> None:
+    """Give your word for what the plan wants approved."""
+    _say(url, service, "approve", reason, seen, approves=what)
+
+
+@app.command()
+def promote(
+    service: Service,
+    reason: Why,
+    full: Annotated[bool, typer.Option("--full", help="To 100 % at once, not to the next stage.")] = False,  # noqa: FBT002 - typer
+    url: Url = DEFAULT_URL,
+    seen: Seen = None,
+) -> None:
+    """Go to the next stage without waiting for the gate."""
+    _say(url, service, "promote", reason, seen, full=full or None)
+
+
+@app.command()
+def rollback(service: Service, reason: Why, mode: Mode = None, url: Url = DEFAULT_URL) -> None:
+    """Take a live rollout back, now. Needs no judge."""
+    _say(url, service, "rollback", reason, None, mode=_known(mode))
+
+
+@app.command()
+def undo(service: Service, reason: Why, mode: Mode = None, url: Url = DEFAULT_URL) -> None:
+    """Take a completed rollout back, while its old baseline is kept. Needs no judge."""
+    _say(url, service, "undo", reason, None, mode=_known(mode))
+
+
+def _plain(word: str) -> Callable[..., None]:
+    def command(service: Service, reason: Why, url: Url = DEFAULT_URL, seen: Seen = None) -> None:
+        _say(url, service, word, reason, seen)
+
+    return command
+
+
+for _word, _help in _PLAIN.items():
+    app.command(_word, help=_help)(_plain(_word))
+
+
+def _known(mode: str | None) -> str | None:
+    if mode is not None and mode not in get_args(HoldMode):
+        raise typer.BadParameter(f"{mode} is no mode; known are {', '.join(get_args(HoldMode))}")
+    return mode
+
+
+def _say(url: str, service: str, word: str, reason: str, seen: str | None, **more: Any) -> None:
+    if not reason.strip():
+        fail("Say why: --reason must not be empty.", 2)
+    body = {"reason": reason, "seen": seen, **more}
+    with connect(url) as client:
+        print(ask(client.say, service, word, {key: value for key, value in body.items() if value is not None}))

@@ -1,0 +1,92 @@
+"""What the judge knows: its inputs and the ledger, folded from their topics. Live and in `verify` by this one code."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from judge.rollout.state import ServiceState
+from schemas.control import Command, RouteChange
+from schemas.decisions import Cut, LedgerEntry
+from schemas.ledger import Void
+from schemas.service import Service
+from schemas.topics import Topic
+from schemas.windows import CohortWindow
+from transport.log import Record
+
+INPUTS: tuple[Topic, ...] = ("services", "rollout-commands", "route-changes", "cohort-windows")
+"""What a decision depends on beside the ledger: the topics of a cut."""
+
+LEDGER: Topic = "rollout-decisions"
+
+
+@dataclass(slots=True)
+class Fold:
+    """Every service of the records read so far.
+
+    What it holds depends on how far each partition was read, and on nothing else: not on how topics were interleaved,
+    nor on how records were batched.
+    """
+
+    states: dict[str, ServiceState] = field(default_factory=dict)
+    _partition: dict[str, int] = field(default_factory=dict)
+    _offsets: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def read(self, record: Record) -> Void | None:
+        """The next record of any topic; a ledger entry that has no effect is given back.
+
+        Raises ``pydantic.ValidationError`` for a record that is not understood: it counts as read and changes nothing.
+        """
+        self._offsets[record.topic, record.partition] = record.offset + 1
+        reader = _READERS.get(record.topic)
+        return reader(self, record) if reader is not None else None
+
+    def cut(self, service: str, now_ms: int) -> Cut:
+        """How far the inputs of one service have been read."""
+        partition = self._partition[service]
+        offsets = {f"{topic}-{partition}": self._offsets.get((topic, partition), 0) for topic in INPUTS}
+        return Cut(offsets=offsets, now=now_ms)
+
+    def state(self, service: str, partition: int) -> ServiceState:
+        """One service, new if nothing was said about it yet."""
+        self._partition[service] = partition
+        return self.states.setdefault(service, ServiceState(service))
+
+
+def _read_service(fold: Fold, record: Record) -> None:
+    if record.value is None:
+        removed = (record.key or b"").decode(errors="replace")
+        if removed in fold.states:
+            fold.states[removed].read_service(None)
+        return
+    service = Service.read(record.value)
+    fold.state(service.service, record.partition).read_service(service)
+
+
+def _read_command(fold: Fold, record: Record) -> None:
+    command = Command.read(record.value or b"")
+    fold.state(command.service, record.partition).read_command(command, record.timestamp_ms)
+
+
+def _read_route(fold: Fold, record: Record) -> None:
+    change = RouteChange.read(record.value or b"")
+    state = fold.state(change.service, record.partition)
+    state.read_route(change, record.partition, record.offset, record.timestamp_ms)
+
+
+def _read_window(fold: Fold, record: Record) -> None:
+    window = CohortWindow.read(record.value or b"")
+    fold.state(window.service, record.partition).read_window(window)
+
+
+def _read_entry(fold: Fold, record: Record) -> Void | None:
+    entry = LedgerEntry.read(record.value or b"")
+    result = fold.state(entry.service, record.partition).read_entry(entry, record.offset)
+    return result if isinstance(result, Void) else None
+
+
+_READERS: dict[str, Callable[[Fold, Record], Void | None]] = {
+    "services": _read_service,
+    "rollout-commands": _read_command,
+    "route-changes": _read_route,
+    "cohort-windows": _read_window,
+    LEDGER: _read_entry,
+}

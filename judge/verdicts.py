@@ -1,0 +1,47 @@
+"""What comes of recomputing a ledger entry."""
+
+from dataclasses import dataclass
+
+from schemas.decisions import LedgerEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Same:
+    """The cut gives the entry, byte for byte."""
+
+    entry: LedgerEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Differs:
+    """The cut gives something else although everything it names is there."""
+
+    entry: LedgerEntry
+    recomputed: LedgerEntry | None
+    """None: nothing would have been written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """The entry rests on records that the log no longer holds."""
+
+    entry: LedgerEntry
+    inputs: tuple[str, ...]
+    """The topics that miss some."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherVersion:
+    """Other code decided: only that code can recompute it."""
+
+    entry: LedgerEntry
+
+
+@dataclass(frozen=True, slots=True)
+class ByPerson:
+    """A person's word, appended without the judge: it has no cut and follows from nothing."""
+
+    entry: LedgerEntry
+
+
+Verdict = Same | Differs | Expired | OtherVersion | ByPerson

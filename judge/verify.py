@@ -1,0 +1,139 @@
+"""Recompute each ledger entry of a rollout from its cut, byte for byte. Pure but for :func:`verify_rollout`, its edge."""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from judge.fold import INPUTS, LEDGER, Fold
+from judge.retention import Chain, expired
+from judge.rollout.machine import Machine
+from judge.verdicts import ByPerson, Differs, Expired, OtherVersion, Same, Verdict
+from schemas.decisions import Cut, EntryKind, LedgerEntry
+from schemas.ledger import Accepted, ServiceLedger
+from schemas.topics import Topic
+from transport.log import Reader, Record
+
+TOPICS: tuple[Topic, ...] = (*INPUTS, LEDGER)
+
+Records = Mapping[str, Sequence[Record]]
+"""By topic: what one partition holds, in the order of its offsets."""
+
+_BY_PEOPLE: frozenset[EntryKind] = frozenset({"rollback", "hold"})
+"""What may stand in the ledger without the judge: people's rollback, and what a router writes for them."""
+
+
+def verify(records: Records, service: str, rollout: int | None, machine: Machine) -> list[Verdict]:
+    """One verdict an accepted entry of the service, in the ledger's order; of one rollout, or of all.
+
+    `records` holds the service's partition of :data:`TOPICS`. `machine` is that of the judge, in policy and version.
+    """
+    replay = _Replay(records, service)
+    return [
+        _verdict(link, replay, machine) for link in links(records, service) if rollout in (None, link.entry.rollout)
+    ]
+
+
+async def verify_rollout(
+    reader: Reader, service: str, rollout: int | None, *, partition: int, machine: Machine
+) -> list[Verdict]:
+    """:func:`verify` over the log as it stands: `reader` reads :data:`TOPICS`, and is read to where they end now.
+
+    `partition` is the service's on every control topic (:func:`schemas.partitions.partition_of`). Raises
+    :class:`transport.log.LogError`.
+    """
+    records: dict[str, list[Record]] = {topic: [] for topic in TOPICS}
+    async for batch in reader.batches():
+        for record in batch.records:
+            if record.partition == partition:
+                records[record.topic].append(record)
+        if batch.caught_up:
+            break
+    return verify(records, service, rollout, machine)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An accepted entry as it lies in the log, and the chain that its writer had read."""
+
+    entry: LedgerEntry
+    written: bytes
+    before: Chain | None
+    """Up to the entry it names in `after`; None if that was never accepted before it."""
+
+
+def links(records: Records, service: str) -> Iterator[Link]:
+    """The accepted entries of a service. A rollback may follow an older head than the one it found."""
+    chain = ServiceLedger()
+    seen = {chain.head_id: Chain(chain, ())}
+    for record in records.get(LEDGER, ()):
+        entry = _entry(record)
+        if entry is None or entry.service != service:
+            continue
+        times = seen[chain.head_id].written_ms
+        chain, result = chain.read(entry, record.offset)
+        if isinstance(result, Accepted):
+            yield Link(entry, record.value or b"", seen.get(entry.after))
+            seen[chain.head_id] = Chain(chain, (*times, record.timestamp_ms))
+
+
+def _entry(record: Record) -> LedgerEntry | None:
+    try:
+        return LedgerEntry.read(record.value or b"")
+    except ValidationError:
+        return None
+
+
+def _verdict(link: Link, replay: "_Replay", machine: Machine) -> Verdict:
+    entry = link.entry
+    if not entry.cut.offsets and entry.kind in _BY_PEOPLE and entry.actor != "judge":
+        return ByPerson(entry)
+    if entry.code_version != machine.code_version:
+        return OtherVersion(entry)
+    if link.before is None:
+        return Differs(entry, None)
+    recomputed = replay.decide(link.before.ledger, entry.cut, machine)
+    if recomputed is not None and recomputed.dump() == link.written:
+        return Same(entry)
+    missing = expired(replay.below(entry.cut), entry, link.before)
+    return Expired(entry, missing) if missing else Differs(entry, recomputed)
+
+
+def _below(records: Sequence[Record], end: int) -> Sequence[Record]:
+    return records[: bisect_left(records, end, key=lambda record: record.offset)]
+
+
+class _Replay:
+    """Folds the inputs up to one cut after another; from the start again where a cut lies before the last one."""
+
+    def __init__(self, records: Records, service: str) -> None:
+        self._records = records
+        self._service = service
+        self._partition = next((r.partition for topic in TOPICS for r in records.get(topic, ())), 0)
+        self._fold = Fold()
+        self._done = dict.fromkeys(INPUTS, 0)
+
+    def decide(self, chain: ServiceLedger, cut: Cut, machine: Machine) -> LedgerEntry | None:
+        """What the judge says at `cut` when it has read the ledger up to the head of `chain`."""
+        below = self.below(cut)
+        if any(len(below[topic]) < self._done[topic] for topic in INPUTS):
+            self._fold, self._done = Fold(), dict.fromkeys(INPUTS, 0)
+        for topic, records in below.items():
+            self._read(records[self._done[topic] :])
+            self._done[topic] = len(records)
+        state = self._fold.state(self._service, self._partition)
+        state.chain = chain
+        return machine.decide(state, cut).entry
+
+    def below(self, cut: Cut) -> dict[Topic, Sequence[Record]]:
+        """What the judge had read of each input."""
+        ends = {topic: cut.offsets.get(f"{topic}-{self._partition}", 0) for topic in INPUTS}
+        return {topic: _below(self._records.get(topic, ()), end) for topic, end in ends.items()}
+
+    def _read(self, records: Sequence[Record]) -> None:
+        for record in records:
+            try:
+                self._fold.read(record)
+            except Exception:  # noqa: BLE001, S112 - whatever it was, the judge skipped the record too
+                continue

@@ -1,0 +1,98 @@
+"""What each rollout of a service left behind in living sessions: which labels were given out, and what becomes of them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from itertools import groupby
+
+from schemas.decisions import LedgerEntry, Opening
+from schemas.labels import UNJUDGED, Label
+from schemas.plan import HoldMode
+from schemas.standing import Phase, Standing
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pair:
+    """A version and a label that a living session may carry together."""
+
+    version: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """The entries of one rollout, added up."""
+
+    number: int
+    phase: Phase
+    opening: Opening
+    baseline: str
+    """The version that served everybody when it began."""
+    canary: str
+    highest: int
+    """The highest stage that sessions were born in, 0 while the start waits for its approval."""
+    completed: bool
+    """It reached 100 %, whatever came then."""
+    mode: HoldMode | None
+    """What becomes of the canary's sessions; None unless it was rolled back."""
+
+    def label(self, version: str, stage: int) -> str:
+        """The label of sessions that `stage` assigned to `version`."""
+        return str(Label.make(self.opening.seed, self.number, self._bounded(stage), version, "session"))
+
+    def pairs(self, *versions: str) -> list[Pair]:
+        """Every stage up to the highest, with each of `versions`."""
+        return [Pair(v, self.label(v, stage)) for stage in range(1, self._bounded(self.highest) + 1) for v in versions]
+
+    @property
+    def canary_pairs(self) -> list[Pair]:
+        """Whatever its canary's sessions may carry; those born at 100 % were never judged."""
+        unjudged = [Pair(self.canary, UNJUDGED)] if self.completed else []
+        return self.pairs(self.canary) + unjudged
+
+    def _bounded(self, stage: int) -> int:
+        return min(stage, len(self.opening.plan.stages))
+
+
+def rollouts(entries: Iterable[LedgerEntry]) -> list[Rollout]:
+    """The rollouts of one service's accepted entries, oldest first."""
+    groups = (list(group) for _, group in groupby(entries, key=lambda e: e.rollout))
+    return [rollout for group in groups if (rollout := _rollout(group)) is not None]
+
+
+def baking(told: list[Rollout]) -> list[Rollout]:
+    """The promotions whose old baseline still serves its sessions: until they, or a later one, are retired."""
+    return [r for r in _since(told, "retired") if r.phase == "completed"]
+
+
+def rolled_back(told: list[Rollout], mode: HoldMode) -> list[Rollout]:
+    """The rollouts whose canary's sessions are treated so.
+
+    A drain ends with its `drained`, or with a later rollout's end: a `start` that came first leaves it none of its
+    own. A re-homing ends only with a later rollout's end: the canary is rid of the sessions at once, so nobody waits.
+    """
+    living = [r for r in _since(told, "retired", "drained") if r.mode == mode]
+    return [r for r in living if mode != "drain" or r.phase == "rolled_back"]
+
+
+def _since(told: list[Rollout], *ends: Phase) -> list[Rollout]:
+    """From the newest rollout that ended so on, itself included."""
+    last = max((i for i, rollout in enumerate(told) if rollout.phase in ends), default=0)
+    return told[last:]
+
+
+def _rollout(group: list[LedgerEntry]) -> Rollout | None:
+    """None for what was written before the first rollout: a freeze."""
+    standing = reduce(Standing.after, group, Standing())
+    if standing.phase is None or standing.opening is None:
+        return None
+    return Rollout(
+        number=standing.rollout,
+        phase=standing.phase,
+        opening=standing.opening,
+        baseline=group[0].baseline,
+        canary=group[0].canary,
+        highest=max(e.stage for e in group),
+        completed=any(e.kind == "complete" for e in group),
+        mode=next((e.hold_mode for e in group if e.kind == "rollback"), None),
+    )

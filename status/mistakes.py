@@ -1,0 +1,80 @@
+"""What is wrong with a file or a body: every mistake at once, where it is and what to write instead. Pure."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from davylamp_sdk._message import Message
+
+_SHOWN = 60
+"""Characters of a wrong value that are repeated to whoever wrote it."""
+
+
+class Mistake(Message):
+    """One thing that is wrong."""
+
+    path: str
+    """Keys and positions, joined by dots; empty for the whole."""
+    message: str
+
+    def __str__(self) -> str:
+        """`path: message`."""
+        return f"{self.path or 'the whole'}: {self.message}"
+
+
+def mistakes(errors: Iterable[Mapping[str, Any]], model: type[BaseModel] | None = None) -> tuple[Mistake, ...]:
+    """pydantic's errors in our words; with `model`, an unknown key is told the nearest known one."""
+    schema = model.model_json_schema() if model is not None else {}
+    found = list(errors)
+    own = [e for e in found if not _follows(e, found)]
+    return tuple(Mistake(path=".".join(map(str, e["loc"])), message=_message(e, schema)) for e in own)
+
+
+def _follows(error: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> bool:
+    """A list counts as too short because its items are wrong: that is no mistake of its own."""
+    at = error["loc"]
+    return error["type"] == "too_short" and any(e["loc"][: len(at)] == at and len(e["loc"]) > len(at) for e in errors)
+
+
+def _message(error: Mapping[str, Any], schema: dict[str, Any]) -> str:
+    kind, text = str(error["type"]), str(error["msg"])
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        return _unknown_key(str(error["loc"][-1]), _keys(schema, error["loc"][:-1]))
+    if kind == "value_error":
+        return text.removeprefix("Value error, ")
+    return f"{text[:1].lower()}{text[1:]}, not {_short(error.get('input'))}"
+
+
+def _unknown_key(key: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    if near:
+        return f"is not known here; did you mean {near[0]}?"
+    return f"is not known here; known are {', '.join(known)}" if known else "is not known here"
+
+
+def _keys(schema: dict[str, Any], path: Sequence[str | int]) -> list[str]:
+    """The keys that `schema` (JSON Schema, as pydantic writes it) allows at `path`."""
+    node = _resolved(schema, schema)
+    for step in path:
+        inner = node.get("items") if isinstance(step, int) else node.get("properties", {}).get(step)
+        by_pattern = next(iter(node.get("patternProperties", {}).values()), None)
+        node = _resolved(schema, inner or by_pattern)
+    return sorted(node.get("properties", {}))
+
+
+def _resolved(schema: dict[str, Any], node: Any) -> dict[str, Any]:
+    if not isinstance(node, dict):
+        return {}
+    if "$ref" in node:
+        return _resolved(schema, schema["$defs"][node["$ref"].rpartition("/")[2]])
+    options = node.get("anyOf") or node.get("allOf")
+    return _resolved(schema, options[0]) if options else node
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"

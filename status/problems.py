@@ -1,0 +1,131 @@
+"""Why a request was not carried out, as exceptions inside and RFC 9457 problems outside."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, get_type_hints
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from status.mistakes import Mistake, mistakes
+from transport.log import LogError
+
+
+class Problem(Exception):  # noqa: N818 - the tree's root is what RFC 9457 calls it
+    """The request was not carried out."""
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Failed"
+    headers: ClassVar[Mapping[str, str]] = {}
+
+
+class Nameless(Problem):
+    """Nobody knows who is asking."""
+
+    status = 401
+    title = "Who are you?"
+    headers: ClassVar[Mapping[str, str]] = {"www-authenticate": "Bearer"}
+
+
+class Forbidden(Problem):
+    """Whoever asks may not do this."""
+
+    status = 403
+    title = "Not allowed"
+
+
+class Unknown(Problem):
+    """Nobody has heard of the service."""
+
+    status = 404
+    title = "Unknown"
+
+
+class Refused(Problem):
+    """Understood, and not possible as things stand."""
+
+    status = 409
+    title = "Refused"
+
+
+class Wrong(Problem):
+    """The request contradicts itself."""
+
+    status = 422
+    title = "Not understood"
+
+
+class NotReady(Problem):
+    """The log has not been read to its end."""
+
+    status = 503
+    title = "Not ready"
+
+
+class Unanswered(Problem):
+    """Written, and nobody has said yet what became of it."""
+
+    status = 504
+    title = "Unanswered"
+
+
+def answer_problems(app: FastAPI) -> None:
+    """Every error that leaves `app` is `application/problem+json`."""
+    app.add_exception_handler(Problem, _of_ours)
+    app.add_exception_handler(LogError, _of_the_log)
+    app.add_exception_handler(RequestValidationError, _of_the_body)
+    app.add_exception_handler(HTTPException, _of_the_framework)
+
+
+def problem(error: Problem) -> JSONResponse:
+    """The response to one of ours."""
+    return _problem(error.status, error.title, str(error), headers=error.headers)
+
+
+async def _of_ours(_: Request, error: Exception) -> JSONResponse:
+    return problem(error) if isinstance(error, Problem) else _problem(500, "Failed", str(error))
+
+
+async def _of_the_log(_: Request, error: Exception) -> JSONResponse:
+    detail = (
+        f"The log did not acknowledge it ({error}). It may be there or not: look at the status before you repeat it."
+    )
+    return _problem(503, "The log did not take it", detail)
+
+
+async def _of_the_framework(_: Request, error: Exception) -> JSONResponse:
+    status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, str(error))
+    return _problem(status, detail, detail)
+
+
+async def _of_the_body(request: Request, error: Exception) -> JSONResponse:
+    errors = error.errors() if isinstance(error, RequestValidationError) else ()
+    found = mistakes([{**e, "loc": _inside(e["loc"])} for e in errors], _body_model(request))
+    return _problem(422, "Not understood", "; ".join(map(str, found)), errors=found)
+
+
+def _inside(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Where in the body, if it is there: a malformed body names only an offset."""
+    return loc[1:] if loc[0] == "body" and not (len(loc) == 2 and isinstance(loc[1], int)) else loc  # noqa: PLR2004
+
+
+def _body_model(request: Request) -> type[BaseModel] | None:
+    """What the route takes as its body: the one message among its parameters."""
+    hints = get_type_hints(request.scope["endpoint"])
+    taken = (hint for name, hint in hints.items() if name != "return" and isinstance(hint, type))
+    return next((hint for hint in taken if issubclass(hint, BaseModel)), None)
+
+
+def _problem(
+    status: int,
+    title: str,
+    detail: str,
+    errors: tuple[Mistake, ...] = (),
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    if errors:
+        body["errors"] = [mistake.model_dump() for mistake in errors]
+    return JSONResponse(body, status, headers=headers, media_type="application/problem+json")

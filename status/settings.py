@@ -1,0 +1,31 @@
+"""The table `[status]`."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from status.tokens import Tokens
+from transport.settings import Settings
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class StatusSettings(Settings):
+    """Settings of the status service."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8642, ge=1, le=65535)
+    tokens: Tokens = Field(
+        default=(),
+        description="A list of {name, role, token_sha256}, or the path of a TOML file with [[status.tokens]]. "
+        "`davylamp token new NAME` makes one.",
+    )
+
+    @model_validator(mode="after")
+    def _closed_or_local(self) -> Self:
+        if not self.tokens and self.host not in LOOPBACK:
+            raise ValueError(
+                f"without tokens the API listens on loopback only ({', '.join(sorted(LOOPBACK))}), not on {self.host}: "
+                "configure `tokens` (davylamp token new NAME), for whoever reaches it could start a rollout"
+            )
+        return self

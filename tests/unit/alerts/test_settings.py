@@ -1,0 +1,76 @@
+"""Who is told what, from the file and the environment, without a secret in any message."""
+
+from pathlib import Path
+
+import pytest
+
+from alerts.__main__ import receivers
+from alerts.cause import Limits
+from alerts.settings import AlertsSettings
+from transport.settings import CONFIG_VARIABLE, SettingsError
+
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+"""On loading apprise's mail plugin."""
+
+SECRET = "mailto://ada:hunter2@mail.example"
+
+
+def test_without_settings_the_log_is_told_everything_within_the_documented_limits() -> None:
+    settings = AlertsSettings.load("alerts", {})
+    assert settings.limits == Limits(900, 10, 15, 120, 1800)
+    assert [(r.name, sorted(s)) for r, s in receivers(settings)] == [("log", ["info", "notice", "page"])]
+
+
+def test_receivers_come_from_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "davylamp.toml"
+    path.write_text(
+        '[alerts]\nhold_too_long_s = 60\nstatus_url = "https://davylamp.example"\n'
+        f'[[alerts.receivers]]\nurl = "{SECRET}"\nseverities = ["page"]\nname = "on-call"\n'
+        '[[alerts.receivers]]\nurl = "json://127.0.0.1:9"\n',
+        encoding="utf-8",
+    )
+    settings = AlertsSettings.load("alerts", {CONFIG_VARIABLE: str(path)})
+    assert settings.limits.hold_too_long_s == 60
+    found = {r.name: severities for r, severities in receivers(settings)}
+    assert found.pop("on-call") == {"page"}
+    assert [name.split("-")[0] for name in found] == ["log", "json"]
+
+
+def test_receivers_come_from_the_environment_as_json() -> None:
+    settings = AlertsSettings.load("alerts", {"DAVYLAMP_ALERTS_RECEIVERS": f'[{{"url": "{SECRET}"}}]'})
+    assert settings.receivers[0].url.get_secret_value() == SECRET
+    assert (
+        settings.receivers[0].label
+        == AlertsSettings.load("alerts", {"DAVYLAMP_ALERTS_RECEIVERS": f'[{{"url": "{SECRET}"}}]'}).receivers[0].label
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (SECRET, "write it as JSON"),
+        (f'[{{"url": "{SECRET}", "to": "x"}}]', "receivers.0.to"),
+        (f'[{{"url": "{SECRET}", "severities": ["loud"]}}]', "receivers.0.severities"),
+        (f'[{{"url": "{SECRET}", "severities": []}}]', "receivers.0.severities"),
+        (f'[{{"url": "{SECRET}"}}, {{"url": "{SECRET}"}}]', "there twice"),
+        (f'[{{"url": "{SECRET}", "name": "log"}}]', "there twice"),
+    ],
+)
+def test_what_is_not_understood_is_refused_by_name_and_without_the_secret(value: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as refused:
+        AlertsSettings.load("alerts", {"DAVYLAMP_ALERTS_RECEIVERS": value})
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_url_that_apprise_does_not_know_is_refused_by_its_receivers_name() -> None:
+    value = '[{"url": "nonsense://ada:hunter2@x", "name": "on-call"}]'
+    settings = AlertsSettings.load("alerts", {"DAVYLAMP_ALERTS_RECEIVERS": value})
+    with pytest.raises(SettingsError, match="receiver on-call") as refused:
+        receivers(settings)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_secrets_are_not_printed() -> None:
+    settings = AlertsSettings.load("alerts", {"DAVYLAMP_ALERTS_RECEIVERS": f'[{{"url": "{SECRET}"}}]'})
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in settings.receivers[0].label

@@ -1,0 +1,119 @@
+"""A plan with its defaults filled in: readable, and readable back."""
+
+from typing import Any
+
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cli.effective import render_effective
+from schemas.plan import Plan
+from schemas.service import Service
+from tests.builders import SERVICE, plan
+
+
+def test_the_shortest_plan_is_shown_whole_and_every_default_is_marked() -> None:
+    shown = render_effective(Plan.model_validate({"service": "orders", "canary": "v2"}))
+    assert [line.rstrip() for line in shown.splitlines()] == [
+        "service: orders",
+        "canary: v2",
+        "stages:                                       # default",
+        "  - {share: 1%, for: 10m, min_sessions: 20}   # default",
+        "  - {share: 10%, for: 30m, min_sessions: 50}  # default",
+        "  - {share: 50%, for: 1h, min_sessions: 50}   # default",
+        "checks:",
+        "  error_rate:",
+        "    within: 0.5pp                             # default",
+        "rollback:",
+        "  mode: drain                                 # default",
+        "  deadline: 15m                               # default",
+        "deadline:",
+        "  after: 14d                                  # default",
+        "  then: hold                                  # default",
+        "approve: []                                   # default",
+        "observe: false                                # default",
+        "strict: false                                 # default",
+        "on_unproven_final: hold                       # default",
+        "bake: 30m                                     # default",
+        "alpha: 0.05                                   # default",
+        "stale_after: 1m                               # default",
+        "max_stage: 1d                                 # default",
+    ]
+
+
+def test_what_was_written_is_not_marked_even_if_it_is_the_default() -> None:
+    written = Plan.model_validate(
+        {
+            "service": "orders",
+            "canary": "v2",
+            "stages": [{"share": "5%", "for": "90s"}, {"share": "10%", "for": "1h", "min_sessions": 20}],
+            "rollback": {"mode": "drain"},
+            "approve": ["start", 2],
+            "bake": "30m",
+        }
+    )
+    lines = render_effective(written).splitlines()
+    assert [line for line in lines if "default" not in line] == [
+        "service: orders",
+        "canary: v2",
+        "stages:",
+        "  - {share: 10%, for: 1h, min_sessions: 20}",
+        "checks:",
+        "  error_rate:",
+        "rollback:",
+        "  mode: drain",
+        "deadline:",
+        "approve: [start, '2']",
+        "bake: 30m",
+    ]
+    assert "  - {share: 5%, for: 90s, min_sessions: 20}  # default: min_sessions" in lines
+
+
+def test_a_service_is_shown_like_a_plan() -> None:
+    service = Service.model_validate(
+        {
+            "service": "orders",
+            "baseline": "v1",
+            "versions": {"v1": {"endpoints": ["127.0.0.1:8001"]}, "v2": {"dns": "orders-v2.mcp.svc:8000"}},
+        }
+    )
+    assert render_effective(service).splitlines() == [
+        "service: orders",
+        "path: /mcp                             # default",
+        "hosts: ['*']                           # default",
+        "baseline: v1",
+        "versions:",
+        "  v1: {endpoints: ['127.0.0.1:8001']}",
+        "  v2: {dns: 'orders-v2.mcp.svc:8000'}",
+        "telemetry: mcp-requests                # default",
+    ]
+
+
+PARTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "bake": st.sampled_from(["1s", "90s", "2h"]),
+        "approve": st.lists(st.sampled_from(["start", "promote", 1, "2"]), max_size=3),
+        "rollback": st.fixed_dictionaries({}, optional={"mode": st.sampled_from(["drain", "evict"])}),
+        "observe": st.booleans(),
+        "alpha": st.floats(min_value=0.001, max_value=0.5),
+        "checks": st.just({"error_rate": {"within": "1.25pp"}}),
+    },
+)
+
+
+@given(PARTS)
+def test_what_is_shown_reads_back_as_the_same_plan(parts: dict[str, Any]) -> None:
+    effective = plan(**parts)
+    assert Plan.model_validate(yaml.safe_load(render_effective(effective))) == effective
+
+
+@given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", fullmatch=True))
+def test_a_version_reads_back_whatever_it_is_called(name: str) -> None:
+    versions = {name: {"endpoints": ["h:1"]}}
+    service = Service.model_validate({"service": "orders", "baseline": name, "versions": versions})
+    assert Service.model_validate(yaml.safe_load(render_effective(service))) == service
+
+
+def test_the_tests_service_reads_back() -> None:
+    assert Service.model_validate(yaml.safe_load(render_effective(SERVICE))) == SERVICE

@@ -1,0 +1,398 @@
+"""Verification: a decision follows from its cut, and whoever recomputes it finds out what does not."""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from judge.agent import TOPICS, Judge
+from judge.fold import LEDGER, Fold
+from judge.policies.sequential import Sequential
+from judge.rollout.machine import Machine
+from judge.verdicts import ByPerson, Differs, Expired, OtherVersion, Same, Verdict
+from judge.verify import links, verify, verify_rollout
+from schemas.control import Command, RouteChange
+from schemas.decisions import LedgerEntry
+from schemas.labels import Label
+from schemas.ledger import ServiceLedger
+from schemas.service import Service
+from schemas.windows import Bucket, Cell, CohortWindow
+from status.rollback import rollback_entry
+from tests.builders import SEED, SERVICE, entry, opening, route
+from transport.clock import FakeClock
+from transport.log import Batch, Record
+from transport.memory_log import MemoryLog
+
+T0 = FakeClock().now_ms()
+MACHINE = Machine(Sequential(), "0.1")
+CHECKS = {"error_rate": {"within": "5pp"}}
+Tapes = dict[str, list[Record]]
+
+
+def cell(version: str, stage: int, n: int, bad: int, rollout: int = 1, nonce_of: str | None = None) -> Cell:
+    """`n` requests of as many sessions."""
+    label = Label.make(SEED, rollout, stage, nonce_of or version, "session")
+    buckets = {i: Bucket(n=n // 8, err=bad // 8) for i in range(8)}
+    outcomes: dict[Any, int] = {"ok": n - bad, "server_error": bad}
+    return Cell(version=version, label=str(label), outcomes=outcomes, new_sessions=n, buckets=buckets)
+
+
+def window(at_ms: int, *cells: Cell, partition: int = 0, partitions: int = 2, **changes: Any) -> CohortWindow:
+    """One second of a telemetry partition, ending at `at_ms`."""
+    known: dict[str, Any] = {"final": True, "instance": "s", "through": 1, "first_offset": 0}
+    return CohortWindow(
+        service="orders",
+        source="mcp-requests",
+        partition=partition,
+        partitions=partitions,
+        window_start=at_ms // 1000 * 1000 - 1000,
+        window_ms=1000,
+        clock_ms=at_ms // 1000 * 1000,
+        cells=cells,
+        **known | changes,
+    )
+
+
+class Rollout:
+    """A judge that runs over the log in memory, second by second, with proxies that acknowledge at once."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.log = MemoryLog(clock=self.clock)
+        self.judge = Judge(MACHINE, self.log.writer(), self.clock)
+        self.read = dict.fromkeys(TOPICS, 0)
+        self.acknowledged = ""
+
+    @property
+    def chain(self) -> ServiceLedger:
+        chain = ServiceLedger()
+        for link in links(self.tapes, "orders"):
+            chain, _ = chain.read(link.entry, len(chain.entries))
+        return chain
+
+    @property
+    def tapes(self) -> Tapes:
+        return {topic: list(self.log.records(topic)) for topic in TOPICS}
+
+    async def put(self, topic: Any, message: Service | Command | RouteChange | CohortWindow | LedgerEntry) -> None:
+        await self.log.writer().append(topic, "orders", message.dump())
+
+    async def start(self, canary: str = "v2", **plan: Any) -> None:
+        await self.put("services", SERVICE)
+        await self.ask("start", opening=opening(canary, checks=CHECKS, **plan))
+
+    async def ask(self, kind: Any, **fields: Any) -> None:
+        seen, number = self.chain.head_id, len(self.log.records("rollout-commands"))
+        await self.put(
+            "rollout-commands",
+            Command(id=f"c{number}", service="orders", kind=kind, seen=seen, actor="anna", **fields),
+        )
+        await self.turn()
+
+    async def turn(self) -> None:
+        """The judge reads what is new, twice: its own entry comes back."""
+        for _ in range(2):
+            records = tuple(r for t in TOPICS for r in self.log.records(t)[self.read[t] :])
+            self.read = {t: len(self.log.records(t)) for t in TOPICS}
+            await self.judge.handle(Batch(records, caught_up=True))
+
+    async def run(self, seconds: int, *, bad: int = 0, silent: bool = False) -> None:
+        for _ in range(seconds):
+            self.clock.advance(1)
+            head = self.chain.head
+            if head is not None and head.id != self.acknowledged:
+                await self.put("route-changes", route(head.id))
+                self.acknowledged = head.id
+            if not silent:
+                await self._count(bad)
+            await self.turn()
+
+    async def _count(self, bad: int) -> None:
+        standing, now = self.chain.standing, self.clock.now_ms()
+        stage = min(max(standing.stage, 1), 2)
+        cells = (cell("v1", stage, 800, 0, standing.rollout), cell("v2", stage, 800, bad, standing.rollout))
+        await self.put("cohort-windows", window(now + 1000, *cells, final=False, instance="zombie"))
+        await self.put("cohort-windows", window(now, *cells))
+        await self.put("cohort-windows", window(now, partition=1))
+
+
+async def promoted() -> Rollout:
+    rollout = Rollout()
+    await rollout.start(approve=["start"], bake="20s")
+    await rollout.ask("approve", approves="start")
+    await rollout.run(3)
+    await rollout.ask("hold")
+    await rollout.run(2)
+    await rollout.ask("resume")
+    await rollout.run(60)
+    return rollout
+
+
+async def broken() -> Rollout:
+    rollout = Rollout()
+    await rollout.start()
+    await rollout.run(4)
+    await rollout.run(70, silent=True)
+    await rollout.run(2)
+    await rollout.run(5, bad=400)
+    await rollout.run(5)
+    return rollout
+
+
+def kinds(verdicts: Iterable[Verdict]) -> list[tuple[str, type]]:
+    return [(v.entry.kind, type(v)) for v in verdicts]
+
+
+def judged(tapes: Tapes, rollout: int | None = None, machine: Machine = MACHINE) -> list[Verdict]:
+    return verify(tapes, "orders", rollout, machine)
+
+
+def without(tapes: Tapes, topic: str, offsets: Iterable[int]) -> Tapes:
+    gone = set(offsets)
+    return {**tapes, topic: [r for r in tapes[topic] if r.offset not in gone]}
+
+
+async def test_every_entry_of_a_promotion_is_recomputed_to_the_byte() -> None:
+    rollout = await promoted()
+    assert kinds(judged(rollout.tapes)) == [
+        (kind, Same) for kind in ("start", "approve", "proceed", "hold", "resume", "proceed", "complete", "retire")
+    ]
+
+
+async def test_every_entry_of_a_rollback_is_recomputed_to_the_byte() -> None:
+    rollout = await broken()
+    assert kinds(judged(rollout.tapes)) == [(kind, Same) for kind in ("start", "hold", "resume", "proceed", "rollback")]
+
+
+async def test_a_person_s_rollback_has_no_cut_to_recompute() -> None:
+    rollout = Rollout()
+    await rollout.start()
+    word = rollback_entry(
+        rollout.chain, actor="anna", reason="hm", hold_mode=None, now_ms=rollout.clock.now_ms(), code_version="0.1"
+    )
+    await rollout.put(LEDGER, word)
+    assert kinds(judged(rollout.tapes)) == [("start", Same), ("rollback", ByPerson)]
+
+
+async def test_an_entry_without_a_cut_that_claims_to_be_the_judge_s_differs() -> None:
+    rollout = Rollout()
+    await rollout.start()
+    forged = entry("proceed", rollout.chain.head, now=rollout.clock.now_ms(), code_version="0.1")
+    await rollout.put(LEDGER, forged)
+    assert judged(rollout.tapes)[1:] == [Differs(forged, None)]
+
+
+async def test_an_entry_that_says_something_else_than_its_inputs_differs_and_both_are_shown() -> None:
+    rollout = await broken()
+    tapes = rollout.tapes
+    last = tapes[LEDGER][-1]
+    lie = LedgerEntry.read(last.value or b"").model_copy(update={"score": 50.0})
+    lie = lie.model_copy(update={"id": lie.derived_id()})
+    tapes[LEDGER][-1] = replace(last, value=lie.dump())
+    verdict = judged(tapes)[-1]
+    assert isinstance(verdict, Differs)
+    assert verdict.entry.score == 50.0
+    assert verdict.recomputed is not None
+    assert verdict.recomputed.dump() == last.value
+
+
+async def test_an_input_that_was_changed_afterwards_shows() -> None:
+    rollout = await broken()
+    tapes = rollout.tapes
+    tapes["cohort-windows"] = [
+        replace(r, value=(r.value or b"").replace(b'"server_error":400', b'"server_error":1'))
+        for r in tapes["cohort-windows"]
+    ]
+    assert [k for k, verdict in kinds(judged(tapes)) if verdict is Differs] == ["rollback"]
+
+
+async def test_other_code_is_not_blamed() -> None:
+    rollout = await broken()
+    assert {type(v) for v in judged(rollout.tapes, machine=Machine(Sequential(), "0.2"))} == {OtherVersion}
+
+
+async def test_windows_that_retention_took_are_named() -> None:
+    rollout = await broken()
+    tapes = without(rollout.tapes, "cohort-windows", range(10))
+    assert judged(tapes)[-1] == Expired(judged(rollout.tapes)[-1].entry, ("cohort-windows",))
+
+
+@pytest.mark.parametrize("topic", ["rollout-commands", "route-changes"])
+async def test_control_records_that_retention_took_are_named(topic: str) -> None:
+    rollout = await promoted()
+    verdicts = judged({**rollout.tapes, topic: []})
+    assert {type(v) for v in verdicts} == {Same, Expired}
+    assert all(topic in v.inputs for v in verdicts if isinstance(v, Expired))
+
+
+async def test_what_retention_took_from_before_the_rollout_is_missed_by_nobody() -> None:
+    rollout = await broken()
+    rollout.clock.advance(40)
+    await rollout.ask("start", opening=opening("v3", checks=CHECKS))
+    await rollout.run(3)
+    tapes = rollout.tapes
+    began = next(r.timestamp_ms for r in tapes[LEDGER] if LedgerEntry.read(r.value or b"").rollout == 2)
+    for topic in ("cohort-windows", "rollout-commands"):
+        tapes = without(tapes, topic, [r.offset for r in tapes[topic] if r.timestamp_ms < began])
+    assert {type(v) for v in judged(tapes, 2)} == {Same}
+
+
+async def test_a_service_file_that_compaction_replaced_is_named_where_it_matters() -> None:
+    rollout = await broken()
+    await rollout.put("services", SERVICE.model_copy(update={"path": "/other"}))
+    verdicts = judged(without(rollout.tapes, "services", [0]))
+    assert kinds(verdicts)[0] == ("start", Expired)
+    assert {kind for kind, verdict in kinds(verdicts) if verdict is Same} == {"hold", "resume", "proceed", "rollback"}
+
+
+async def test_a_later_edit_of_the_service_changes_no_verdict() -> None:
+    rollout = await broken()
+    await rollout.put("services", SERVICE.model_copy(update={"path": "/other"}))
+    assert {type(v) for v in judged(rollout.tapes)} == {Same}
+
+
+async def test_only_the_rollout_that_was_asked_for_is_told() -> None:
+    rollout = await broken()
+    await rollout.ask("start", opening=opening("v3", checks=CHECKS))
+    assert kinds(judged(rollout.tapes, 2)) == [("start", Same)]
+    assert judged(rollout.tapes, 3) == []
+    assert verify(rollout.tapes, "stock", None, MACHINE) == []
+
+
+async def test_void_and_unreadable_records_are_passed_over() -> None:
+    rollout = Rollout()
+    await rollout.log.put(LEDGER, 0, b"{}")
+    await rollout.log.put("cohort-windows", 0, b"not json")
+    await rollout.start()
+    await rollout.put(LEDGER, entry("proceed", None))
+    assert kinds(judged(rollout.tapes)) == [("start", Same)]
+
+
+async def test_the_entry_of_a_judge_that_lagged_behind_the_other_one_is_recomputed() -> None:
+    rollout = Rollout()
+    await rollout.start()
+    await rollout.run(3)
+    await rollout.ask("hold")
+    lagging, seen = Fold(), {**rollout.tapes, "cohort-windows": rollout.tapes["cohort-windows"][:4]}
+    resume = Command(id="late", service="orders", kind="resume", seen=rollout.chain.head_id, actor="ben")
+    await rollout.put("rollout-commands", resume)
+    seen["rollout-commands"] = rollout.tapes["rollout-commands"]
+    for topic in TOPICS:
+        for record in seen[topic]:
+            lagging.read(record)
+    late = MACHINE.decide(lagging.states["orders"], lagging.cut("orders", rollout.clock.now_ms())).entry
+    assert late is not None
+    await rollout.put(LEDGER, late)
+    assert kinds(judged(rollout.tapes)) == [("start", Same), ("hold", Same), ("resume", Same)]
+
+
+async def test_the_log_itself_is_read_to_its_end_and_no_other_partition_counts() -> None:
+    rollout = await broken()
+    await rollout.log.put("cohort-windows", 1, window(T0, partition=7, partitions=9).dump())
+    reader = rollout.log.reader(*TOPICS)
+    verdicts = await verify_rollout(reader, "orders", 1, partition=0, machine=MACHINE)
+    assert verdicts == judged(rollout.tapes, 1)
+    assert {type(v) for v in verdicts} == {Same}
+
+
+# A decision is a function of how far each topic was read: the order in which they came leaves no trace.
+
+SECONDS = st.integers(0, 40)
+KINDS: st.SearchStrategy[Any] = st.sampled_from(["proceed", "hold", "resume", "retry", "complete", "rollback"])
+ROUTERS = st.sampled_from(["r1", "r2"])
+COMMANDS: Sequence[Any] = ("promote", "hold", "resume", "retry", "freeze", "unfreeze")
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> CohortWindow:
+    """Healthy, broken, foreign or in parts; of a worker or a zombie."""
+    stage, n = draw(st.integers(1, 2)), draw(st.sampled_from([0, 80, 800]))
+    bad = n // draw(st.sampled_from([2, 100])) if n else 0
+    nonce_of = draw(st.sampled_from([None, None, None, "v9"]))
+    cells = (cell("v1", stage, n, 0), cell("v2", stage, n, bad, nonce_of=nonce_of))
+    parts = draw(st.sampled_from([1, 1, 1, 2]))
+    return window(
+        T0 + 1000 + 1000 * draw(SECONDS),
+        *cells,
+        partition=draw(st.integers(0, 1)),
+        final=draw(st.booleans()),
+        instance=draw(st.sampled_from(["s", "zombie"])),
+        through=draw(st.integers(1, 5)),
+        parts=parts,
+        part=draw(st.integers(1, parts)),
+    )
+
+
+@st.composite
+def ledgers(draw: st.DrawFn) -> list[LedgerEntry]:
+    """A chain that may be anywhere, with entries between that hold for nobody."""
+    start = entry("start", now=T0, opening=opening(checks=CHECKS), code_version="0.1")
+    told, chain = [start], ServiceLedger().read(start, 0)[0]
+    for kind in draw(st.lists(KINDS, max_size=4)):
+        now = T0 + 1000 * draw(SECONDS)
+        last = chain.head if chain.standing.stage < 2 or kind not in {"proceed", "complete"} else start
+        said = entry(kind, draw(st.sampled_from([last, last, start])), now=now)
+        told.append(said)
+        chain, _ = chain.read(said, len(told))
+    return told
+
+
+@st.composite
+def tapes(draw: st.DrawFn) -> Tapes:
+    """What every topic holds, in the order of its offsets."""
+    told = draw(ledgers())
+    ids = st.sampled_from([e.id for e in told] + ["elsewhere"])
+    heads = st.builds(route, ids, acknowledged=st.booleans())
+    routes = draw(st.lists(st.tuples(heads, ROUTERS), max_size=6))
+    routes += [(route(e.id), "r1") for e in told] if draw(st.booleans()) else []
+    asked = draw(st.lists(st.tuples(st.sampled_from(COMMANDS), ids), max_size=2))
+    commands = [
+        Command(id=f"c{i}", service="orders", kind=kind, seen=seen, actor="anna")
+        for i, (kind, seen) in enumerate(asked)
+    ]
+    services = [SERVICE, *draw(st.lists(st.just(SERVICE.model_copy(update={"path": "/other"})), max_size=1))]
+    content: dict[str, list[Any]] = {
+        "services": services,
+        "rollout-commands": commands,
+        "route-changes": [change.model_copy(update={"router": router}) for change, router in routes],
+        "cohort-windows": draw(st.lists(windows(), max_size=30)),
+        LEDGER: told,
+    }
+    return {
+        topic: [Record(topic, 0, i, T0 + 100 * i, b"orders", m.dump()) for i, m in enumerate(messages)]
+        for topic, messages in content.items()
+    }
+
+
+def folded(tapes: Tapes, order: Iterable[str], *, look: bool) -> Fold:
+    """Everything, in an order that keeps that of each topic; whoever looks between must leave no trace."""
+    fold, left = Fold(), {topic: iter(records) for topic, records in tapes.items()}
+    for topic in order:
+        fold.read(next(left[topic]))
+        if look:
+            for state in fold.states.values():
+                MACHINE.decide(state, fold.cut(state.name, T0))
+    return fold
+
+
+@settings(max_examples=150, deadline=None)
+@given(tapes(), st.randoms(use_true_random=False), st.integers(0, 45))
+def test_in_whatever_order_the_topics_came_one_cut_gives_one_entry(
+    tapes: Tapes, chance: random.Random, seconds: int
+) -> None:
+    by_topic = [topic for topic, records in tapes.items() for _ in records]
+    shuffled = chance.sample(by_topic, len(by_topic))
+    folds = [
+        folded(tapes, by_topic, look=False),
+        folded(tapes, reversed(by_topic), look=False),
+        folded(tapes, shuffled, look=True),
+    ]
+    cuts = [fold.cut("orders", T0 + 1000 * seconds) for fold in folds]
+    decisions = [MACHINE.decide(fold.states["orders"], cut) for fold, cut in zip(folds, cuts, strict=True)]
+    assert len({cut.dump() for cut in cuts}) == 1
+    assert len({d.view.dump() for d in decisions}) == 1
+    assert len({d.entry.dump() if d.entry else b"" for d in decisions}) == 1

@@ -1,0 +1,68 @@
+"""What outlives a router on its disk."""
+
+from pathlib import Path
+
+import pytest
+
+from router.disk import Acknowledged, Disk
+from router.errors import DiskError
+from router.fold import Fold
+from router.latch import Latches
+from tests.builders import SERVICE, entry
+from transport.log import Record
+
+START = entry("start", share=100)
+ROLLBACK = entry("rollback", START)
+
+
+def fold() -> Fold:
+    made = Fold()
+    for topic, value in (("services", SERVICE.dump()), ("rollout-decisions", START.dump())):
+        made, _ = made.read(Record(topic, 0, 6, 1, b"orders", value))
+    return made
+
+
+def test_latches_are_read_back(tmp_path: Path) -> None:
+    Disk(tmp_path / "new").latch(Latches({"orders": ROLLBACK}))
+    assert Disk(tmp_path / "new").latches().entries == {"orders": ROLLBACK}
+    Disk(tmp_path / "new").latch(Latches())
+    assert not Disk(tmp_path / "new").latches()
+
+
+def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
+    assert not Disk(tmp_path / "none").latches()
+    assert Disk(tmp_path / "none").acknowledged() == Fold()
+
+
+def test_latches_that_are_not_understood_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "latches.json").write_text("{")
+    with pytest.raises(DiskError, match=r"latches\.json"):
+        Disk(tmp_path).latches()
+
+
+def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
+    Disk(tmp_path).latch(Latches({"orders": ROLLBACK}))
+    (tmp_path / "latches.new").write_text("half")
+    assert Disk(tmp_path).latches().entries == {"orders": ROLLBACK}
+
+
+def test_a_disk_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DiskError, match="file"):
+        Disk(tmp_path / "file").latch(Latches({"orders": ROLLBACK}))
+
+
+def test_acknowledged_routes_come_back_as_they_were(tmp_path: Path) -> None:
+    Disk(tmp_path).keep(Acknowledged.of(fold(), "orders"))
+    kept = Disk(tmp_path).acknowledged()
+    assert kept.snapshot == fold().snapshot
+    assert kept.ledger == fold().ledger
+
+
+def test_services_that_are_gone_and_files_that_are_torn_are_forgotten(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    disk.keep(Acknowledged.of(fold(), "orders"))
+    (tmp_path / "routes" / "billing.json").write_text("{")
+    assert disk.acknowledged().services == {"orders": SERVICE}
+    disk.only(frozenset({"billing"}))
+    assert disk.acknowledged() == Fold()

@@ -1,0 +1,70 @@
+"""What is wrong, where, and what to write instead."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from schemas.plan import Plan
+from schemas.service import Service
+from status.mistakes import mistakes
+
+PLAN = {"service": "orders", "canary": "v2"}
+SERVICE = {"service": "orders", "baseline": "v1", "versions": {"v1": {"endpoints": ["h:1"]}}}
+
+
+def told(model: type[BaseModel], written: Any) -> list[str]:
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(written)
+    return [str(mistake) for mistake in mistakes(caught.value.errors(), model)]
+
+
+@pytest.mark.parametrize(
+    ("model", "written", "lines"),
+    [
+        (Plan, {}, ["service: is missing", "canary: is missing"]),
+        (Plan, {**PLAN, "bakes": "1h"}, ["bakes: is not known here; did you mean bake?"]),
+        (Plan, {**PLAN, "rollback": {"mod": "drain"}}, ["rollback.mod: is not known here; did you mean mode?"]),
+        (Plan, {**PLAN, "rollback": {"xyz": 1}}, ["rollback.xyz: is not known here; known are deadline, mode"]),
+        (
+            Plan,
+            {**PLAN, "stages": [{"share": "1%", "for": "1m", "min_session": 3}]},
+            ["stages.0.min_session: is not known here; did you mean min_sessions?"],
+        ),
+        (Plan, {**PLAN, "bake": 30}, ["bake: 30 is not a duration; write it like 30s, 10m or 1h"]),
+        (
+            Plan,
+            {**PLAN, "stages": [{"share": "5%", "for": "1m"}, {"share": "1%", "for": "1m"}]},
+            ["the whole: stages must rise and stay below 100% (100% follows by itself): 5%, 1%"],
+        ),
+        (
+            Plan,
+            {**PLAN, "observe": "perhaps"},
+            ["observe: input should be a valid boolean, unable to interpret input, not 'perhaps'"],
+        ),
+        (Plan, {**PLAN, "stages": []}, ["stages: tuple should have at least 1 item after validation, not 0, not []"]),
+        (
+            Service,
+            {**SERVICE, "versions": {"v1": {"endpoint": "h:1", "dns": "h:1"}}},
+            ["versions.v1.endpoint: is not known here; did you mean endpoints?"],
+        ),
+        (Service, {**SERVICE, "baseline": "v9"}, ["the whole: baseline 'v9' is not among the versions ['v1']"]),
+    ],
+)
+def test_a_mistake_says_where_and_what_to_write(model: type[BaseModel], written: Any, lines: list[str]) -> None:
+    assert told(model, written) == lines
+
+
+def test_a_long_value_is_not_repeated_whole() -> None:
+    (line,) = told(Plan, {**PLAN, "observe": "x" * 500})
+    assert len(line) < 160
+
+
+def test_a_list_is_not_called_short_because_its_items_are_wrong() -> None:
+    assert told(Plan, {**PLAN, "stages": [{"share": 1, "for": "1m"}]}) == [
+        "stages.0.share: 1 is not understood; write it like 1% or 12.5%"
+    ]
+
+
+def test_without_the_model_an_unknown_key_is_still_named() -> None:
+    assert str(*mistakes([{"type": "extra_forbidden", "loc": ("a",), "msg": ""}])) == "a: is not known here"

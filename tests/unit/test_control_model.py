@@ -1,0 +1,583 @@
+"""A model of the log with two judges, two routers, people and proxies, any of which may lag, freeze or die at any step.
+
+The default run tries few histories. To look longer: ``CONTROL_EXAMPLES=3000 pytest tests/unit/test_control_model.py``.
+"""
+
+import asyncio
+import os
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from judge.agent import TOPICS, Judge
+from judge.evidence import Evidence
+from judge.fold import LEDGER
+from judge.policies.port import Assessment, StageTimes
+from judge.rollout.machine import Decision, Machine
+from judge.rollout.state import ServiceState
+from judge.verdicts import ByPerson, Same
+from judge.verify import verify
+from router.fold import TOPICS as ROUTED
+from router.fold import Fold
+from router.snapshot import Snapshot, is_later
+from schemas.control import Command, ProxyRoute, RouteChange
+from schemas.decisions import CheckResult, Count, Cut, LedgerEntry
+from schemas.labels import Label
+from schemas.ledger import Accepted, ServiceLedger
+from schemas.plan import Plan
+from schemas.standing import TRANSITIONS, Phase
+from schemas.topics import Topic
+from schemas.units import FULL_SHARE
+from schemas.windows import Cell, CohortWindow
+from status.rollback import rollback_entry
+from tests.builders import SEED, SERVICE, opening
+from transport.clock import FakeClock
+from transport.log import Batch, LogError, Position, Record
+
+Fate = Literal["taken", "lost", "taken_unknown", "dies_before", "dies_after", "late"]
+"""What becomes of an append to the ledger. ``late``: whoever wrote was frozen; it arrives in a log that has moved on."""
+
+Traffic = Literal["healthy", "bad", "canary_silent", "silent"]
+
+RISES = ("proceed", "complete", "start")
+BACK: frozenset[Phase] = frozenset({"pending", "running", "held", "completed"})
+
+
+_ENDS = {"bake": "8s", "rollback": {"deadline": "8s"}}
+PLANS: tuple[dict[str, Any], ...] = (
+    _ENDS,
+    _ENDS,
+    {**_ENDS, "approve": ["start"]},
+    {**_ENDS, "approve": ["2", "promote"]},
+    {**_ENDS, "observe": True},
+)
+
+BACK_BY = st.sampled_from([0, 0, 0, 1])
+"""How many entries old a person's picture is."""
+
+
+class DiedError(BaseException):
+    """The process is gone."""
+
+
+class Plain:
+    """A policy whose statistics anybody can follow: one failed canary request is a breach, five sessions are proof."""
+
+    def assess(self, evidence: Evidence, plan: Plan, times: StageTimes) -> Assessment:
+        seen = evidence.final + evidence.open
+        (n, bad), (others, _) = seen.canary.sum(axis=0).tolist(), seen.baseline.sum(axis=0).tolist()
+        within = not bad and evidence.canary_sessions_of_stage >= 5
+        check = CheckResult(
+            check="error_rate",
+            verdict="breached" if bad else "within" if within else "undecided",
+            baseline=Count(n=others, bad=0),
+            canary=Count(n=n, bad=bad),
+            margin=0.05,
+            log_e_breach=9.0 if bad else 0.0,
+            log_e_within=9.0 if within else 0.0,
+        )
+        return Assessment(0.0 if bad else 80.0, (check,), "error_rate" if bad else None, within, suspicious=False)
+
+
+class Strict(Machine):
+    """The judge passes over a service that it cannot judge; here there must be none."""
+
+    def decide(self, state: ServiceState, cut: Cut) -> Decision:
+        try:
+            return super().decide(state, cut)
+        except Exception as error:
+            raise UnjudgedError from error
+
+
+class UnjudgedError(BaseException):
+    """The machine has failed."""
+
+
+MACHINE = Strict(Plain(), "0.1")
+
+
+class Tape:
+    """The log: what was taken, in order, and what is still on its way."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.topics: dict[str, list[Record]] = {topic: [] for topic in TOPICS}
+        self.under_way: list[bytes] = []
+
+    def put(self, topic: str, value: bytes) -> Position:
+        records = self.topics[topic]
+        records.append(Record(topic, 0, len(records), self.clock.now_ms(), b"orders", value))
+        return Position(0, len(records) - 1, self.clock.now_ms())
+
+
+class Pen:
+    """A judge's writer. `fate` is that of its next entry only."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.fate: Fate = "taken"
+
+    async def append(self, topic: Topic, service: str, value: bytes) -> Position:
+        if topic != LEDGER:
+            return Position(0, 0, 0)
+        fate, self.fate = self.fate, "taken"
+        if fate == "dies_before":
+            raise DiedError
+        if fate == "late":
+            self.tape.under_way.append(value)
+        if fate in ("late", "lost"):
+            raise LogError("nobody knows")
+        position = self.tape.put(topic, value)
+        if fate == "dies_after":
+            raise DiedError
+        if fate == "taken_unknown":
+            raise LogError("nobody knows")
+        return position
+
+    async def close(self) -> None: ...
+
+
+class JudgeSeat:
+    """One judge process, and how far it has read."""
+
+    def __init__(self, tape: Tape, runner: asyncio.Runner) -> None:
+        self.tape = tape
+        self.runner = runner
+        self.pen = Pen(tape)
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process folds everything before it decides."""
+        self.judge = Judge(MACHINE, self.pen, self.tape.clock)
+        self.read: dict[str, int] = dict.fromkeys(TOPICS, 0)
+        self.fresh = True
+
+    def look(self, fate: Fate = "taken", most: int | None = None, topics: tuple[str, ...] = TOPICS) -> None:
+        """Read at most so many records of each of `topics`, in their order, then look."""
+        self.pen.fate = fate
+        records: list[Record] = []
+        for topic in TOPICS if self.fresh else topics:
+            start = self.read[topic]
+            new = self.tape.topics[topic][start : None if most is None or self.fresh else start + most]
+            self.read[topic] += len(new)
+            records += new
+        self.fresh = False
+        try:
+            self.runner.run(self.judge.handle(Batch(tuple(records), caught_up=True)))
+        except DiedError:
+            self.restart()
+
+    @property
+    def chain(self) -> ServiceLedger:
+        state = self.judge._fold.states.get("orders")
+        return state.chain if state else ServiceLedger()
+
+
+@dataclass
+class Proxy:
+    """Runs what it acknowledged last, connected or not."""
+
+    name: str
+    router: "RouterSeat | None" = None
+    runs: Snapshot | None = None
+
+
+@dataclass
+class RouterSeat:
+    """The pure parts of a router. It remembers its proxies across restarts: they exist until somebody forgets them."""
+
+    name: str
+    tape: Tape
+    fold: Fold = field(default_factory=Fold)
+    read: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ROUTED, 0))
+    known: dict[str, Proxy] = field(default_factory=dict)
+    told: RouteChange | None = None
+
+    def follow(self, most: int | None = None) -> None:
+        before = self.fold.snapshot.version
+        for topic in ROUTED:
+            start = self.read[topic]
+            for record in self.tape.topics[topic][start : None if most is None else start + most]:
+                self.fold, _ = self.fold.read(record)
+                self.read[topic] += 1
+        assert not is_later(before, than=self.fold.snapshot.version)
+
+    def restart(self) -> None:
+        self.fold, self.read, self.told = Fold(), dict.fromkeys(ROUTED, 0), None
+        for proxy in self.known.values():
+            proxy.router = None if proxy.router is self else proxy.router
+        self.follow()
+
+    def connect(self, proxy: Proxy) -> None:
+        """It serves a new stream only after it has read to the end; a stream that knows more is closed."""
+        self.follow()
+        if proxy.runs is None or not is_later(proxy.runs.version, than=self.fold.snapshot.version):
+            proxy.router = self
+            self.known[proxy.name] = proxy
+
+    def tell(self) -> None:
+        route = self.fold.snapshot.routes.get("orders")
+        if route is None:
+            return
+        proxies = tuple(self._route(proxy) for _, proxy in sorted(self.known.items()))
+        done = bool(proxies) and all(p.state == "acknowledged" for p in proxies)
+        version = self.fold.snapshot.version
+        change = RouteChange(
+            service="orders",
+            router=self.name,
+            entry=route.entry,
+            version=version,
+            proxies=proxies,
+            acknowledged=done,
+            at=0,
+        )
+        if change != self.told:
+            self.told = change
+            self.tape.put("route-changes", change.dump())
+
+    def _route(self, proxy: Proxy) -> ProxyRoute:
+        there = proxy.router is self and proxy.runs is not None
+        same = there and proxy.runs is not None and proxy.runs.routes == self.fold.snapshot.routes
+        return ProxyRoute(proxy=proxy.name, state="acknowledged" if same else "pending")
+
+
+class Control(RuleBasedStateMachine):
+    """Everything that may happen, in any order."""
+
+    @initialize(second=st.integers(0, 1), plan=st.sampled_from([None, *PLANS]), seconds=st.integers(0, 3))
+    def begin(self, second: int, plan: Any, seconds: int) -> None:
+        self.clock = FakeClock()
+        self.runner = asyncio.Runner()
+        self.tape = Tape(self.clock)
+        self.tape.put("services", SERVICE.dump())
+        self.judges = [JudgeSeat(self.tape, self.runner), JudgeSeat(self.tape, self.runner)]
+        self.routers = [RouterSeat("r0", self.tape), RouterSeat("r1", self.tape)]
+        self.proxies = [Proxy("lb0"), Proxy("lb1")]
+        self.routers[0].connect(self.proxies[0])
+        self.routers[second].connect(self.proxies[1])
+        self.chain = ServiceLedger()
+        self.valid: list[Record] = []
+        self.checked = 0
+        self.commands = 0
+        if plan is not None:
+            self._ask("start", 0, opening=opening(**plan))
+            self._all_work()
+            self.all_goes_well(seconds)
+
+    # People.
+
+    @rule(
+        canary=st.sampled_from(["v2", "v3"]),
+        plan=st.sampled_from(PLANS),
+        flags=st.fixed_dictionaries({"replace": st.booleans(), "again": st.sampled_from([True, True, False])}),
+        back=BACK_BY,
+    )
+    def somebody_starts(self, canary: str, plan: dict[str, Any], flags: dict[str, bool], back: int) -> None:
+        self._ask("start", back, opening=opening(canary, **plan), **flags)
+
+    @rule(kind=st.sampled_from(["promote", "retry", "hold", "resume"]), full=st.booleans(), back=BACK_BY)
+    def somebody_says(self, kind: str, full: Any, back: int) -> None:
+        self._ask(kind, back, full=full and kind == "promote")
+
+    @rule(back=BACK_BY)
+    def somebody_freezes_or_unfreezes(self, back: int) -> None:
+        self._ask("unfreeze" if self.chain.standing.frozen else "freeze", back)
+
+    @rule(what=st.sampled_from(["start", "2", "promote"]), back=BACK_BY)
+    def somebody_approves(self, what: str, back: int) -> None:
+        self._ask("approve", back, approves=what)
+
+    def _ask(self, kind: Any, back: int, **fields: Any) -> None:
+        """With a picture before them that may be `back` entries old."""
+        heads = ["", *(e.id for e in self.chain.entries)]
+        self.commands += 1
+        command = Command(
+            id=f"c{self.commands}", service="orders", kind=kind, seen=heads[-1 - back :][0], actor="anna", **fields
+        )
+        self.tape.put("rollout-commands", command.dump())
+
+    @rule(back=st.sampled_from([0, 0, 1, 2]))
+    @precondition(lambda self: self.chain.standing.phase in BACK)
+    def somebody_rolls_back(self, back: int) -> None:
+        """Without any judge, and perhaps by an old picture of the same rollout."""
+        chain = ServiceLedger()
+        number, entries = self.chain.standing.rollout, self.chain.entries
+        for offset, entry in enumerate(entries):
+            if chain.standing.rollout < number or offset < len(entries) - back:
+                chain, _ = chain.read(entry, offset)
+        word = rollback_entry(
+            chain, actor="anna", reason="hm", hold_mode=None, now_ms=self.clock.now_ms(), code_version="0.1"
+        )
+        self.tape.put(LEDGER, word.dump())
+        self._follow()
+        assert self.chain.head == word
+        self._assert_no_new_session_of_the_canary()
+
+    # Judges.
+
+    @rule(
+        which=st.integers(0, 1),
+        fate=st.sampled_from(get_args(Fate)),
+        most=st.sampled_from([None, 0, 1, 2]),
+        topics=st.sampled_from([TOPICS, (LEDGER,), ("cohort-windows",), ("rollout-commands", LEDGER), TOPICS[:-1]]),
+    )
+    def a_judge_looks(self, which: int, fate: Fate, most: int | None, topics: tuple[str, ...]) -> None:
+        self.judges[which].look(fate, most, topics)
+
+    @rule(fates=st.tuples(st.sampled_from(get_args(Fate)), st.sampled_from(get_args(Fate))))
+    def both_judges_decide_at_once(self, fates: tuple[Fate, Fate]) -> None:
+        """Neither has read what the other is writing."""
+        for judge in self.judges:
+            judge.look("lost")
+        self.clock.advance(5)
+        for judge, fate in zip(self.judges, fates, strict=True):
+            judge.look(fate, most=0)
+
+    @rule(which=st.integers(0, 1))
+    def a_judge_dies(self, which: int) -> None:
+        self.judges[which].restart()
+
+    @rule(which=st.sampled_from([0, -1]))
+    @precondition(lambda self: self.tape.under_way)
+    def an_entry_arrives_late(self, which: int) -> None:
+        self.tape.put(LEDGER, self.tape.under_way.pop(which))
+
+    # Routers and proxies.
+
+    @rule(which=st.integers(0, 1), most=st.sampled_from([None, 1]))
+    def a_router_reads(self, which: int, most: int | None) -> None:
+        self.routers[which].follow(most)
+
+    @rule(which=st.integers(0, 1))
+    def a_router_tells(self, which: int) -> None:
+        self.routers[which].tell()
+
+    @rule(which=st.integers(0, 1))
+    def a_router_dies(self, which: int) -> None:
+        self.routers[which].restart()
+
+    @rule(which=st.integers(0, 1))
+    def a_proxy_acknowledges(self, which: int) -> None:
+        self._acknowledge(self.proxies[which])
+
+    @rule(which=st.integers(0, 1), router=st.sampled_from([None, 0, 1]))
+    def a_proxy_moves(self, which: int, router: int | None) -> None:
+        self.proxies[which].router = None
+        if router is not None:
+            self.routers[router].connect(self.proxies[which])
+
+    def _acknowledge(self, proxy: Proxy) -> None:
+        if proxy.router is not None:
+            newest = proxy.router.fold.snapshot
+            assert proxy.runs is None or not is_later(proxy.runs.version, than=newest.version)
+            proxy.runs = newest
+
+    # Time.
+
+    @rule(seconds=st.sampled_from([1, 6, 31, 70]))
+    def time_passes(self, seconds: int) -> None:
+        self.clock.advance(seconds)
+
+    @rule(traffic=st.sampled_from(get_args(Traffic)), final=st.sampled_from([True, True, False]))
+    def a_window_closes(self, traffic: Traffic, *, final: bool) -> None:
+        self.clock.advance(1)
+        self._close_window(traffic, final=final)
+
+    @rule(traffic=st.sampled_from(["healthy", "healthy", "healthy", *get_args(Traffic)]))
+    def only_the_judges_sleep(self, traffic: Traffic) -> None:
+        """What they meet when they wake is ripe for a decision."""
+        for _ in range(2):
+            self.clock.advance(6)
+            self._close_window(traffic, final=True)
+            self._proxies_follow()
+            self._routers_tell()
+
+    @rule(seconds=st.integers(1, 4))
+    def all_goes_well(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.clock.advance(6)
+            self._close_window("healthy", final=True)
+            self._all_work()
+
+    @rule()
+    def it_becomes_quiet(self) -> None:
+        """Whatever was under way arrives, everybody reads everything, every proxy answers: then all is as it should be."""
+        while self.tape.under_way:
+            self.tape.put(LEDGER, self.tape.under_way.pop())
+        for proxy in self.proxies:
+            proxy.router = None
+            self.routers[0].connect(proxy)
+        before = -1
+        for _ in range(30):
+            if before == (before := sum(map(len, self.tape.topics.values()))):
+                break
+            self.clock.advance(6)
+            self._all_work()
+        self._follow()
+        self._assert_converged()
+
+    def _all_work(self) -> None:
+        self._proxies_follow()
+        self._routers_tell()
+        for judge in self.judges:
+            judge.look()
+            self._follow()
+
+    def _proxies_follow(self) -> None:
+        for router in self.routers:
+            router.follow()
+        for proxy in self.proxies:
+            self._acknowledge(proxy)
+
+    def _routers_tell(self) -> None:
+        for router in self.routers:
+            router.tell()
+
+    def _close_window(self, traffic: Traffic, *, final: bool) -> None:
+        standing = self.chain.standing
+        stage = min(max(standing.stage, 1), 2)
+        served = {"silent": (), "canary_silent": ("v1",)}.get(traffic, (standing.baseline, standing.canary))
+        window = CohortWindow(
+            service="orders",
+            source="mcp-requests",
+            partition=0,
+            partitions=1,
+            window_start=self.clock.now_ms() // 1000 * 1000 - 1000,
+            window_ms=1000,
+            first_offset=0,
+            through=1,
+            clock_ms=self.clock.now_ms() // 1000 * 1000,
+            final=final,
+            instance="s",
+            cells=tuple(
+                Cell(
+                    version=version,
+                    label=str(Label.make(SEED, standing.rollout, stage, version, "session")),
+                    outcomes={"server_error" if traffic == "bad" and version == standing.canary else "ok": 10},
+                    new_sessions=3,
+                )
+                for version in served
+                if version is not None
+            ),
+        )
+        self.tape.put("cohort-windows", window.dump())
+
+    # What must hold.
+
+    @invariant()
+    def all_readers_accept_the_same_entries(self) -> None:
+        if not hasattr(self, "tape"):
+            return
+        self._follow()
+        for reader in self.judges:
+            self._assert_same(reader.chain, reader.read[LEDGER])
+        for router in self.routers:
+            self._assert_same(router.fold.ledger.of("orders"), router.read[LEDGER])
+
+    @invariant()
+    def a_void_entry_changes_no_route(self) -> None:
+        if not hasattr(self, "tape"):
+            return
+        self._follow()
+        every, valid = Fold(), Fold()
+        for record in [*self.tape.topics["services"], *self.tape.topics[LEDGER]]:
+            every, _ = every.read(record)
+        for record in [*self.tape.topics["services"], *self.valid]:
+            valid, _ = valid.read(record)
+        assert every.snapshot == valid.snapshot
+
+    def teardown(self) -> None:
+        """Whatever happened, it ends well, and each entry is recomputed from its cut."""
+        if not hasattr(self, "tape"):
+            return
+        with self.runner:
+            self.it_becomes_quiet()
+        verdicts = verify(self.tape.topics, "orders", None, MACHINE)
+        assert [v.entry for v in verdicts] == list(self.chain.entries)
+        assert all(isinstance(v, Same | ByPerson) for v in verdicts), verdicts
+
+    def _follow(self) -> None:
+        """The plain reader takes what is new; each entry that it accepts must be lawful."""
+        for record in self.tape.topics[LEDGER][self.checked :]:
+            entry, before = LedgerEntry.read(record.value or b""), self.chain
+            self.chain, result = self.chain.read(entry, record.offset)
+            self.checked += 1
+            assert isinstance(result, Accepted) == _holds(before, entry)
+            if isinstance(result, Accepted):
+                self.valid.append(record)
+                self._assert_lawful(before, entry)
+
+    def _assert_lawful(self, before: ServiceLedger, entry: LedgerEntry) -> None:
+        if entry.command is not None:
+            done = [e.kind for e in before.entries if e.command == entry.command]
+            assert done in ([], ["rollback"])
+        if entry.kind in RISES:
+            assert (entry.rollout, entry.stage) not in {(e.rollout, e.stage) for e in before.entries if e.kind in RISES}
+        if entry.share > before.standing.share:
+            self._assert_may_rise(before, entry)
+
+    def _assert_may_rise(self, before: ServiceLedger, entry: LedgerEntry) -> None:
+        """Every proxy ran the route before it; without a person there was data, and no breach."""
+        if before.head is not None:
+            for proxy in self.proxies:
+                assert proxy.runs is not None
+                assert int(proxy.runs.version.split("-")[0]) > before.offset
+            assert entry.acknowledged is not None
+            assert entry.acknowledged.entry == before.head_id
+        if entry.command is not None or entry.reason.code == "approved":
+            return
+        assert before.standing.phase == "running"
+        assert not before.opening or not before.opening.plan.observe
+        assert [check.verdict for check in entry.checks] == ["within"]
+        known = self.tape.topics["cohort-windows"][: entry.cut.offsets["cohort-windows-0"]]
+        windows = [CohortWindow.read(record.value or b"") for record in known]
+        newest = max(w.window_end for w in windows if w.final)
+        assert entry.cut.now - newest <= 60_000
+        counted = [w for w in windows if w.final or w.window_end > newest]
+        cells = [cell for w in counted for cell in w.cells if cell.label.startswith(f"{entry.rollout}.")]
+        assert not any("server_error" in cell.outcomes for cell in cells)
+
+    def _assert_same(self, chain: ServiceLedger, read: int) -> None:
+        valid = [record for record in self.valid if record.offset < read]
+        assert chain.entries == self.chain.entries[: len(valid)]
+        assert chain.offset == (valid[-1].offset if valid else -1)
+
+    def _assert_no_new_session_of_the_canary(self) -> None:
+        reader = RouterSeat("r", self.tape)
+        reader.follow()
+        route = reader.fold.snapshot.routes["orders"]
+        assert [(w.version, w.weight) for w in route.weights] == [(self.chain.standing.baseline, FULL_SHARE)]
+        assert self.chain.standing.baseline != self.chain.standing.canary
+
+    def _assert_converged(self) -> None:
+        reader = RouterSeat("r", self.tape)
+        reader.follow()
+        for proxy in self.proxies:
+            assert proxy.runs is not None
+            assert proxy.runs == reader.fold.snapshot
+        for judge in self.judges:
+            assert judge.chain.entries == self.chain.entries
+            assert judge.judge._fold.states["orders"].route_acknowledged
+
+
+def _holds(before: ServiceLedger, entry: LedgerEntry) -> bool:
+    """The chain rule in other words, for entries that are well formed."""
+    standing = before.standing
+    if entry.kind in ("freeze", "unfreeze"):
+        return entry.after == before.head_id
+    legal = entry.kind in TRANSITIONS[standing.phase] and not (entry.kind == "start" and standing.frozen)
+    if entry.kind == "rollback":
+        return legal and entry.rollout == standing.rollout
+    return legal and entry.after == before.head_id
+
+
+EXAMPLES = int(os.environ.get("CONTROL_EXAMPLES", "60"))
+
+TestControl = pytest.mark.timeout(60 + EXAMPLES)(Control.TestCase)
+TestControl.settings = settings(
+    max_examples=EXAMPLES, stateful_step_count=40, deadline=None, derandomize=EXAMPLES == 60, print_blob=True
+)
