@@ -39,9 +39,9 @@ def up(
     options = StackOptions(folder, kafka, kafka_port, xds_port, status_port)
 
     async def serve() -> None:
-        async with running(options) as supervisor:
+        async with running(options) as stack:
             print(f"davylamp is up: {options.status_url} (logs in {folder}/); Ctrl-C ends it", file=sys.stderr)
-            await supervisor.wait()
+            await stack.supervisor.wait()
 
     asyncio.run(run_until_signalled(serve()))
 

@@ -61,16 +61,26 @@ def service_argv(service: ServiceProcess) -> list[str]:
     return [sys.executable, "-m", service]
 
 
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What runs."""
+
+    supervisor: Supervisor
+    kafka: LocalKafka | None
+    """None: it is yours."""
+
+
 @contextlib.asynccontextmanager
-async def running(options: StackOptions) -> AsyncIterator[Supervisor]:
+async def running(options: StackOptions) -> AsyncIterator[Stack]:
     """The whole stack; every process is gone when the block ends."""
     options.folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        if options.kafka is None:
-            stack.enter_context(LocalKafka(options.folder / "kafka", options.kafka_port))
+        kafka = LocalKafka(options.folder / "kafka", options.kafka_port) if options.kafka is None else None
+        if kafka is not None:
+            stack.enter_context(kafka)
         ensure_topics(KafkaSettings(bootstrap=options.bootstrap))
         async with Supervisor() as supervisor:
             environment = options.service_environment()
             for service in SERVICES:
                 supervisor.add(Child(service, service_argv(service), environment, options.folder / f"{service}.log"))
-            yield supervisor
+            yield Stack(supervisor, kafka)

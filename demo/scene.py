@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 import httpx2
 
 from cli.client import ApiError, Client
-from cli.stack import StackOptions, running
+from cli.stack import Stack, StackOptions, running
 from router.bootstrap import bootstrap
 from router.local_envoy import LocalEnvoy
 from schemas.plan import Plan
 from schemas.service import Service
 from transport.ports import free_ports
-from transport.supervisor import Child, Supervisor
+from transport.supervisor import Child
 
 SERVICE = "orders"
 HEALTHY_FAILING = 0.01
@@ -58,7 +58,7 @@ class Scene:
     client: Client
     options: StackOptions
     mcp_url: str
-    supervisor: Supervisor
+    stack: Stack
 
     async def rollout(self) -> dict[str, Any]:
         """The status API's answer about the service."""
@@ -87,16 +87,16 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
     del kafka_controller  # keeps the port after Kafka's own from being taken by the others, most of the time
     options = StackOptions(folder, None, kafka, xds, status, SETTINGS)
     versions = list(zip(("v1", "v1", "v2", "v3"), servers, strict=True))
-    async with running(options) as supervisor:
+    async with running(options) as stack:
         for version, port in versions:
-            supervisor.add(_server(options, version, port))
+            stack.supervisor.add(_server(options, version, port))
         proxy = bootstrap("lb0", lb, admin, routers=[f"127.0.0.1:{xds}"])
         async with LocalEnvoy(proxy, folder / "envoy"):
             with Client(options.status_url) as client:
                 await _until_ready(options.status_url, servers)
                 await asyncio.to_thread(client.apply, _service(versions))
                 await _until_routed(f"http://127.0.0.1:{lb}/mcp")
-                yield Scene(client, options, f"http://127.0.0.1:{lb}/mcp", supervisor)
+                yield Scene(client, options, f"http://127.0.0.1:{lb}/mcp", stack)
 
 
 @contextlib.asynccontextmanager

@@ -5,13 +5,14 @@ They share one scene, because setting it up takes longer than a story. The file'
 
 import asyncio
 import random
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from demo.scene import Scene, scene, traffic
+from demo.scene import SERVICE, Scene, scene, traffic
 from demo.stories import tell
 from demo.traffic import Seen, session
 from schemas.decisions import LedgerEntry
@@ -75,3 +76,16 @@ async def test_a_healthy_canary_goes_to_a_hundred_percent_by_itself(stage: Scene
     assert_sessions_stayed(seen)
     assert seen["sessions"]["v1"] > 0
     assert seen["sessions"]["v3"] > 0
+
+
+async def test_every_decision_is_recomputed_from_its_cut_byte_for_byte(stage: Scene) -> None:
+    command = [sys.executable, "-m", "cli", "verify", SERVICE]
+    process = await asyncio.create_subprocess_exec(
+        *command, env=stage.options.service_environment(), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    total = output.decode().splitlines()[-1]
+    entries, same = total.split(" entries: ")
+    assert same == f"{entries} same"
+    assert int(entries) >= 5

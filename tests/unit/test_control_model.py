@@ -387,14 +387,22 @@ class Control(RuleBasedStateMachine):
         self.clock.advance(1)
         self._close_window(traffic, final=final)
 
-    @rule(traffic=st.sampled_from(["healthy", "healthy", "healthy", *get_args(Traffic)]))
-    def only_the_judges_sleep(self, traffic: Traffic) -> None:
-        """What they meet when they wake is ripe for a decision."""
+    @rule(
+        traffic=st.sampled_from(["healthy", "healthy", "healthy", *get_args(Traffic)]),
+        routers_sleep=st.sampled_from([False, False, True]),
+        too_long=st.sampled_from([False, False, True]),
+    )
+    def the_judges_sleep_and_wake(self, traffic: Traffic, *, routers_sleep: bool, too_long: bool) -> None:
+        """What they meet is ripe for a decision, were it not that proxies or windows may be missing."""
         for _ in range(2):
             self.clock.advance(6)
             self._close_window(traffic, final=True)
-            self._proxies_follow()
-            self._routers_tell()
+            if not routers_sleep:
+                self._proxies_follow()
+                self._routers_tell()
+        if too_long:
+            self.clock.advance(70)
+        self.both_judges_decide_at_once(("taken", "taken"))
 
     @rule(seconds=st.integers(1, 4))
     def all_goes_well(self, seconds: int) -> None:
