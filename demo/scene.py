@@ -110,6 +110,8 @@ async def traffic(scene: Scene, seed: int | None = None) -> AsyncIterator[dict[s
         )
     seen: dict[str, Any] = {}
     try:
+        if process.stdout is None or await process.stdout.readline() != b"ready\n":
+            raise RuntimeError(f"the clients did not start: see {scene.options.folder / 'traffic.log'}")
         yield seen
         process.terminate()
         output, _ = await asyncio.wait_for(process.communicate(), 60)

@@ -1,9 +1,9 @@
 """Real MCP clients at a steady rate: `python -m demo.traffic --url http://127.0.0.1:19000/mcp --rate 12`.
 
-Sessions arrive as a Poisson process and are of mixed length: most end within two seconds, one in ten lives
-for some ten seconds, so that sessions of every stage are open when a share changes. Each call's answer names the version that
-served it. On SIGTERM (or after `--seconds`) no new session begins, the running ones end, and one JSON line on
-stdout says what was seen.
+Sessions arrive as a Poisson process and are of mixed length: most end within two seconds, one in ten lives for some
+ten seconds, so that sessions of every stage are open when a share changes. Each call's answer names the version that
+served it. It says `ready` when it may be stopped; on SIGTERM (or after `--seconds`) no new session begins, the running
+ones end, and one JSON line on stdout says what was seen.
 """
 
 import argparse
@@ -122,6 +122,7 @@ async def main() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    print("ready", flush=True)
     seen = await drive(args.url, args.rate, args.seconds, stop, args.seed)
     print(json.dumps(vars(seen)), flush=True)
 
