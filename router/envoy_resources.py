@@ -18,6 +18,7 @@ Json = dict[str, Any]
 ROUTES_NAME = "davylamp"
 """Name of the one RouteConfiguration."""
 
+PROTOCOL_HEADER = "mcp-protocol-version"
 SESSION_HEADER = "mcp-session-id"
 ASSIGNMENT_HEADER = "x-davylamp-assignment"
 
@@ -105,6 +106,7 @@ def _routes(service: ServiceRoute) -> list[Json]:
         *(_rehomed_route(service, p) for p in service.rehomed),
         *(_session_route(service, version, "", UNJUDGED) for version in service.unlabelled),
         _unknown_session(service),
+        _unkeyed(service),
         _new_session(service),
     ]
 
@@ -153,6 +155,18 @@ def _unknown_session(service: ServiceRoute) -> Json:
     """404 tells an MCP client to initialize again (MCP 2025-06-18, Streamable HTTP, session management)."""
     body = {"inline_string": "Session not found: initialize again.\n"}
     return {"match": _match(service, {"present_match": True}), "direct_response": {"status": 404, "body": body}}
+
+
+def _unkeyed(service: ServiceRoute) -> Json:
+    """A request that names its protocol and no session begins none (only `initialize` does, and it does not name it):
+    revision 2026-07-28, or a stateless server. Drawn anew each time, its client would meet both versions."""
+    version = service.home
+    by_protocol = {"headers": [{"name": PROTOCOL_HEADER, "present_match": True}]}
+    return {
+        "match": {**_match(service), **by_protocol},
+        "route": {"cluster": service.cluster(version), "timeout": "0s"},
+        **_mutate(request=[_set(ASSIGNMENT_HEADER, f"{UNJUDGED};{version}", add=True)], response=[]),
+    }
 
 
 def _new_session(service: ServiceRoute) -> Json:

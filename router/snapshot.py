@@ -46,7 +46,7 @@ class ServiceRoute:
     rehomed: tuple[Pair, ...] = ()
     """Sessions that `home` takes over from a canary that was rolled back: any of its servers, stamped `-`."""
     home: str = ""
-    """The version that serves whoever has no other; empty if nobody is re-homed."""
+    """The version that serves whoever has no other: today's baseline."""
 
     def cluster(self, version: str) -> str:
         """What proxies call the servers of one version: by version, not by role, so nothing moves on promotion."""
@@ -61,7 +61,7 @@ class ServiceRoute:
     def referenced(self) -> frozenset[str]:
         """The clusters that the route sends requests to."""
         named = [w.version for w in self.weights] + [p.version for p in self.pairs] + list(self.unlabelled)
-        named += [self.home] if self.rehomed else []
+        named += [self.home] if self.home else []
         return frozenset(self.cluster(version) for version in named)
 
 
@@ -130,7 +130,7 @@ def service_route(chain: ServiceLedger, current: Service | None) -> ServiceRoute
         pairs=_pairs(chain, told, versions),
         unlabelled=_unlabelled(told, baseline, versions),
         rehomed=rehomed,
-        home=baseline if rehomed else "",
+        home=baseline,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from judge.rollout.drafts import Drafts
+from judge.rollout.gate import MISSING_DATA
 from judge.rollout.state import Asked, ServiceState
 from judge.rollout.wording import started_sentence
 from schemas.control import Command, CommandKind, Outcome
@@ -125,7 +126,8 @@ def _retry(drafts: Drafts, asked: Asked) -> LedgerEntry:
 def _hold(drafts: Drafts, asked: Asked) -> LedgerEntry:
     """Whatever the person saw; but not if somebody has decided since: then what to stop is no longer there."""
     chain = drafts.state.chain
-    if chain.standing.phase == "held":
+    held = drafts.state.clock.held if chain.standing.phase == "held" else None
+    if held is not None and held.reason.code not in MISSING_DATA:  # that one would resume by itself
         raise RefusedError("it is held already")
     if not chain.standing.may_follow("hold"):
         raise RefusedError(_impossible(drafts.state, "hold"))

@@ -511,3 +511,15 @@ async def acknowledged(fleet: Fleet, proxies: int) -> None:
     async with asyncio.timeout(20):
         while [p.state for p in fleet.made.observe("orders")] != ["acknowledged"] * proxies:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def test_clients_of_a_protocol_without_sessions_stay_on_the_baseline(fleet: Fleet) -> None:
+    site = await fleet.site()
+    await site.write("start", 9_999)
+    told = [(await site.post(("mcp-protocol-version", "2026-07-28"))).json() for _ in range(20)]
+    assert {t["version"] for t in told} == {"v1"}
+    assert {a for t in told for a in t["assignments"]} == {"-;v1"}
+    (session,) = await site.new(1)
+    assert session.version == "v2"
+    both = await site.post(("mcp-session-id", session.id), ("mcp-protocol-version", "2025-11-25"))
+    assert both.json()["version"] == "v2"

@@ -5,7 +5,6 @@ The default run tries few histories. To look longer: ``CONTROL_EXAMPLES=3000 pyt
 
 import asyncio
 import os
-from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import pytest
@@ -13,33 +12,24 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from judge.agent import TOPICS, Judge
-from judge.evidence import Evidence
+from judge.agent import TOPICS
 from judge.fold import LEDGER
-from judge.policies.port import Assessment, StageTimes
-from judge.rollout.machine import Decision, Machine
-from judge.rollout.state import ServiceState
 from judge.verdicts import ByPerson, Same
 from judge.verify import verify
-from router.fold import TOPICS as ROUTED
 from router.fold import Fold
-from router.snapshot import Snapshot, is_later
-from schemas.control import Command, ProxyRoute, RouteChange
-from schemas.decisions import CheckResult, Count, Cut, LedgerEntry
+from router.snapshot import is_later
+from schemas.control import Command, RouteChange
+from schemas.decisions import LedgerEntry
 from schemas.labels import Label
 from schemas.ledger import Accepted, ServiceLedger
-from schemas.plan import Plan
 from schemas.standing import TRANSITIONS, Phase
-from schemas.topics import Topic
 from schemas.units import FULL_SHARE
 from schemas.windows import Cell, CohortWindow
 from status.rollback import rollback_entry
 from tests.builders import SEED, SERVICE, opening
+from tests.unit.control_actors import MACHINE, Fate, JudgeSeat, Proxy, RouterSeat, Tape
 from transport.clock import FakeClock
-from transport.log import Batch, LogError, Position, Record
-
-Fate = Literal["taken", "lost", "taken_unknown", "dies_before", "dies_after", "late"]
-"""What becomes of an append to the ledger. ``late``: whoever wrote was frozen; it arrives in a log that has moved on."""
+from transport.log import Record
 
 Traffic = Literal["healthy", "bad", "canary_silent", "silent"]
 
@@ -58,191 +48,6 @@ PLANS: tuple[dict[str, Any], ...] = (
 
 BACK_BY = st.sampled_from([0, 0, 0, 1])
 """How many entries old a person's picture is."""
-
-
-class DiedError(BaseException):
-    """The process is gone."""
-
-
-class Plain:
-    """A policy whose statistics anybody can follow: one failed canary request is a breach, five sessions are proof."""
-
-    def assess(self, evidence: Evidence, plan: Plan, times: StageTimes) -> Assessment:
-        seen = evidence.final + evidence.open
-        (n, bad), (others, _) = seen.canary.sum(axis=0).tolist(), seen.baseline.sum(axis=0).tolist()
-        within = not bad and evidence.canary_sessions_of_stage >= 5
-        check = CheckResult(
-            check="error_rate",
-            verdict="breached" if bad else "within" if within else "undecided",
-            baseline=Count(n=others, bad=0),
-            canary=Count(n=n, bad=bad),
-            margin=0.05,
-            log_e_breach=9.0 if bad else 0.0,
-            log_e_within=9.0 if within else 0.0,
-        )
-        return Assessment(0.0 if bad else 80.0, (check,), "error_rate" if bad else None, within, suspicious=False)
-
-
-class Strict(Machine):
-    """The judge passes over a service that it cannot judge; here there must be none."""
-
-    def decide(self, state: ServiceState, cut: Cut) -> Decision:
-        try:
-            return super().decide(state, cut)
-        except Exception as error:
-            raise UnjudgedError from error
-
-
-class UnjudgedError(BaseException):
-    """The machine has failed."""
-
-
-MACHINE = Strict(Plain(), "0.1")
-
-
-class Tape:
-    """The log: what was taken, in order, and what is still on its way."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        self.clock = clock
-        self.topics: dict[str, list[Record]] = {topic: [] for topic in TOPICS}
-        self.under_way: list[bytes] = []
-
-    def put(self, topic: str, value: bytes) -> Position:
-        records = self.topics[topic]
-        records.append(Record(topic, 0, len(records), self.clock.now_ms(), b"orders", value))
-        return Position(0, len(records) - 1, self.clock.now_ms())
-
-
-class Pen:
-    """A judge's writer. `fate` is that of its next entry only."""
-
-    def __init__(self, tape: Tape) -> None:
-        self.tape = tape
-        self.fate: Fate = "taken"
-
-    async def append(self, topic: Topic, service: str, value: bytes) -> Position:
-        if topic != LEDGER:
-            return Position(0, 0, 0)
-        fate, self.fate = self.fate, "taken"
-        if fate == "dies_before":
-            raise DiedError
-        if fate == "late":
-            self.tape.under_way.append(value)
-        if fate in ("late", "lost"):
-            raise LogError("nobody knows")
-        position = self.tape.put(topic, value)
-        if fate == "dies_after":
-            raise DiedError
-        if fate == "taken_unknown":
-            raise LogError("nobody knows")
-        return position
-
-    async def close(self) -> None: ...
-
-
-class JudgeSeat:
-    """One judge process, and how far it has read."""
-
-    def __init__(self, tape: Tape, runner: asyncio.Runner) -> None:
-        self.tape = tape
-        self.runner = runner
-        self.pen = Pen(tape)
-        self.restart()
-
-    def restart(self) -> None:
-        """A new process folds everything before it decides."""
-        self.judge = Judge(MACHINE, self.pen, self.tape.clock)
-        self.read: dict[str, int] = dict.fromkeys(TOPICS, 0)
-        self.fresh = True
-
-    def look(self, fate: Fate = "taken", most: int | None = None, topics: tuple[str, ...] = TOPICS) -> None:
-        """Read at most so many records of each of `topics`, in their order, then look."""
-        self.pen.fate = fate
-        records: list[Record] = []
-        for topic in TOPICS if self.fresh else topics:
-            start = self.read[topic]
-            new = self.tape.topics[topic][start : None if most is None or self.fresh else start + most]
-            self.read[topic] += len(new)
-            records += new
-        self.fresh = False
-        try:
-            self.runner.run(self.judge.handle(Batch(tuple(records), caught_up=True)))
-        except DiedError:
-            self.restart()
-
-    @property
-    def chain(self) -> ServiceLedger:
-        state = self.judge._fold.states.get("orders")
-        return state.chain if state else ServiceLedger()
-
-
-@dataclass
-class Proxy:
-    """Runs what it acknowledged last, connected or not."""
-
-    name: str
-    router: "RouterSeat | None" = None
-    runs: Snapshot | None = None
-
-
-@dataclass
-class RouterSeat:
-    """The pure parts of a router. It remembers its proxies across restarts: they exist until somebody forgets them."""
-
-    name: str
-    tape: Tape
-    fold: Fold = field(default_factory=Fold)
-    read: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ROUTED, 0))
-    known: dict[str, Proxy] = field(default_factory=dict)
-    told: RouteChange | None = None
-
-    def follow(self, most: int | None = None) -> None:
-        before = self.fold.snapshot.version
-        for topic in ROUTED:
-            start = self.read[topic]
-            for record in self.tape.topics[topic][start : None if most is None else start + most]:
-                self.fold, _ = self.fold.read(record)
-                self.read[topic] += 1
-        assert not is_later(before, than=self.fold.snapshot.version)
-
-    def restart(self) -> None:
-        self.fold, self.read, self.told = Fold(), dict.fromkeys(ROUTED, 0), None
-        for proxy in self.known.values():
-            proxy.router = None if proxy.router is self else proxy.router
-        self.follow()
-
-    def connect(self, proxy: Proxy) -> None:
-        """It serves a new stream only after it has read to the end; a stream that knows more is closed."""
-        self.follow()
-        if proxy.runs is None or not is_later(proxy.runs.version, than=self.fold.snapshot.version):
-            proxy.router = self
-            self.known[proxy.name] = proxy
-
-    def tell(self) -> None:
-        route = self.fold.snapshot.routes.get("orders")
-        if route is None:
-            return
-        proxies = tuple(self._route(proxy) for _, proxy in sorted(self.known.items()))
-        done = bool(proxies) and all(p.state == "acknowledged" for p in proxies)
-        version = self.fold.snapshot.version
-        change = RouteChange(
-            service="orders",
-            router=self.name,
-            entry=route.entry,
-            version=version,
-            proxies=proxies,
-            acknowledged=done,
-            at=0,
-        )
-        if change != self.told:
-            self.told = change
-            self.tape.put("route-changes", change.dump())
-
-    def _route(self, proxy: Proxy) -> ProxyRoute:
-        there = proxy.router is self and proxy.runs is not None
-        same = there and proxy.runs is not None and proxy.runs.routes == self.fold.snapshot.routes
-        return ProxyRoute(proxy=proxy.name, state="acknowledged" if same else "pending")
 
 
 class Control(RuleBasedStateMachine):
@@ -279,9 +84,17 @@ class Control(RuleBasedStateMachine):
     def somebody_starts(self, canary: str, plan: dict[str, Any], flags: dict[str, bool], back: int) -> None:
         self._ask("start", back, opening=opening(canary, **plan), **flags)
 
-    @rule(kind=st.sampled_from(["promote", "retry", "hold", "resume"]), full=st.booleans(), back=BACK_BY)
-    def somebody_says(self, kind: str, full: Any, back: int) -> None:
+    @rule(
+        kind=st.sampled_from(["promote", "retry", "hold", "resume"]),
+        full=st.booleans(),
+        back=BACK_BY,
+        heard=st.booleans(),
+    )
+    def somebody_says(self, kind: str, full: Any, back: int, *, heard: bool) -> None:
         self._ask(kind, back, full=full and kind == "promote")
+        for judge in self.judges if heard else ():
+            judge.look()
+            judge.look()
 
     @rule(back=BACK_BY)
     def somebody_freezes_or_unfreezes(self, back: int) -> None:
@@ -536,6 +349,7 @@ class Control(RuleBasedStateMachine):
                 assert int(proxy.runs.version.split("-")[0]) > before.offset
             assert entry.acknowledged is not None
             assert entry.acknowledged.entry == before.head_id
+            self._assert_no_proxy_was_unknown(entry)
         if entry.command is not None or entry.reason.code == "approved":
             return
         assert before.standing.phase == "running"
@@ -548,6 +362,13 @@ class Control(RuleBasedStateMachine):
         counted = [w for w in windows if w.final or w.window_end > newest]
         cells = [cell for w in counted for cell in w.cells if cell.label.startswith(f"{entry.rollout}.")]
         assert not any("server_error" in cell.outcomes for cell in cells)
+
+    def _assert_no_proxy_was_unknown(self, entry: LedgerEntry) -> None:
+        known = self.tape.topics["route-changes"][: entry.cut.offsets["route-changes-0"]]
+        words = {word.router: word for word in (RouteChange.read(record.value or b"") for record in known)}
+        for proxy in {proxy.proxy for word in words.values() for proxy in word.proxies}:
+            said = [(p, word) for word in words.values() for p in word.proxies if p.proxy == proxy]
+            assert any(p.state == "acknowledged" and word.entry == entry.after for p, word in said)
 
     def _assert_same(self, chain: ServiceLedger, read: int) -> None:
         valid = [record for record in self.valid if record.offset < read]
@@ -583,9 +404,9 @@ def _holds(before: ServiceLedger, entry: LedgerEntry) -> bool:
     return legal and entry.after == before.head_id
 
 
-EXAMPLES = int(os.environ.get("CONTROL_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("CONTROL_EXAMPLES", "50"))
 
 TestControl = pytest.mark.timeout(60 + EXAMPLES)(Control.TestCase)
 TestControl.settings = settings(
-    max_examples=EXAMPLES, stateful_step_count=40, deadline=None, derandomize=EXAMPLES == 60, print_blob=True
+    max_examples=EXAMPLES, stateful_step_count=40, deadline=None, derandomize=EXAMPLES == 50, print_blob=True
 )

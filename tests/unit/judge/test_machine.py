@@ -646,3 +646,12 @@ def test_the_real_policy_raises_no_share_when_a_cohort_falls_silent(silent: str)
         got = Machine(Sequential(), "0.1").decide(made, Cut(offsets={}, now=T0 + second * 1000)).entry
         kinds.add(f"{got.kind} {got.reason.code}" if got else None)
     assert kinds == {None, f"hold {silent}_silent"}
+
+
+def test_a_person_may_hold_what_would_resume_by_itself() -> None:
+    silent = entry("hold", START, now=T0 + 4_000, reason=Reason(code="stale", sentence="Nothing."))
+    made = state(START, silent)
+    ask(made, "hold", at_s=5)
+    held = decide(made, after_s=6).entry
+    assert held is not None
+    assert (held.kind, held.actor) == ("hold", "anna")

@@ -27,6 +27,7 @@ def orders(service: str = "orders", path: str = "/mcp", hosts: tuple[str, ...] =
         weights=(Weight("v2", "1.1.session.aa", 100), Weight("v1", "1.1.session.bb", 9_900)),
         pairs=(Pair("v2", "1.1.session.aa"), Pair("v1", "1.1.session.bb")),
         unlabelled=("v1",),
+        home="v1",
     )
 
 
@@ -79,8 +80,8 @@ def test_only_addresses_need_no_resolver(version: Version, kind: str) -> None:
 
 def test_living_pairs_come_before_baselines_and_those_before_strangers_and_new_sessions() -> None:
     prefixes = [session_prefix(route) for route in routes_of(orders())]
-    assert prefixes == ["orders.v2~1.1.session.aa~", "orders.v1~1.1.session.bb~", "orders.v1~", None, None]
-    stranger, newcomer = routes_of(orders())[-2:]
+    assert prefixes == ["orders.v2~1.1.session.aa~", "orders.v1~1.1.session.bb~", "orders.v1~", None, None, None]
+    stranger, _, newcomer = routes_of(orders())[-3:]
     assert stranger["direct_response"]["status"] == 404
     assert stranger["match"]["headers"] == [{"name": "mcp-session-id", "present_match": True}]
     assert "headers" not in newcomer["match"]
@@ -103,6 +104,14 @@ def test_a_new_session_is_born_with_the_label_of_the_version_that_was_drawn() ->
     assert (baseline["name"], baseline["weight"]) == ("orders.v1", 9_900)
     assert mutations(canary, "request") == {"x-davylamp-assignment": "1.1.session.aa;v2"}
     assert mutations(canary, "response") == {"mcp-session-id": "orders.v2~1.1.session.aa~%RESP(mcp-session-id)%"}
+
+
+def test_a_request_that_begins_no_session_goes_to_the_baseline_and_is_not_judged() -> None:
+    """By revision 2026-07-28 there are no sessions; drawn anew each time, a client would meet both versions."""
+    unkeyed = routes_of(orders())[-2]
+    assert unkeyed["match"]["headers"] == [{"name": "mcp-protocol-version", "present_match": True}]
+    assert unkeyed["route"] == {"cluster": "orders.v1", "timeout": "0s"}
+    assert mutations(unkeyed, "request") == {"x-davylamp-assignment": "-;v1"}
 
 
 def test_every_way_to_a_server_overwrites_the_assignment() -> None:
@@ -169,7 +178,7 @@ def normal(message: Any, json: Json) -> Any:
 def test_envoys_own_messages_take_every_field() -> None:
     snapshot = of(orders())
     parsed = normal(RouteConfiguration(), route_configuration(snapshot))
-    assert [len(host["routes"]) for host in parsed["virtual_hosts"]] == [5]
+    assert [len(host["routes"]) for host in parsed["virtual_hosts"]] == [6]
     assert [normal(Cluster(), c)["name"] for c in clusters(snapshot.clusters)] == ["orders.v1", "orders.v2"]
 
 

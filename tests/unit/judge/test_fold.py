@@ -1,0 +1,75 @@
+"""The fold: one state a service, and how far each partition was read."""
+
+import pytest
+from pydantic import ValidationError
+
+from judge.fold import INPUTS, LEDGER, Fold
+from schemas.ledger import Void
+from tests.builders import SERVICE, entry, route
+from transport.log import Record
+
+START = entry("start")
+
+
+def record(topic: str, value: bytes | None, offset: int = 0, partition: int = 0) -> Record:
+    return Record(topic, partition, offset, 1_000, b"orders", value)
+
+
+def test_a_cut_names_every_input_of_the_service_s_partition_and_no_other() -> None:
+    fold = Fold()
+    fold.read(record("services", SERVICE.dump(), offset=4, partition=2))
+    fold.read(record("route-changes", route("x").dump(), offset=8, partition=2))
+    fold.read(record("route-changes", route("x").model_copy(update={"service": "stock"}).dump(), offset=9, partition=1))
+    assert fold.cut("orders", 7).offsets == {
+        "services-2": 5,
+        "rollout-commands-2": 0,
+        "route-changes-2": 9,
+        "cohort-windows-2": 0,
+    }
+    assert fold.cut("orders", 7).now == 7
+
+
+def test_every_input_and_the_ledger_are_read() -> None:
+    fold = Fold()
+    for topic, value in (
+        ("services", SERVICE.dump()),
+        (LEDGER, START.dump()),
+        ("route-changes", route(START.id).dump()),
+    ):
+        assert fold.read(record(topic, value)) is None
+    state = fold.states["orders"]
+    assert state.service == SERVICE
+    assert state.chain.head == START
+    assert state.route_acknowledged
+
+
+def test_an_entry_that_has_no_effect_is_given_back() -> None:
+    fold = Fold()
+    fold.read(record(LEDGER, START.dump()))
+    again = fold.read(record(LEDGER, START.dump(), offset=1))
+    assert isinstance(again, Void)
+    assert again.entry == START
+
+
+@pytest.mark.parametrize("topic", [*INPUTS, LEDGER])
+def test_a_record_that_is_not_understood_counts_as_read_and_changes_nothing(topic: str) -> None:
+    fold = Fold()
+    fold.read(record("services", SERVICE.dump()))
+    with pytest.raises(ValidationError):
+        fold.read(record(topic, b"{}", offset=5))
+    assert fold.states["orders"].service == SERVICE
+    assert fold.cut("orders", 1).offsets.get(f"{topic}-0", 6) == 6
+
+
+def test_a_service_that_was_taken_away_is_known_no_longer() -> None:
+    fold = Fold()
+    fold.read(record("services", None))
+    fold.read(record("services", SERVICE.dump(), offset=1))
+    fold.read(record("services", None, offset=2))
+    assert fold.states["orders"].service is None
+
+
+def test_records_of_other_topics_are_passed_over() -> None:
+    fold = Fold()
+    assert fold.read(record("rollouts", b"{}")) is None
+    assert fold.states == {}
