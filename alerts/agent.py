@@ -14,6 +14,7 @@ from schemas.decisions import LedgerEntry
 from schemas.topics import Topic
 from transport.clock import Clock
 from transport.log import Batch, Reader, Record
+from transport.process import run_together
 
 logger = logging.getLogger(__name__)
 
@@ -52,15 +53,7 @@ class Alerts:
 
     async def run(self) -> None:
         """Follow the log until it ends or fails: :class:`transport.log.LogError`."""
-        tasks = [asyncio.ensure_future(work) for work in (self._follow(), self._tick(), self._post.run())]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await run_together(self._follow(), self._tick(), self._post.run())
 
     def handle(self, batch: Batch) -> None:
         """Tell what a batch gives cause for."""

@@ -14,7 +14,7 @@ from router.settings import RouterSettings
 from transport.clock import SystemClock
 from transport.kafka_log import KafkaReader, KafkaWriter
 from transport.log import LogError
-from transport.process import run_until_signalled, start_logging
+from transport.process import run_together, run_until_signalled, start_logging
 from transport.settings import KafkaSettings, SettingsError
 
 
@@ -40,15 +40,7 @@ async def _both(router: Router, settings: RouterSettings) -> None:
     work = [router.run()]
     if settings.direct_token is not None:
         work.append(direct.serve(router, settings.direct_token, settings.direct_host, settings.direct_port))
-    tasks = [asyncio.create_task(w) for w in work]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    await run_together(*work)
 
 
 if __name__ == "__main__":

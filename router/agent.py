@@ -18,6 +18,7 @@ from schemas.decisions import LedgerEntry
 from schemas.ledger import Accepted, Void
 from transport.clock import Clock
 from transport.log import Batch, Record, WatchedReader, Writer
+from transport.process import run_together
 
 logger = logging.getLogger(__name__)
 
@@ -58,16 +59,7 @@ class Router:
         """Follow the log until it ends or fails: :class:`transport.log.LogError`, :class:`router.errors.RouterError`."""
         if missing := NEEDED - self._balancer.capabilities:
             raise IncapableError(f"These proxies lack {', '.join(sorted(missing))}: no rollout can rest on them.")
-        work = (self._follow(), self._watch(), self._tick(), self._publisher.run(), self._keeper.run())
-        tasks = [asyncio.create_task(w) for w in work]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await run_together(self._follow(), self._watch(), self._tick(), self._publisher.run(), self._keeper.run())
 
     async def handle(self, batch: Batch) -> None:
         """Fold a batch; ask the proxies for what follows from it."""

@@ -35,6 +35,19 @@ def start_logging(level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
+async def run_together(*works: Coroutine[Any, Any, None]) -> None:
+    """Run all of `works` until the first ends, then cancel the others; its exception propagates."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def run_until_signalled(work: Coroutine[Any, Any, None]) -> None:
     """Run `work` until it ends or the process gets SIGTERM or SIGINT; then cancel it and return.
 

@@ -1,0 +1,58 @@
+"""A process's entry point: what runs together ends together."""
+
+import asyncio
+
+import pytest
+
+from transport.process import run_together
+
+
+async def test_the_first_to_end_ends_the_others() -> None:
+    ended: list[str] = []
+
+    async def for_ever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("for ever")
+
+    async def briefly() -> None:
+        ended.append("briefly")
+
+    await run_together(for_ever(), briefly())
+    assert ended == ["briefly", "for ever"]
+
+
+async def test_an_exception_of_any_of_them_propagates_once_all_have_ended() -> None:
+    ended = asyncio.Event()
+
+    async def for_ever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def fails() -> None:
+        raise ArithmeticError("no")
+
+    with pytest.raises(ArithmeticError, match="no"):
+        await run_together(for_ever(), fails())
+    assert ended.is_set()
+
+
+async def test_who_is_cancelled_cancels_them_all() -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def for_ever() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    task = asyncio.create_task(run_together(for_ever()))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
