@@ -36,7 +36,8 @@ while line := call.makefile().readline():
 """Calls in, then exits with the code that it is sent."""
 
 SUPERVISOR = """
-import asyncio, sys
+import asyncio, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 from transport.supervisor import Child, Supervisor
 async def run():
     async with Supervisor() as supervisor:
