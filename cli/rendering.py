@@ -1,7 +1,8 @@
 """Snapshot → text. Pure: no terminal, no clock."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from schemas.control import RolloutState, RolloutView
 from schemas.decisions import CheckResult, LedgerEntry
@@ -20,6 +21,12 @@ _STATES: dict[RolloutState, tuple[str, str]] = {
 """The glyph never stands alone: the word says the same without colour or font."""
 
 _VERDICTS = {"breached": "✖", "within": "✔", "undecided": "…"}
+
+
+def view_of(found: Mapping[str, Any]) -> RolloutView:
+    """The judge's view in what the status API says of a service; without one, that there was no rollout."""
+    view = found["rollout"] or {"service": found["service"], "rollout": 0, "looked_at": 0}
+    return RolloutView.model_validate(view, extra="ignore")
 
 
 def render_view(view: RolloutView, reason: str | None = None) -> str:

@@ -9,10 +9,10 @@ import typer
 
 from cli.client import Client
 from cli.effective import render_effective
-from cli.rendering import render_history, render_line, render_view
+from cli.rendering import render_history, render_line, render_view, view_of
 from cli.terminal import DEFAULT_URL, EXIT_ROLLED_BACK, EXIT_UNDECIDED, Url, ask, connect, fail, load, understand
 from davylamp_sdk._message import Message
-from schemas.control import RolloutState, RolloutView
+from schemas.control import RolloutState
 from schemas.decisions import LedgerEntry
 from schemas.plan import Plan
 from schemas.service import Service
@@ -44,7 +44,7 @@ def status(
             _print_all(ask(client.rollouts), as_json=as_json)
             return
         found = _follow(client, service, timeout_s) if watch else ask(client.rollout, service)
-    view = _view(found)
+    view = view_of(found)
     print(_json(found) if as_json else render_view(view, _reason(found)))
     if view.state in _BAD_ENDS:
         raise typer.Exit(EXIT_ROLLED_BACK)
@@ -79,14 +79,14 @@ def _print_all(found: list[dict[str, Any]], *, as_json: bool) -> None:
         print(_json(found))
         return
     for one in found:
-        print(render_line(_view(one)))
+        print(render_line(view_of(one)))
 
 
 def _follow(client: Client, service: str, timeout_s: float) -> dict[str, Any]:
     end, last = time.monotonic() + timeout_s, ""
     while True:
         found = ask(client.rollout, service)
-        view = _view(found)
+        view = view_of(found)
         line = render_line(view)
         if line != last:
             typer.echo(line, err=True)
@@ -94,11 +94,6 @@ def _follow(client: Client, service: str, timeout_s: float) -> dict[str, Any]:
         if view.state is None or view.state in _GOOD_ENDS | _BAD_ENDS or time.monotonic() >= end:
             return found
         time.sleep(0.5)
-
-
-def _view(found: dict[str, Any]) -> RolloutView:
-    view = found["rollout"] or {"service": found["service"], "rollout": 0, "looked_at": 0}
-    return RolloutView.model_validate(view, extra="ignore")
 
 
 def _reason(found: dict[str, Any]) -> str | None:

@@ -11,7 +11,6 @@ from schemas.units import format_duration_s, format_points, format_share
 from transport.process import run_until_signalled
 
 MUST_END = {"v2": "rolled_back", "v3": "completed"}
-ACKNOWLEDGED_WITHIN_MS = 50.0
 
 _COLUMNS = "{:<24}{:<13}{:>14}{:>20}{:>16}{:>14}"
 

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cli.rendering import render_line
-from demo.scene import SERVICE, Scene, demo_plan
-from schemas.control import RolloutView
+from cli.rendering import render_line, view_of
+from demo.scene import Scene, demo_plan
 from schemas.decisions import LedgerEntry
 
 ENDS = frozenset({"completed", "rolled_back"})
@@ -37,7 +36,7 @@ async def tell(
     while asyncio.get_running_loop().time() < end and not _ended(found):
         await asyncio.sleep(0.2)
         found = await scene.rollout()
-        line = render_line(_view(found))
+        line = render_line(view_of(found))
         if line.rsplit("  ", 1)[0] != last.rsplit("  ", 1)[0]:
             say(f"  {line}")
         last = line
@@ -47,14 +46,8 @@ async def tell(
 def _ended(found: dict[str, Any]) -> bool:
     """The last decision ends the rollout, and every proxy runs it."""
     route, entries = found["route"], found["ledger"]
-    ended = _view(found).state in ENDS
+    ended = view_of(found).state in ENDS
     return bool(ended and route and route["acknowledged"] and entries and route["entry"] == entries[-1]["id"])
-
-
-def _view(found: dict[str, Any]) -> RolloutView:
-    return RolloutView.model_validate(
-        found["rollout"] or {"service": SERVICE, "rollout": 0, "looked_at": 0}, extra="ignore"
-    )
 
 
 def _story(canary: str, found: dict[str, Any]) -> Story:
@@ -63,4 +56,4 @@ def _story(canary: str, found: dict[str, Any]) -> Story:
     last = entries[-1] if entries else None
     exposed = (last.decided_at - acknowledged) / 1000 if last and acknowledged else None
     took = found["route"]["took_ms"] if _ended(found) else None
-    return Story(canary, _view(found).state or "none", exposed, took, entries, last.reason.sentence if last else "")
+    return Story(canary, view_of(found).state or "none", exposed, took, entries, last.reason.sentence if last else "")

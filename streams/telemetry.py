@@ -15,6 +15,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaException, TopicPart
 
 from streams.checkpoint import Checkpoint, ForeignCheckpointError
 from streams.handover import Assigned, Handover, Polled, Revoked
+from transport.kafka_log import record_of
 from transport.log import Record
 from transport.settings import KafkaSettings
 
@@ -175,18 +176,9 @@ def _record(message: Any) -> Record:
     error = message.error()
     if error is not None:  # fenced, offset out of range, topic gone: end the process on purpose
         raise KafkaException(error)
-    kind, timestamp_ms = message.timestamp()
-    if kind != TIMESTAMP_LOG_APPEND_TIME:
+    if message.timestamp()[0] != TIMESTAMP_LOG_APPEND_TIME:
         raise AppendTimeError(f"{message.topic()}: {AppendTimeError.__doc__}")
-    return Record(
-        message.topic(),
-        message.partition(),
-        message.offset(),
-        timestamp_ms,
-        message.key(),
-        message.value(),
-        dict(message.headers() or ()),
-    )
+    return record_of(message)
 
 
 def _committed(error: Any, parts: Sequence[TopicPartition]) -> None:

@@ -136,7 +136,7 @@ class KafkaReader:
         counted = [message for message in messages if self._counts(message)]
         for message in counted:
             _advance(behind, message)
-        records = [_record(message) for message in counted if message.error() is None]
+        records = [record_of(message) for message in counted if message.error() is None]
         if counted:
             self._heard()
         return records
@@ -250,7 +250,8 @@ def _advance(behind: dict[tuple[str, int], int], message: Message) -> None:
         del behind[message.topic(), message.partition()]
 
 
-def _record(message: Message) -> Record:
+def record_of(message: Message) -> Record:
+    """A message of librdkafka that is no error, as the port has it."""
     return Record(
         message.topic(),
         message.partition(),
