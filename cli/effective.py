@@ -12,7 +12,7 @@ _MARK = "# default"
 def render_effective(message: Message) -> str:
     """YAML that reads back as the same message; a line whose value nobody wrote ends in `# default`.
 
-    An item of a list stands in one line, which names its defaults.
+    An item of a list, and what lies two levels deep, stands in one line, which names its defaults.
     """
     lines = _lines(message, indent=0, inherited=False)
     width = min(max((len(text) for text, _ in lines), default=0), 60)
@@ -28,7 +28,7 @@ def _lines(message: Message, indent: int, *, inherited: bool) -> list[Line]:
     for name, field in type(message).model_fields.items():
         default = inherited or name not in message.model_fields_set
         value = getattr(message, name)
-        if value is not None:
+        if value is not None and value != {}:
             key = f"{' ' * indent}{_scalar(field.alias or name)}:"
             lines += _entry(message, name, value, key, indent, default=default)
     return lines
@@ -36,6 +36,8 @@ def _lines(message: Message, indent: int, *, inherited: bool) -> list[Line]:
 
 def _entry(message: Message, name: str, value: Any, key: str, indent: int, *, default: bool) -> list[Line]:
     mark = _MARK if default else ""
+    if isinstance(value, Message) and indent:
+        return [(f"{key} {_flow(value)}", _partly(value, default=default))]
     if isinstance(value, Message):
         return [(key, ""), *_lines(value, indent + 2, inherited=default)]
     if isinstance(value, dict) and all(isinstance(v, Message) for v in value.values()):

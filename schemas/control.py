@@ -8,7 +8,7 @@ from davylamp_sdk._message import Message
 from schemas.decisions import CheckResult, Opening
 from schemas.names import ServiceName, VersionName
 
-CommandKind = Literal["start", "approve", "promote", "retry", "hold", "resume", "freeze", "unfreeze"]
+CommandKind = Literal["start", "approve", "promote", "retry", "hold", "resume", "freeze", "unfreeze", "forget"]
 """What people ask of the judge. A `rollback` is no command: the status API appends it to the ledger itself."""
 
 
@@ -31,6 +31,7 @@ class Command(Message):
     full: bool = Field(default=False, description="`promote`: to 100 % at once, not to the next stage.")
     replace: bool = Field(default=False, description="`start`: roll a running rollout back first.")
     again: bool = Field(default=False, description="`start`: although this version was rolled back before.")
+    proxy: str | None = Field(default=None, description="With `forget`: a proxy that will not come back.")
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:
@@ -38,6 +39,8 @@ class Command(Message):
             raise ValueError("`opening` belongs to `start` and to nothing else")
         if (self.kind == "approve") != (self.approves is not None):
             raise ValueError("`approves` belongs to `approve` and to nothing else")
+        if (self.kind == "forget") != (self.proxy is not None):
+            raise ValueError("`proxy` belongs to `forget` and to nothing else")
         return self
 
 
@@ -70,6 +73,35 @@ class RouteChange(Message):
     acknowledged: bool = Field(description="At least one proxy, and every proxy, runs `version` or a later one.")
     at: Annotated[int, Field(description="Unix milliseconds, by the router's clock.")]
     took_ms: float | None = Field(default=None, description="Ledger entry decided → acknowledged by the last proxy.")
+
+
+class VersionTotals(Message):
+    """A proxy's own counts of the requests that it sent to one version, since the proxy began."""
+
+    sent: Annotated[int, Field(ge=0, description="Completed and under way: refused connections are among them.")]
+    failed: Annotated[int, Field(ge=0, description="Answered 5xx, refused, reset, timed out, or no healthy upstream.")]
+    active: Annotated[int, Field(ge=0, description="Under way now: what hangs stays here.")]
+
+
+class ProxyReport(Message):
+    """ProxyReport v1 (`proxy-reports`): what a proxy itself saw of a service, pushed by it and told on by a router.
+
+    Counts are cumulative over one life of the proxy (`started`): a lost report costs nothing, and a reader takes
+    differences. `born` are sums over one life of the router (`router`, `epoch`): the proxy's log of new sessions is lost
+    while no router listens, and a reader takes differences there too.
+    """
+
+    v: Literal[1] = 1
+    service: ServiceName
+    router: str
+    epoch: Annotated[int, Field(description="When the router began, Unix milliseconds: with `router` it names a life.")]
+    proxy: str
+    started: Annotated[int, Field(description="When the proxy began to count, Unix milliseconds: names its life.")]
+    at: Annotated[int, Field(description="Unix milliseconds, by the router's clock.")]
+    versions: dict[VersionName, VersionTotals]
+    born: dict[str, int] = Field(
+        default_factory=dict, description="`<version> <label>` → sessions that the proxy assigned, by its access log."
+    )
 
 
 RolloutState = Literal[

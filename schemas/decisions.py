@@ -48,24 +48,57 @@ class Count(Message):
     """What one cohort brought to a check."""
 
     n: int
-    bad: int
+    bad: int | float = Field(
+        description="Requests, calls or sessions counted as bad; of a mean, the sum of its values."
+    )
+    value: float | None = Field(
+        default=None, description="What people compare: a rate (0 to 1), a latency in ms, a mean. None: no data."
+    )
+
+    @property
+    def rate(self) -> float | None:
+        """Bad per counted; None without any."""
+        return self.bad / self.n if self.n else None
+
+
+CheckKind = Literal["rate", "latency", "mean", "loss", "tools"]
 
 
 class CheckResult(Message):
-    """One comparison of canary with baseline. Absent numbers mean "no data", never zero."""
+    """One comparison of canary with baseline. Absent numbers mean "no data", never zero.
+
+    The claim under test is ``p_C <= ratio * p_B + margin`` (arms swapped where lower is worse). ``difference``, ``low``
+    and ``high`` are of ``p_C - ratio * p_B``; of a latency these are shares of requests above the threshold.
+    """
 
     check: str
+    kind: CheckKind = "rate"
+    worse: Literal["higher", "lower"] = "higher"
     verdict: Literal["breached", "within", "undecided"]
     baseline: Count
     canary: Count
-    difference: float | None = Field(default=None, description="Canary rate minus baseline rate.")
+    difference: float | None = Field(default=None, description="Canary rate minus `ratio` times baseline rate.")
     low: float | None = Field(default=None, description="Anytime-valid lower bound of the difference.")
     high: float | None = Field(default=None, description="Anytime-valid upper bound: more than this is ruled out.")
     margin: float = Field(description="The difference that the plan allows.")
-    gate_margin: float | None = Field(default=None, description="The margin that this stage's gate must prove.")
+    ratio: float = Field(default=1.0, description="The factor that the plan allows.")
+    gate_margin: float | None = Field(
+        default=None,
+        description="The margin that this stage's gate must prove; None: the check proves nothing, it warns.",
+    )
+    threshold: float | None = Field(
+        default=None, description="Of a latency: ms above which a baseline request is counted."
+    )
     log_e_breach: float = Field(description="Natural log of the evidence against the margin.")
     log_e_within: float = Field(description="Natural log of the evidence for being within the gate's margin.")
     dispersion: float = Field(default=1.0, description="Variance over mean of the bucket sums, at least 1.")
+    share: float = Field(default=1.0, description="The check's part of alpha.")
+    score: float | None = Field(default=None, description="0 to 100, this check alone.")
+    why_undecided: str | None = Field(default=None, description="`no_data`, `few_buckets` or `more_needed`.")
+    needed: int | None = Field(
+        default=None, description="About so many more canary sessions until the gate's margin is proven."
+    )
+    culprits: tuple[str, ...] = Field(default=(), description="Of `tools`: those that fail, worst first.")
 
 
 class Acknowledgement(Message):
@@ -107,6 +140,7 @@ class LedgerEntry(Message):
     approves: str | None = Field(default=None, description="With `approve`: `start`, a stage's number, or `promote`.")
     score: float | None = None
     checks: tuple[CheckResult, ...] = ()
+    culprit: str | None = Field(default=None, description="With a breach: the check that costs the canary its release.")
     reason: Reason
     cut: Cut
     plan_hash: str

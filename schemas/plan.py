@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from davylamp_sdk._message import Message
+from schemas.checks import Checks
 from schemas.names import ServiceName, VersionName
-from schemas.units import FULL_SHARE, Duration, Points, Share, format_share
+from schemas.units import FULL_SHARE, Duration, Percent, Share, format_share
 
 HoldMode = Literal["drain", "rehome", "evict"]
 """They end by themselves until the deadline, move to the baseline at once, or get 404 at once."""
@@ -32,22 +33,17 @@ class Stage(Message):
     ] = 20
 
 
-class RateCheck(Message):
-    """The canary's rate may exceed the baseline's by less than ``within``."""
-
-    within: Points
-
-
-class Checks(Message):
-    """What is compared. This version judges ``error_rate``; the other checks of the design come with their evidence."""
-
-    error_rate: RateCheck = RateCheck(within="0.5pp")  # type: ignore[arg-type]  # parsed by the model
-
-
 class RollbackPolicy(Message):
     """What becomes of the canary's living sessions after a rollback."""
 
     mode: HoldMode = "drain"
+    severe: Annotated[
+        HoldMode,
+        Field(
+            description="Instead of `mode` after a breach of errors or availability by at least `severe_from` of requests."
+        ),
+    ] = "rehome"
+    severe_from: Annotated[Percent, Field(gt=0, le=1)] = 0.5
     deadline_s: Annotated[Duration, Field(alias="deadline", gt=0)] = 900.0
     """After that the canary's sessions are no longer held (`drain`): they get 404 and begin anew on the baseline."""
 
@@ -83,6 +79,25 @@ class Plan(Message):
     observe: Annotated[bool, Field(description="Decide and alert, never apply: the first stage's share stays.")] = False
     strict: Annotated[bool, Field(description="Never proceed unproven.")] = False
     on_unproven_final: Literal["hold", "proceed", "rollback"] = "hold"
+    on_sample_ratio: Annotated[
+        Literal["hold", "ignore"], Field(description="When the cohorts' new sessions do not fit the share.")
+    ] = "hold"
+    on_mismatch: Annotated[
+        Literal["hold", "rollback", "ignore"],
+        Field(description="When servers say another version than the proxies assigned: never deployed, or half."),
+    ] = "hold"
+    on_sick_baseline: Annotated[
+        Literal["hold", "ignore"],
+        Field(description="When the baseline fails three times as often as before the rollout: no proof for anybody."),
+    ] = "hold"
+    on_blind: Annotated[
+        Literal["hold", "rollback"],
+        Field(description="When the judge has not looked for `blind_after`: the router's word."),
+    ] = "hold"
+    blind_after_s: Annotated[Duration, Field(alias="blind_after", gt=0)] = 120.0
+    rollback_below: Annotated[
+        float, Field(ge=0, le=95, description="Roll back below this score, too: stricter than the statistics.")
+    ] = 0.0
     bake_s: Annotated[Duration, Field(alias="bake", description="How long 100 % can be undone.")] = 1800.0
     alpha: Annotated[float, Field(gt=0, le=0.5, description="Probability of rolling back a canary on its limits.")] = (
         0.05

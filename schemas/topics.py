@@ -13,6 +13,7 @@ Topic = Literal[
     "mcp-requests",
     "mcp-requests.dlq",
     "cohort-windows",
+    "proxy-reports",
     "rollout-commands",
     "rollout-decisions",
     "route-changes",

@@ -43,6 +43,14 @@ def parse_points(value: Any) -> float:
     return float(points)
 
 
+def parse_percent(value: Any) -> float:
+    """``"10%"`` → 0.1, a part of something else. Raises ``ValueError`` with the form to write."""
+    part = _number(value, "%", "10%") / 100
+    if not 0 <= part <= 100:  # noqa: PLR2004 - a hundredfold is a typing error
+        raise ValueError(f"{value!r} is not a margin: from 0% to 10000%")
+    return float(part)
+
+
 def _plain(value: float | Decimal) -> str:
     return f"{Decimal(str(value)).normalize():f}"
 
@@ -66,6 +74,11 @@ def format_points(points: float) -> str:
     return f"{_plain(Decimal(str(points)) * 100)}pp"
 
 
+def format_percent(part: float) -> str:
+    """0.1 → ``"10%"``."""
+    return f"{_plain(Decimal(str(part)) * 100)}%"
+
+
 Share = Annotated[
     int,
     BeforeValidator(parse_share),
@@ -83,4 +96,10 @@ Points = Annotated[
     BeforeValidator(parse_points),
     PlainSerializer(format_points, return_type=str),
     WithJsonSchema({"type": "string", "examples": ["0.5pp"]}),
+]
+Percent = Annotated[
+    float,
+    BeforeValidator(parse_percent),
+    PlainSerializer(format_percent, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["10%"]}),
 ]

@@ -24,6 +24,48 @@ class Bucket(Message):
     tf: Tally = 0
 
 
+COARSE_PER_FINE = 4
+"""The bucket histograms have 16 bins an octave, the cells' own 64: coarse bin = fine bin // 4."""
+
+SESSION_AGES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1800.0)
+"""Ages whose reaching is counted, ascending; a plan's session loss looks at some of them."""
+
+MICRO = 1_000_000
+"""Sums of custom metrics are whole millionths, so that they merge by addition in any order."""
+
+OTHER = "_other"
+"""Where tools, metrics and instances beyond their cap are counted."""
+
+
+class ToolCount(Message):
+    """Calls of one tool that count for tool success, and those of them that failed."""
+
+    n: Tally = 0
+    bad: Tally = 0
+
+
+class MetricBucket(Message):
+    """One session bucket of a custom metric: values and their sum in millionths."""
+
+    n: Tally = 0
+    micro: Tally = 0
+
+
+class Metric(Message):
+    """A custom metric of a cell: how many requests brought a value, and what these add up to.
+
+    Histograms count values in the latency's bins, as if they were milliseconds: what a mean is winsorised by.
+    """
+
+    n: Tally = 0
+    micro: Annotated[Tally, Field(description="Sum of the values, in millionths.")] = 0
+    buckets: dict[Annotated[int, Field(ge=0, lt=BUCKETS)], MetricBucket] = Field(default_factory=dict)
+    histogram: dict[int, Tally] = Field(default_factory=dict, description="Sparse, 64 bins an octave.")
+    bucket_histograms: dict[Annotated[int, Field(ge=0, lt=BUCKETS)], dict[int, Tally]] = Field(
+        default_factory=dict, description="In final windows: session bucket → coarse bin → count."
+    )
+
+
 class Digest(Message):
     """A t-digest built from the cell's histogram: what people are shown, never what decides."""
 
@@ -48,6 +90,23 @@ class Cell(Message):
         default_factory=dict, description="Latency, sparse: bin → count; bin i spans see `streams.histogram`."
     )
     digest: Digest | None = Field(default=None, description="In final windows only.")
+    bucket_histograms: dict[Annotated[int, Field(ge=0, lt=BUCKETS)], dict[int, Tally]] = Field(
+        default_factory=dict,
+        description="Latency in final windows: session bucket → coarse bin (16 an octave) → count, from `bucket_floor` up.",
+    )
+    bucket_floor: int | None = Field(
+        default=None, description="The lowest coarse bin that the bucket histograms hold; None: there are none."
+    )
+    tools: dict[str, ToolCount] = Field(default_factory=dict, description="By tool; `_other` beyond the cap.")
+    lives: dict[int, dict[int, Tally]] = Field(
+        default_factory=dict,
+        description="Windows since the session's birth → index into SESSION_AGES_S → sessions that reached this age "
+        "in this window.",
+    )
+    metrics: dict[str, Metric] = Field(default_factory=dict, description="Custom metrics by name.")
+    stale: Tally = Field(
+        default=0, description="Requests whose `started_at` lies an hour or more from the append time."
+    )
 
 
 class CohortWindow(Message):
@@ -76,6 +135,17 @@ class CohortWindow(Message):
     part: int = 1
     parts: int = 1
     cells: tuple[Cell, ...] = ()
+    malformed: Tally = Field(
+        default=0, description="Messages of the partition that nobody could read, whatever their service."
+    )
+    holes: Tally = Field(
+        default=0, description="Messages of the partition that retention removed unread before this window."
+    )
+    duplicates: Tally = Field(default=0, description="Events that were sent again, of this service.")
+    dropped: dict[str, Tally] = Field(
+        default_factory=dict, description="Instance → events that its SDK says it dropped; `_other` beyond the cap."
+    )
+    folded: Tally = Field(default=0, description="Events counted under `-` or `_other` because of a cap.")
 
     @property
     def window_end(self) -> int:

@@ -1,8 +1,8 @@
 """RequestEvent v1: what a server says about one finished request."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from davylamp_sdk._message import Message
 
@@ -47,4 +47,91 @@ class RequestEvent(Message):
     started_at: Annotated[int, Field(ge=0, description="Unix time in milliseconds, by the server's clock.")]
     duration_ms: Annotated[float, Field(ge=0, lt=1e9, allow_inf_nan=False)]
     first_of_session: bool = False
+    session_age_ms: Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)] | None = Field(
+        default=None, description="From the session's first request to the end of this one, by the server's clock."
+    )
+    session_gap_ms: Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)] | None = Field(
+        default=None, description="Since the end of the session's previous request; absent on its first."
+    )
     metrics: dict[Name, Annotated[float, Field(allow_inf_nan=False)]] = Field(default_factory=dict, max_length=32)
+
+
+MAX_BATCH = 5_000
+"""Events in one batch at most; the SDK sends up to 500."""
+
+Places = Annotated[tuple[Annotated[int, Field(ge=-1)], ...], Field(max_length=MAX_BATCH)]
+"""One a request: an index into `names`, or -1 where the field is absent. An empty column: absent for all."""
+
+
+class MetricColumn(Message):
+    """The values of one custom metric in a batch."""
+
+    at: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...], Field(description="Positions of the requests that have one.")
+    ]
+    values: tuple[Annotated[float, Field(allow_inf_nan=False)], ...]
+
+
+class EventBatch(Message):
+    """EventBatch v1: finished requests of one producer in one message, as columns. What the SDK sends.
+
+    Request `i` is the :class:`RequestEvent` with sequence ``sequence + i`` and the `i`-th value of each column; strings
+    stand once in `names`. A reader tells a batch from a single event by `names`.
+    """
+
+    v: Literal[1] = 1
+    producer: Annotated[Name, Field(description="One per process life of an emitter.")]
+    sequence: Annotated[int, Field(ge=0, description="Of the first request; the others follow without a gap.")]
+    dropped: Annotated[
+        int, Field(ge=0, description="Requests that this producer dropped since its last batch: they are in none.")
+    ] = 0
+    service: Name
+    version: Name
+    instance: Name
+    names: Annotated[tuple[Annotated[str, StringConstraints(max_length=120)], ...], Field(max_length=3 * MAX_BATCH)]
+    method: Places
+    outcome: Places
+    started_at: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(description="Unix milliseconds.")]
+    duration_ms: tuple[Annotated[float, Field(ge=0, lt=1e9, allow_inf_nan=False)], ...]
+    session: Places = ()
+    assignment: Places = ()
+    tool: Places = ()
+    error_type: Places = ()
+    protocol_version: Places = ()
+    first_of_session: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...], Field(description="Positions of the requests that began one.")
+    ] = ()
+    session_age_ms: tuple[Annotated[float, Field(ge=-1, lt=1e12, allow_inf_nan=False)], ...] = Field(
+        default=(), description="-1: absent. An empty column: absent for all."
+    )
+    session_gap_ms: tuple[Annotated[float, Field(ge=-1, lt=1e12, allow_inf_nan=False)], ...] = Field(
+        default=(), description="-1: absent. An empty column: absent for all."
+    )
+    metrics: dict[Name, MetricColumn] = Field(default_factory=dict, max_length=32)
+
+    def __len__(self) -> int:
+        """How many requests."""
+        return len(self.method)
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> Self:
+        n = len(self.method)
+        if not 0 < n <= MAX_BATCH:
+            raise ValueError(f"a batch holds 1 to {MAX_BATCH} requests, not {n}")
+        for name in ("outcome", "started_at", "duration_ms"):
+            if len(getattr(self, name)) != n:
+                raise ValueError(f"column {name} has {len(getattr(self, name))} values for {n} requests")
+        for name in (*_OPTIONAL_PLACES, "session_age_ms", "session_gap_ms"):
+            if len(getattr(self, name)) not in (0, n):
+                raise ValueError(f"column {name} has {len(getattr(self, name))} values for {n} requests")
+        for name in ("method", "outcome", *_OPTIONAL_PLACES):
+            column = getattr(self, name)
+            if column and max(column) >= len(self.names):
+                raise ValueError(f"column {name} names {max(column)}, there are {len(self.names)} names")
+        for name, metric in self.metrics.items():
+            if len(metric.at) != len(metric.values) or (metric.at and max(metric.at) >= n):
+                raise ValueError(f"metric {name} does not fit {n} requests")
+        return self
+
+
+_OPTIONAL_PLACES = ("session", "assignment", "tool", "error_type", "protocol_version")

@@ -1,5 +1,6 @@
 """A plan with its defaults filled in: readable, and readable back."""
 
+import re
 from typing import Any
 
 import yaml
@@ -14,30 +15,45 @@ from tests.builders import SERVICE, plan
 
 def test_the_shortest_plan_is_shown_whole_and_every_default_is_marked() -> None:
     shown = render_effective(Plan.model_validate({"service": "orders", "canary": "v2"}))
-    assert [line.rstrip() for line in shown.splitlines()] == [
+    assert [re.sub(r" {2,}#", "  #", line).rstrip() for line in shown.splitlines()] == [
         "service: orders",
         "canary: v2",
-        "stages:                                       # default",
-        "  - {share: 1%, for: 10m, min_sessions: 20}   # default",
+        "stages:  # default",
+        "  - {share: 1%, for: 10m, min_sessions: 20}  # default",
         "  - {share: 10%, for: 30m, min_sessions: 50}  # default",
-        "  - {share: 50%, for: 1h, min_sessions: 50}   # default",
+        "  - {share: 50%, for: 1h, min_sessions: 50}  # default",
         "checks:",
-        "  error_rate:",
-        "    within: 0.5pp                             # default",
+        "  error_rate: {enabled: true, within: 0.5pp}  # default",
+        "  tool_success: {enabled: true, within: 1pp}  # default",
+        "  latency_p99: {enabled: true, within: 10%, over: 10m, refresh: 1m, min_calls: 200}  # default",
+        "  latency_p90: {enabled: true, within: 10%, over: 10m, refresh: 1m, min_calls: 200}  # default",
+        "  session_loss: {enabled: true, within: 50%, idle: 2m, ages: [0s, 30s, 1m, 2m, 3m, 5m, 10m, 30m]}  # default",
+        "  tools: {enabled: true, within: 5pp}  # default",
+        "  availability: {enabled: true, within: 0.5pp}  # default",
+        "  cancel_rate: {enabled: false, within: 0.5pp}  # default",
+        "  rejected_rate: {enabled: false, within: 0.5pp}  # default",
         "rollback:",
-        "  mode: drain                                 # default",
-        "  deadline: 15m                               # default",
+        "  mode: drain  # default",
+        "  severe: rehome  # default",
+        "  severe_from: 50%  # default",
+        "  deadline: 15m  # default",
         "deadline:",
-        "  after: 14d                                  # default",
-        "  then: hold                                  # default",
-        "approve: []                                   # default",
-        "observe: false                                # default",
-        "strict: false                                 # default",
-        "on_unproven_final: hold                       # default",
-        "bake: 30m                                     # default",
-        "alpha: 0.05                                   # default",
-        "stale_after: 1m                               # default",
-        "max_stage: 1d                                 # default",
+        "  after: 14d  # default",
+        "  then: hold  # default",
+        "approve: []  # default",
+        "observe: false  # default",
+        "strict: false  # default",
+        "on_unproven_final: hold  # default",
+        "on_sample_ratio: hold  # default",
+        "on_mismatch: hold  # default",
+        "on_sick_baseline: hold  # default",
+        "on_blind: hold  # default",
+        "blind_after: 2m  # default",
+        "rollback_below: 0.0  # default",
+        "bake: 30m  # default",
+        "alpha: 0.05  # default",
+        "stale_after: 1m  # default",
+        "max_stage: 1d  # default",
     ]
 
 
@@ -59,14 +75,14 @@ def test_what_was_written_is_not_marked_even_if_it_is_the_default() -> None:
         "stages:",
         "  - {share: 10%, for: 1h, min_sessions: 20}",
         "checks:",
-        "  error_rate:",
         "rollback:",
         "  mode: drain",
         "deadline:",
         "approve: [start, '2']",
         "bake: 30m",
     ]
-    assert "  - {share: 5%, for: 90s, min_sessions: 20}  # default: min_sessions" in lines
+    first = next(line for line in lines if "90s" in line)
+    assert re.fullmatch(r"  - \{share: 5%, for: 90s, min_sessions: 20\} +# default: min_sessions", first)
 
 
 def test_a_service_is_shown_like_a_plan() -> None:

@@ -11,9 +11,11 @@ from schemas.service import Service
 from schemas.units import (
     FULL_SHARE,
     format_duration_s,
+    format_percent,
     format_points,
     format_share,
     parse_duration_s,
+    parse_percent,
     parse_points,
     parse_share,
 )
@@ -128,3 +130,50 @@ def test_an_assignment_header_is_split_into_label_and_version(
     header: str | None, expected: tuple[str, str | None]
 ) -> None:
     assert split_assignment(header) == expected
+
+
+def test_checks_may_be_switched_off_in_one_word_and_custom_metrics_stand_beside_the_built_in_ones() -> None:
+    checks = {
+        "latency_p90": False,
+        "tools": "off",
+        "tokens": {"kind": "mean"},
+        "misses": {"kind": "rate", "within": "1pp"},
+    }
+    plan = Plan.model_validate({"service": "orders", "canary": "v2", "checks": checks})
+    assert Plan.read(plan.dump()) == plan
+    assert plan.checks.enabled == (
+        "error_rate",
+        "tool_success",
+        "latency_p99",
+        "session_loss",
+        "availability",
+        "misses",
+        "tokens",
+    )
+    assert plan.checks.custom["tokens"].within.ratio == 0.1
+    assert plan.checks.custom["misses"].within.points == 0.01
+
+
+@pytest.mark.parametrize(
+    ("checks", "words"),
+    [
+        ({"tokens": {"kind": "mean", "within": "1pp"}}, "no percentage points"),
+        ({"tokens": {"kind": "mean", "within": 3}}, "write it like 10%"),
+        ({"session_loss": {"ages": ["0s", "7s"]}}, "among those that are counted"),
+        ({"latency_p99": {"within": "1pp"}}, "write it like 10%"),
+    ],
+)
+def test_a_wrong_check_is_refused_with_what_to_write(checks: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Plan.model_validate({"service": "orders", "canary": "v2", "checks": checks})
+
+
+def test_a_plan_that_compares_nothing_is_refused() -> None:
+    every = dict.fromkeys(Plan.model_validate({"service": "orders", "canary": "v2"}).checks.enabled, "off")
+    with pytest.raises(ValidationError, match="nothing would be compared"):
+        Plan.model_validate({"service": "orders", "canary": "v2", "checks": every})
+
+
+@given(st.integers(0, 10_000))
+def test_percent_survives_being_written(hundredths: int) -> None:
+    assert parse_percent(format_percent(hundredths / 10_000)) == hundredths / 10_000

@@ -25,7 +25,11 @@ def told(model: type[BaseModel], written: Any) -> list[str]:
         (Plan, {}, ["service: is missing", "canary: is missing"]),
         (Plan, {**PLAN, "bakes": "1h"}, ["bakes: is not known here; did you mean bake?"]),
         (Plan, {**PLAN, "rollback": {"mod": "drain"}}, ["rollback.mod: is not known here; did you mean mode?"]),
-        (Plan, {**PLAN, "rollback": {"xyz": 1}}, ["rollback.xyz: is not known here; known are deadline, mode"]),
+        (
+            Plan,
+            {**PLAN, "rollback": {"xyz": 1}},
+            ["rollback.xyz: is not known here; known are deadline, mode, severe, severe_from"],
+        ),
         (
             Plan,
             {**PLAN, "stages": [{"share": "1%", "for": "1m", "min_session": 3}]},
