@@ -48,10 +48,14 @@ class RequestEvent(Message):
     duration_ms: Annotated[float, Field(ge=0, lt=1e9, allow_inf_nan=False)]
     first_of_session: bool = False
     session_age_ms: Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)] | None = Field(
-        default=None, description="From the session's first request to the end of this one, by the server's clock."
+        default=None,
+        description="From the beginning of the session's first request to the end of this one. Absent if whoever says "
+        "it did not see the session begin.",
     )
     session_gap_ms: Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)] | None = Field(
-        default=None, description="Since the end of the session's previous request; absent on its first."
+        default=None,
+        description="From the end of the session's previous request to the end of this one, so that the session was "
+        "last heard at the age `session_age_ms - session_gap_ms`. Absent on its first.",
     )
     metrics: dict[Name, Annotated[float, Field(allow_inf_nan=False)]] = Field(default_factory=dict, max_length=32)
 
