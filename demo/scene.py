@@ -1,11 +1,11 @@
-"""The scene of every story: the whole stack, a real Envoy, three versions of a real MCP server, and real clients."""
+"""The scene of every story: the whole stack, a real Envoy, versions of a real MCP server, and real clients."""
 
 import asyncio
 import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ import httpx2
 
 from cli.client import ApiError, Client
 from cli.stack import Stack, StackOptions, running
+from demo.faults import FaultName
 from router.bootstrap import bootstrap
 from router.local_envoy import LocalEnvoy
 from schemas.plan import Plan
@@ -22,11 +23,13 @@ from transport.ports import free_ports
 from transport.supervisor import Child
 
 SERVICE = "orders"
-HEALTHY_FAILING = 0.01
-"""A healthy version fails one call in a hundred."""
-BAD_FAILING = 0.30
-"""The bad canary fails thirty in a hundred."""
-SESSIONS_PER_SECOND = 12.0
+SESSIONS_PER_SECOND = 10.0
+
+Versions = Mapping[str, FaultName | None]
+"""The canaries, and what is wrong with each."""
+STORIES: Versions = {"v2": "errors", "v3": None}
+"""A bad one and a healthy one."""
+BASELINE = "v1"
 
 PATIENCE_S = 30.0
 
@@ -46,7 +49,16 @@ def demo_plan(canary: str) -> Plan:
                 {"share": "20%", "for": "10s", "min_sessions": 15},
                 {"share": "50%", "for": "10s", "min_sessions": 20},
             ],
-            "checks": {"error_rate": {"within": "5pp"}},
+            "checks": {
+                "error_rate": {"within": "5pp"},
+                "tool_success": {"within": "15pp"},
+                "latency_p99": "off",
+                "latency_p90": {"within": "100%", "over": "30s", "refresh": "2s"},
+                "tools": {"within": "20pp"},
+                "session_loss": {"ages": ["0s", "1s", "2s", "5s"], "idle": "3s"},
+                "availability": {"within": "5pp"},
+            },
+            "stale_after": "8s",
         }
     )
 
@@ -59,14 +71,18 @@ class Scene:
     options: StackOptions
     mcp_url: str
     stack: Stack
+    sick_file: Path
+    """While it exists, the baseline's calls fail."""
+    incident_file: Path
+    """While it exists, the calls of every canary fail; with `sick_file` it is an incident that all versions share."""
 
     async def rollout(self) -> dict[str, Any]:
         """The status API's answer about the service."""
         return await self._patiently(lambda: self.client.rollout(SERVICE))
 
-    async def start(self, plan: Plan, *, again: bool = False) -> str:
+    async def start(self, plan: Plan, *, again: bool = False, replace: bool = False) -> str:
         """Start a rollout; the judge's sentence."""
-        return await self._patiently(lambda: self.client.start(plan, "demo", again=again))
+        return await self._patiently(lambda: self.client.start(plan, "demo", again=again, replace=replace))
 
     async def _patiently(self, ask: Callable[[], T]) -> T:
         """A status service that was killed is started again by the supervisor: ask until it answers."""
@@ -81,22 +97,28 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def scene(folder: Path) -> AsyncIterator[Scene]:
-    """Set the scene up; everything is gone when the block ends."""
-    kafka, kafka_controller, xds, status, lb, admin, *servers = free_ports(10)
+async def scene(folder: Path, canaries: Versions = STORIES, *, slow_first_s: float = 0.0) -> AsyncIterator[Scene]:
+    """Set the scene up, with two servers of the baseline and one of each canary; everything is gone when the block ends.
+
+    `slow_first_s` is how long the first call of each session waits, whatever the version.
+    """
+    kafka, kafka_controller, xds, status, lb, admin, *ports = free_ports(8 + len(canaries))
     del kafka_controller  # keeps the port after Kafka's own from being taken by the others, most of the time
     options = StackOptions(folder, None, kafka, xds, status, SETTINGS)
-    versions = list(zip(("v1", "v1", "v2", "v3"), servers, strict=True))
+    servers = list(zip((BASELINE, BASELINE, *canaries), ports, strict=True))
+    sick, incident = folder / "sick", folder / "incident"
     async with running(options) as stack:
-        for version, port in versions:
-            stack.supervisor.add(_server(options, version, port))
+        for version, port in servers:
+            more = ["--incident", str(sick if version == BASELINE else incident), "--slow-first", str(slow_first_s)]
+            fault = canaries.get(version)
+            stack.supervisor.add(_server(options, version, port, [*more, *(["--fault", fault] if fault else [])]))
         proxy = bootstrap("lb0", lb, admin, routers=[f"127.0.0.1:{xds}"])
         async with LocalEnvoy(proxy, folder / "envoy"):
             with Client(options.status_url) as client:
-                await _until_ready(options.status_url, servers)
-                await asyncio.to_thread(client.apply, _service(versions))
+                await _until_ready(options.status_url, ports)
+                await asyncio.to_thread(client.apply, _service(servers))
                 await _until_routed(f"http://127.0.0.1:{lb}/mcp")
-                yield Scene(client, options, f"http://127.0.0.1:{lb}/mcp", stack)
+                yield Scene(client, options, f"http://127.0.0.1:{lb}/mcp", stack, sick, incident)
 
 
 @contextlib.asynccontextmanager
@@ -122,10 +144,9 @@ async def traffic(scene: Scene, seed: int | None = None) -> AsyncIterator[dict[s
             await process.wait()
 
 
-def _server(options: StackOptions, version: str, port: int) -> Child:
-    failing = BAD_FAILING if version == "v2" else HEALTHY_FAILING
+def _server(options: StackOptions, version: str, port: int, more: list[str]) -> Child:
     argv = [sys.executable, "-m", "demo.server", "--version", version, "--port", str(port)]
-    argv += ["--bootstrap", options.bootstrap, "--failing", str(failing)]
+    argv += ["--bootstrap", options.bootstrap, *more]
     return Child(f"{SERVICE}-{version}-{port}", argv, dict(os.environ), options.folder / f"{version}-{port}.log")
 
 
@@ -133,7 +154,7 @@ def _service(versions: list[tuple[str, int]]) -> Service:
     listed: dict[str, dict[str, list[str]]] = {}
     for version, port in versions:
         listed.setdefault(version, {"endpoints": []})["endpoints"].append(f"127.0.0.1:{port}")
-    return Service.model_validate({"service": SERVICE, "baseline": "v1", "versions": listed})
+    return Service.model_validate({"service": SERVICE, "baseline": BASELINE, "versions": listed})
 
 
 async def _until_ready(status_url: str, ports: list[int], patience_s: float = 60.0) -> None:

@@ -1,39 +1,111 @@
-"""A small MCP server to release: `python -m demo.server --version v2 --port 8003 --failing 0.3 --bootstrap …`."""
+"""A small MCP server to release: `python -m demo.server --version v2 --port 8003 --fault errors --bootstrap …`."""
 
 import argparse
+import asyncio
 import logging
+import os
 import random
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import uvicorn
 from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.shared.exceptions import MCPError
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from davylamp_sdk import Telemetry
+from demo.faults import FAULTS, FaultName
 
 INTERNAL_ERROR = -32603
-TOOLS = frozenset({"quote", "stock"})
+TOOLS = ("quote", "stock", "order", "track", "refund", "search", "rate", "wish", "compare", "ship")
+BROKEN_TOOL = "refund"
+
+HEALTHY_FAILING = 0.01
+"""A healthy version fails one call in a hundred."""
+BAD_FAILING = 0.30
+"""With the fault `errors` thirty in a hundred."""
+TOOL_FAILING = 0.40
+INCIDENT_FAILING = 0.40
+"""While the incident lasts."""
+WORK_S = 0.015
+"""What a call takes on average; the fault `latency` makes it five times as much."""
+CRASH_CHANCE = 0.3
+DIES_AFTER = 3
+"""Requests that a session is known for, with the fault `dying_sessions`."""
 
 
-def make_server(version: str, failing: float, telemetry: Telemetry) -> MCPServer:
-    """Two tools; each call fails with probability `failing` by a JSON-RPC error. Every answer names the version."""
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How one version answers."""
+
+    version: str
+    fault: FaultName | None = None
+    incident: Path | None = None
+    """While this file exists, calls fail whatever the version."""
+    chance: random.Random = field(default_factory=random.Random)
+
+    async def answer(self, tool: str, item: str) -> str:
+        """One call of a tool. Every answer names the version."""
+        await asyncio.sleep(self.chance.expovariate(1 / WORK_S) * (5 if self.fault == "latency" else 1))
+        await self._break(tool)
+        failing = BAD_FAILING if self.fault == "errors" else HEALTHY_FAILING
+        if self.incident is not None and self.incident.exists():
+            failing = INCIDENT_FAILING
+        if self.chance.random() < failing:
+            raise MCPError(code=INTERNAL_ERROR, message=f"warehouse not reachable in {self.version}")
+        return f"{self.version}: {tool} {item}"
+
+    async def _break(self, tool: str) -> None:
+        if self.fault == "hang":
+            await asyncio.Event().wait()
+        if self.fault == "crash" and self.chance.random() < CRASH_CHANCE:
+            os._exit(1)
+        if (self.fault == "one_tool" and tool == BROKEN_TOOL) or (
+            self.fault == "tool_errors" and self.chance.random() < TOOL_FAILING
+        ):
+            raise ToolError(f"{tool} is broken in {self.version}")
+
+
+def make_server(behaviour: Behaviour, telemetry: Telemetry) -> MCPServer:
+    """Ten tools that all answer alike."""
     server = MCPServer("orders", middleware=[telemetry])
-    chance = random.Random()
-
-    @server.tool()
-    def quote(item: str, quantity: int) -> str:
-        """What `quantity` of `item` costs."""
-        if chance.random() < failing:
-            raise MCPError(code=INTERNAL_ERROR, message=f"price list not available in {version}")
-        return f"{version}: {quantity} {item} for {quantity * len(item)}"
-
-    @server.tool()
-    def stock(item: str) -> str:
-        """How many of `item` there are."""
-        if chance.random() < failing:
-            raise MCPError(code=INTERNAL_ERROR, message=f"warehouse not reachable in {version}")
-        return f"{version}: {len(item)} of {item}"
-
+    for name in TOOLS:
+        _add(server, name, behaviour)
     return server
+
+
+def _add(server: MCPServer, name: str, behaviour: Behaviour) -> None:
+    async def tool(item: str) -> str:
+        return await behaviour.answer(name, item)
+
+    server.add_tool(tool, name=name, description=f"Does {name} for an item.")
+
+
+class Sessions:
+    """What a server does with its sessions: some are slow at first, some it forgets."""
+
+    def __init__(self, app: ASGIApp, slow_first_s: float, dies_after: int | None) -> None:
+        self._app = app
+        self._slow_first_s = slow_first_s
+        self._dies_after = dies_after
+        self._requests: dict[str, int] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        session = dict(scope.get("headers", ())).get(b"mcp-session-id", b"").decode()
+        if session and scope["method"] == "POST":
+            number = self._requests[session] = self._requests.get(session, 0) + 1
+            if self._dies_after is not None and number > self._dies_after:
+                await _not_found(send)
+                return
+            if number == 2:  # noqa: PLR2004 - `initialized` was the first
+                await asyncio.sleep(self._slow_first_s)
+        await self._app(scope, receive, send)
+
+
+async def _not_found(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
 
 
 class Server(uvicorn.Server):
@@ -55,17 +127,22 @@ def main() -> None:
     parser.add_argument("--version", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--bootstrap", required=True)
-    parser.add_argument("--failing", type=float, default=0.01)
+    parser.add_argument("--fault", choices=FAULTS)
+    parser.add_argument("--old-version", default="v1", help="what runs instead with the fault never_deployed")
+    parser.add_argument("--incident", type=Path, help="while this file exists, calls fail")
+    parser.add_argument("--slow-first", type=float, default=0.0, help="seconds that a session's first call waits")
     args = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
+    version = args.old_version if args.fault == "never_deployed" else args.version
     telemetry = Telemetry(
         service=args.service,
-        version=args.version,
+        version=version,
         instance=f"{args.version}-{args.port}",
-        bootstrap=args.bootstrap,
-        tools=TOOLS,
+        bootstrap="127.0.0.1:1" if args.fault == "telemetry_lost" else args.bootstrap,
+        tools=frozenset(TOOLS),
     )
-    app = make_server(args.version, args.failing, telemetry).streamable_http_app()
+    inner = make_server(Behaviour(version, args.fault, args.incident), telemetry).streamable_http_app()
+    app = Sessions(inner, args.slow_first, DIES_AFTER if args.fault == "dying_sessions" else None)
     config = uvicorn.Config(app, "127.0.0.1", args.port, log_level="error", timeout_graceful_shutdown=1)
     Server(config, telemetry).run()
 

@@ -1,7 +1,7 @@
 """Real MCP clients at a steady rate: `python -m demo.traffic --url http://127.0.0.1:19000/mcp --rate 12`.
 
-Sessions arrive as a Poisson process and are of mixed length: most end within two seconds, one in ten lives for some
-ten seconds, so that sessions of every stage are open when a share changes. Each call's answer names the version that
+Sessions arrive as a Poisson process and are of mixed length: most live for two or three seconds, one in ten for some
+ten, so that sessions of every stage are open when a share changes. Each call's answer names the version that
 served it. It says `ready` when it may be stopped; on SIGTERM (or after `--seconds`) no new session begins, the running
 ones end, and one JSON line on stdout says what was seen.
 """
@@ -18,6 +18,11 @@ from dataclasses import dataclass, field
 
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
+
+from demo.server import TOOLS
+
+PATIENCE_S = 8.0
+"""So long a client waits for an answer."""
 
 _VERSION = re.compile(r"\bv\d+\b")
 
@@ -46,13 +51,13 @@ class Seen:
 async def session(url: str, seen: Seen, chance: random.Random) -> None:
     """One session: a handshake, some calls with pauses, the end."""
     long = chance.random() < 0.1  # noqa: PLR2004 - one in ten
-    calls = chance.randint(6, 10) if long else chance.randint(2, 8)
-    pause_s = 1.2 if long else 0.15
+    calls = chance.randint(6, 10) if long else chance.randint(4, 8)
+    pause_s = 1.2 if long else 0.4
     first: str | None = None
     harmed = False
     async with Client(url, mode="legacy") as client:
-        for number in range(calls):
-            version, ok = await _call(client, number)
+        for _ in range(calls):
+            version, ok = await _call(client, chance.choice(TOOLS))
             seen.call(first, version, ok=ok)
             first = first or version
             harmed = harmed or not ok
@@ -62,10 +67,9 @@ async def session(url: str, seen: Seen, chance: random.Random) -> None:
         seen.harmed[first] += harmed
 
 
-async def _call(client: Client, number: int) -> tuple[str, bool]:
-    tool, arguments = ("stock", {"item": "lamp"}) if number % 2 else ("quote", {"item": "lamp", "quantity": number + 1})
+async def _call(client: Client, tool: str) -> tuple[str, bool]:
     try:
-        result = await client.call_tool(tool, arguments)
+        result = await client.call_tool(tool, {"item": "lamp"}, read_timeout_seconds=PATIENCE_S)
     except MCPError as error:
         return _version(str(error)), False
     text = "".join(getattr(part, "text", "") for part in result.content)

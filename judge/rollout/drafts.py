@@ -30,7 +30,8 @@ class Drafts:
         opening = self.state.chain.opening
         mode = opening.plan.rollback.mode if opening else "drain"
         stage = self.state.chain.standing.stage
-        return self._entry("rollback", reason, command, stage=stage, share=0, hold_mode=mode)
+        culprit = self.assessment.breached_by if self.assessment and command is None else None
+        return self._entry("rollback", reason, command, stage=stage, share=0, hold_mode=mode, culprit=culprit)
 
     def forward(self, reason: Reason, command: Command | None = None, *, full: bool = False) -> LedgerEntry:
         """The next stage, or 100 % after the last one or where it is asked for."""

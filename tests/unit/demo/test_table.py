@@ -1,15 +1,24 @@
 """The demo's end: what it prints, and when it says that all ended as it must."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 
+from demo.faults import FAULTS as EVERY
+from demo.faults import TABLE, FaultName, does
 from demo.run import as_it_must, end_table
-from demo.stories import Story
+from demo.stories import Story, must_end
 from demo.traffic import Seen
+from schemas.decisions import Reason
+from tests.builders import entry
 
-BAD = Story("v2", "rolled_back", 4.54, 14.96, (), "Too many errors.")
+START = entry("start")
+ROLLBACK = entry("rollback", START, reason=Reason(code="breach", sentence="Too many errors."), culprit="error_rate")
+
+BAD = Story("v2", "rolled_back", 4.54, 14.96, (ROLLBACK,), "Too many errors.")
 GOOD = Story("v3", "completed", 22.3, 8.0, (), "Within.")
+FAULTS: dict[str, FaultName | None] = {"v2": "errors", "v3": None}
 SEEN = {
     "sessions": {"v1": 190, "v2": 10, "v3": 82},
     "harmed": {"v1": 9, "v2": 8, "v3": 4},
@@ -21,22 +30,22 @@ SEEN = {
 
 
 def test_the_table_shows_what_happened_how_fast_and_to_whom() -> None:
-    head, bad, good, total = end_table((BAD, GOOD), SEEN)
+    head, bad, good, total = end_table((BAD, GOOD), FAULTS, SEEN)
     assert head.split()[:2] == ["canary", "ended"]
-    assert " ".join(bad.split()) == "v2 (fails 30% of calls) rolled back 4.5 s 15.0 ms 8 of 10 0"
-    assert " ".join(good.split()) == "v3 (fails 1% of calls) completed 22.3 s 8.0 ms 4 of 82 0"
+    assert " ".join(bad.split()) == "v2 (fails 30% of its calls) rolled back 4.5 s 15.0 ms 8 of 10 0"
+    assert " ".join(good.split()) == "v3 (fails 1% of its calls) completed 22.3 s 8.0 ms 4 of 82 0"
     assert total == ("282 sessions, 1614 calls in all; 0 calls changed version within a session; 0 sessions broke.")
 
 
 def test_what_is_not_known_is_a_dash() -> None:
-    assert "–" in end_table((Story("v2", "collecting", None, None, (), ""),), SEEN)[1]
+    assert "–" in end_table((Story("v2", "collecting", None, None, (), ""),), FAULTS, SEEN)[1]
 
 
 @pytest.mark.parametrize(
     ("stories", "change", "fine"),
     [
         ((BAD, GOOD), {}, True),
-        ((Story("v2", "completed", 1, 1, (), ""), GOOD), {}, False),
+        ((replace(BAD, ended="completed"), GOOD), {}, False),
         ((BAD, Story("v3", "collecting", None, None, (), "")), {}, False),
         ((BAD, GOOD), {"moved": 1}, False),
         ((BAD, GOOD), {"broken": 1}, False),
@@ -47,7 +56,7 @@ def test_it_ends_well_only_if_both_stories_ended_as_they_must(
     change: dict[str, Any],
     fine: bool,  # noqa: FBT001 - a table
 ) -> None:
-    assert as_it_must(stories, {**SEEN, **change}) is fine
+    assert as_it_must(stories, FAULTS, {**SEEN, **change}) is fine
 
 
 def test_a_call_that_another_version_answers_is_seen() -> None:
@@ -57,3 +66,23 @@ def test_a_call_that_another_version_answers_is_seen() -> None:
     seen.call("v1", "v2", ok=True)
     assert seen.moved == 1
     assert (seen.calls["v1"], seen.failed["v1"], seen.calls["v2"]) == (2, 1, 1)
+
+
+def test_every_fault_stands_in_the_table_with_its_words() -> None:
+    assert set(TABLE) == set(EVERY) == set(get_args(FaultName))
+    assert all(does(fault) for fault in (None, *EVERY))
+    assert all(bool(row.culprits) == (row.ends == "rolled_back") for row in TABLE.values())
+
+
+def test_a_story_ends_as_it_must_only_by_its_own_culprit() -> None:
+    assert must_end(BAD, "errors")
+    assert not must_end(BAD, "latency")
+    assert not must_end(BAD, "never_deployed")
+    assert not must_end(BAD, None)
+    assert must_end(GOOD, None)
+
+
+def test_sessions_may_break_only_where_a_fault_breaks_them() -> None:
+    crashed = replace(BAD, entries=(entry("rollback", START, reason=ROLLBACK.reason, culprit="availability"),))
+    assert as_it_must((crashed, GOOD), {"v2": "crash", "v3": None}, {**SEEN, "broken": 3})
+    assert not as_it_must((crashed, GOOD), {"v2": "crash", "v3": None}, {**SEEN, "broken": 3, "moved": 1})

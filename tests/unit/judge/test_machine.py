@@ -237,7 +237,7 @@ def test_a_breach_rolls_back_in_both_running_states() -> None:
         got = decide(state(START, acknowledged=acknowledged), BREACH).entry
         assert got is not None
         assert (got.kind, got.share, got.stage, got.after) == ("rollback", 0, 1, START.id)
-        assert got.reason.code == "breach"
+        assert (got.reason.code, got.culprit) == ("breach", "error_rate")
         assert "18 of 60 canary requests failed" in got.reason.sentence
         assert got.checks == (CHECK,)
         assert got.score == 0.0

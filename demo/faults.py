@@ -1,0 +1,57 @@
+"""What may be wrong with the demo's canary, and how its rollout must end: a table."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+FaultName = Literal[
+    "errors",
+    "tool_errors",
+    "latency",
+    "one_tool",
+    "crash",
+    "hang",
+    "never_deployed",
+    "telemetry_lost",
+    "dying_sessions",
+]
+FAULTS: tuple[FaultName, ...] = get_args(FaultName)
+
+Ending = Literal["completed", "rolled_back", "held"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong, and what davylamp must make of it."""
+
+    does: str
+    """What the canary does, to follow its name."""
+    ends: Ending
+    codes: frozenset[str]
+    """Of the reason of the rollout's last entry: any of them is right."""
+    culprits: frozenset[str] = frozenset()
+    """Of a breach: the checks of which any may cost the canary its release."""
+
+
+def _rolled_back(does: str, *culprits: str) -> Fault:
+    return Fault(does, "rolled_back", frozenset({"breach"}), frozenset(culprits))
+
+
+TABLE: dict[FaultName, Fault] = {
+    "errors": _rolled_back("fails 30% of its calls", "error_rate"),
+    "tool_errors": _rolled_back("answers 40% of its calls with isError", "tool_success", "tools"),
+    "latency": _rolled_back("takes five times as long", "latency_p90", "latency_p99"),
+    "one_tool": _rolled_back("fails one tool of ten", "tools"),
+    "crash": _rolled_back("crashes every few calls", "availability", "error_rate", "session_loss"),
+    "hang": _rolled_back("never answers", "error_rate", "availability", "tool_success", "tools"),
+    "never_deployed": Fault("is still the old version", "held", frozenset({"mismatch"})),
+    "telemetry_lost": Fault("sends no telemetry", "held", frozenset({"telemetry_lost"})),
+    "dying_sessions": _rolled_back("forgets its sessions", "session_loss"),
+}
+
+BREAKING: frozenset[FaultName] = frozenset({"crash", "hang", "dying_sessions"})
+"""Faults that end sessions by anything but their own end."""
+
+
+def does(fault: FaultName | None) -> str:
+    """What a version does, in words."""
+    return TABLE[fault].does if fault else "fails 1% of its calls"
