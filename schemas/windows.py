@@ -16,12 +16,17 @@ BUCKETS = 64
 
 
 class Bucket(Message):
-    """One session bucket of a cell: requests, those counted as errors, tool calls, failed tool calls."""
+    """One session bucket of a cell: requests, those counted as errors, tool calls, failed tool calls, latencies.
+
+    ``lat`` counts the requests whose latency is counted: with the bucket's histogram, which begins at a floor, it says
+    how many lie below.
+    """
 
     n: Tally = 0
     err: Tally = 0
     tools: Tally = 0
     tf: Tally = 0
+    lat: Tally = 0
 
 
 COARSE_PER_FINE = 4
@@ -33,8 +38,11 @@ SESSION_AGES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 180.0, 300.
 MICRO = 1_000_000
 """Sums of custom metrics are whole millionths, so that they merge by addition in any order."""
 
+Micro = Annotated[int, Field(ge=0, lt=2**63)]
+"""A sum in millionths: a million values of a megabyte each exceed 2^53, so read it as a 64-bit integer."""
+
 OTHER = "_other"
-"""Where tools, metrics and instances beyond their cap are counted."""
+"""Where tools, instances and unjudged versions beyond their cap are counted."""
 
 
 class ToolCount(Message):
@@ -48,7 +56,7 @@ class MetricBucket(Message):
     """One session bucket of a custom metric: values and their sum in millionths."""
 
     n: Tally = 0
-    micro: Tally = 0
+    micro: Micro = 0
 
 
 class Metric(Message):
@@ -58,7 +66,7 @@ class Metric(Message):
     """
 
     n: Tally = 0
-    micro: Annotated[Tally, Field(description="Sum of the values, in millionths.")] = 0
+    micro: Annotated[Micro, Field(description="Sum of the values, in millionths.")] = 0
     buckets: dict[Annotated[int, Field(ge=0, lt=BUCKETS)], MetricBucket] = Field(default_factory=dict)
     histogram: dict[int, Tally] = Field(default_factory=dict, description="Sparse, 64 bins an octave.")
     bucket_histograms: dict[Annotated[int, Field(ge=0, lt=BUCKETS)], dict[int, Tally]] = Field(

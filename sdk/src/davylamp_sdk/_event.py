@@ -1,5 +1,6 @@
 """RequestEvent v1: what a server says about one finished request."""
 
+import itertools
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -19,6 +20,9 @@ Outcome = Literal[
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
 
+WholeNumber = Annotated[int, Field(ge=0, lt=2**53)]
+"""One that every language's numbers hold."""
+
 
 class RequestEvent(Message):
     """One finished request, as the server saw it. Nothing private: no arguments, results or tokens.
@@ -29,7 +33,7 @@ class RequestEvent(Message):
 
     v: Literal[1] = 1
     producer: Annotated[Name, Field(description="One per process life of an emitter; with `sequence` the identity.")]
-    sequence: Annotated[int, Field(ge=0, description="Counts up by one per event of a producer.")]
+    sequence: Annotated[WholeNumber, Field(description="Counts up by one per event of a producer.")]
     service: Name
     version: Annotated[Name, Field(description="The version the server says it runs.")]
     instance: Annotated[Name, Field(description="Which replica.")]
@@ -44,7 +48,7 @@ class RequestEvent(Message):
     outcome: Outcome
     error_type: Name | None = None
     protocol_version: Name | None = None
-    started_at: Annotated[int, Field(ge=0, description="Unix time in milliseconds, by the server's clock.")]
+    started_at: Annotated[WholeNumber, Field(description="Unix time in milliseconds, by the server's clock.")]
     duration_ms: Annotated[float, Field(ge=0, lt=1e9, allow_inf_nan=False)]
     first_of_session: bool = False
     session_age_ms: Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)] | None = Field(
@@ -66,13 +70,14 @@ MAX_BATCH = 5_000
 Places = Annotated[tuple[Annotated[int, Field(ge=-1)], ...], Field(max_length=MAX_BATCH)]
 """One a request: an index into `names`, or -1 where the field is absent. An empty column: absent for all."""
 
+Positions = tuple[Annotated[int, Field(ge=0)], ...]
+"""Of some of the requests, ascending: the first request of the batch is 0."""
+
 
 class MetricColumn(Message):
     """The values of one custom metric in a batch."""
 
-    at: Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...], Field(description="Positions of the requests that have one.")
-    ]
+    at: Annotated[Positions, Field(description="Positions of the requests that have one, ascending.")]
     values: tuple[Annotated[float, Field(allow_inf_nan=False)], ...]
 
 
@@ -85,9 +90,12 @@ class EventBatch(Message):
 
     v: Literal[1] = 1
     producer: Annotated[Name, Field(description="One per process life of an emitter.")]
-    sequence: Annotated[int, Field(ge=0, description="Of the first request; the others follow without a gap.")]
+    sequence: Annotated[WholeNumber, Field(description="Of the first request; the others follow without a gap.")]
     dropped: Annotated[
-        int, Field(ge=0, description="Requests that this producer dropped since its last batch: they are in none.")
+        int,
+        Field(
+            ge=0, lt=2**31, description="Requests that this producer dropped since its last batch: they are in none."
+        ),
     ] = 0
     service: Name
     version: Name
@@ -95,16 +103,14 @@ class EventBatch(Message):
     names: Annotated[tuple[Annotated[str, StringConstraints(max_length=120)], ...], Field(max_length=3 * MAX_BATCH)]
     method: Places
     outcome: Places
-    started_at: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(description="Unix milliseconds.")]
+    started_at: Annotated[tuple[WholeNumber, ...], Field(description="Unix milliseconds.")]
     duration_ms: tuple[Annotated[float, Field(ge=0, lt=1e9, allow_inf_nan=False)], ...]
     session: Places = ()
     assignment: Places = ()
     tool: Places = ()
     error_type: Places = ()
     protocol_version: Places = ()
-    first_of_session: Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...], Field(description="Positions of the requests that began one.")
-    ] = ()
+    first_of_session: Annotated[Positions, Field(description="Positions of the requests that began one.")] = ()
     session_age_ms: tuple[Annotated[float, Field(ge=-1, lt=1e12, allow_inf_nan=False)], ...] = Field(
         default=(), description="-1: absent. An empty column: absent for all."
     )
@@ -132,10 +138,21 @@ class EventBatch(Message):
             column = getattr(self, name)
             if column and max(column) >= len(self.names):
                 raise ValueError(f"column {name} names {max(column)}, there are {len(self.names)} names")
-        for name, metric in self.metrics.items():
-            if len(metric.at) != len(metric.values) or (metric.at and max(metric.at) >= n):
-                raise ValueError(f"metric {name} does not fit {n} requests")
         return self
+
+    @model_validator(mode="after")
+    def _positions_fit(self) -> Self:
+        n = len(self.method)
+        if not _ascending(self.first_of_session, n):
+            raise ValueError(f"first_of_session is not ascending positions of {n} requests")
+        for name, metric in self.metrics.items():
+            if len(metric.at) != len(metric.values) or not _ascending(metric.at, n):
+                raise ValueError(f"metric {name} has not a value each for ascending positions of {n} requests")
+        return self
+
+
+def _ascending(positions: tuple[int, ...], n: int) -> bool:
+    return all(a < b for a, b in itertools.pairwise((*positions, n)))
 
 
 _OPTIONAL_PLACES = ("session", "assignment", "tool", "error_type", "protocol_version")
