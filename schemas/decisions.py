@@ -1,9 +1,10 @@
 """Ledger entry v1 (`rollout-decisions`): one decision of the judge, or one word of a person."""
 
 import hashlib
-from typing import Annotated, Literal, Self
+import json
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, PrivateAttr, StringConstraints
 
 from davylamp_sdk._message import Message, canonical_json
 from schemas.names import ServiceName, VersionName
@@ -150,6 +151,20 @@ class LedgerEntry(Message):
     code_version: str
     opening: Opening | None = Field(default=None, description="With `start` only.")
     acknowledged: Acknowledgement | None = Field(default=None, description="Of the entry this one follows.")
+    _foreign_id: str | None = PrivateAttr(default=None)
+    """The id of an entry as another version of the code wrote it: with fields that are not known here, or without some."""
+
+    @classmethod
+    def read(cls, raw: bytes | str) -> Self:
+        """Parse JSON as a reader does. The id is that of what was written, also where that is not all understood.
+
+        Else an upgrade of one service would void the ledger for all others. Raises ``pydantic.ValidationError``.
+        """
+        entry = super().read(raw)
+        if entry.id != entry.derived_id():
+            content = {key: value for key, value in json.loads(raw).items() if key != "id"}
+            entry._foreign_id = _id_of(content)  # noqa: SLF001 - its own
+        return entry
 
     @classmethod
     def make(cls, **fields: object) -> Self:
@@ -160,5 +175,8 @@ class LedgerEntry(Message):
 
     def derived_id(self) -> str:
         """128 bits of BLAKE2b over everything else in the entry, in hex: nothing of it can be changed unnoticed."""
-        content = self.model_dump(mode="json", exclude_none=True, exclude={"id"})
-        return hashlib.blake2b(canonical_json(content), digest_size=16).hexdigest()
+        return self._foreign_id or _id_of(self.model_dump(mode="json", exclude_none=True, exclude={"id"}))
+
+
+def _id_of(content: dict[str, Any]) -> str:
+    return hashlib.blake2b(canonical_json(content), digest_size=16).hexdigest()

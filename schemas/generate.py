@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from schemas.decisions import EntryKind
+from schemas.entry_rules import RULES
 from schemas.messages import SCHEMAS
 from schemas.standing import TRANSITIONS
 
@@ -51,7 +52,22 @@ def render_machine() -> str:
     for phase, row in TRANSITIONS.items():
         cells = " | ".join(str(row[kind]).replace("_", " ") if kind in row else "" for kind in kinds)
         lines.append(f"| **{(phase or 'no rollout').replace('_', ' ')}** | {cells} |")
-    return "\n".join([*lines, "", "Written by `make schemas` from `schemas/standing.py`.", ""])
+    return "\n".join([*lines, "", *_rules(), "", f"Written by `make schemas` from {_MACHINE}.", ""])
+
+
+_MACHINE = "`schemas/standing.py` and `schemas/entry_rules.py`"
+
+
+def _rules() -> list[str]:
+    rows = [f"| `{kind}` | {rule.stage} | {rule.share} |" for kind, rule in RULES.items()]
+    return [
+        "What an entry says must follow from the plan and service that `start` embeds, else it is void too: baseline and canary",
+        "are the rollout's own from its start to its end, and stage and share are, by kind:",
+        "",
+        "| | stage | share of new sessions to the canary |",
+        "|---|---|---|",
+        *rows,
+    ]
 
 
 def machine_file() -> Path:

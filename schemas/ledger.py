@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from schemas.decisions import NO_ENTRY, LedgerEntry, Opening
+from schemas.entry_rules import why_wrong
 from schemas.standing import Standing
 
 
@@ -52,8 +53,9 @@ class ServiceLedger:
     def why_void(self, entry: LedgerEntry) -> str | None:
         """Why an entry would have no effect here, None if it would.
 
-        A `rollback` of the newest rollout holds at any head, once; everything else must follow the head and be legal
-        in its phase (:data:`schemas.standing.TRANSITIONS`).
+        A `rollback` of the newest rollout holds at any head, once; everything else must follow the head. All must be
+        legal in their phase (:data:`schemas.standing.TRANSITIONS`) and say what follows from the plan
+        (:data:`schemas.entry_rules.RULES`).
         """
         if entry.id != entry.derived_id():
             return "its id does not follow from its content"
@@ -64,7 +66,7 @@ class ServiceLedger:
         if not self.standing.may_follow(entry.kind):
             frozen = " and frozen" if self.standing.frozen else ""
             return f"a {entry.kind} is not possible while the service is {self.standing.phase or 'without a rollout'}{frozen}"
-        return self._why_malformed(entry)
+        return self._why_malformed(entry) or why_wrong(self.standing, entry)
 
     def _why_malformed(self, entry: LedgerEntry) -> str | None:
         if (entry.kind == "start") != (entry.opening is not None):

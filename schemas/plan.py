@@ -120,9 +120,14 @@ class Plan(Message):
             raise ValueError(f"approve: there are {len(self.stages)} stages, no stage {', '.join(unknown)}")
         return self
 
+    def share_of(self, stage: int) -> int:
+        """The share of ``stage`` (1-based): 0 before the first, 10,000 after the last."""
+        shares = (0, *(s.share for s in self.stages))
+        return shares[stage] if stage < len(shares) else FULL_SHARE
+
     def next_share(self, stage: int) -> int:
-        """The share after ``stage`` (1-based): the next stage's, or 10,000 after the last."""
-        return self.stages[stage].share if stage < len(self.stages) else FULL_SHARE
+        """The share after ``stage``: the next stage's, or 10,000 after the last."""
+        return self.share_of(stage + 1)
 
     @property
     def hash(self) -> str:

@@ -55,6 +55,8 @@ class Standing:
     """Of new sessions to the canary, of 10,000."""
     baseline: str | None = None
     """The version that serves everybody else; after a promotion the old canary. None before the first rollout."""
+    own_baseline: str | None = None
+    """The baseline that the newest rollout began with, whatever came then."""
     canary: str | None = None
     opening: Opening | None = None
     approved: frozenset[str] = frozenset()
@@ -86,7 +88,7 @@ class Standing:
         return replace(
             self,
             phase=TRANSITIONS[self.phase][entry.kind],
-            stage=entry.stage,
+            stage=self.stage if entry.kind == "rollback" else entry.stage,
             share=entry.share,
             baseline=entry.canary if entry.kind in ("complete", "retire") else entry.baseline,
             rejected=self.rejected | {entry.canary} if entry.kind == "rollback" else self.rejected,
@@ -99,6 +101,7 @@ class Standing:
             stage=entry.stage,
             share=entry.share,
             baseline=entry.baseline,
+            own_baseline=entry.baseline,
             canary=entry.canary,
             opening=entry.opening,
             frozen=self.frozen,

@@ -27,19 +27,18 @@ def plan(canary: str = "v2", **changes: Any) -> Plan:
     return Plan.model_validate({"service": "orders", "canary": canary, "stages": stages, **changes})
 
 
-def opening(canary: str = "v2", **changes: Any) -> Opening:
-    return Opening(plan=plan(canary, **changes), service=SERVICE, seed=SEED)
+def opening(canary: str = "v2", service: str = "orders", **changes: Any) -> Opening:
+    definition = SERVICE.model_copy(update={"service": service})
+    return Opening(plan=plan(canary, service=service, **changes), service=definition, seed=SEED)
 
 
 def entry(kind: EntryKind, after: LedgerEntry | None = None, *, now: int = 1, **changes: Any) -> LedgerEntry:
-    """An entry that follows `after` and takes everything else from it; a start counts the rollouts on."""
+    """An entry that follows `after` and takes everything else from it, and from :func:`plan`; a start counts on."""
     fields: dict[str, Any] = {
         "after": after.id if after else "",
-        "service": "orders",
+        "service": after.service if after else "orders",
         "kind": kind,
         "rollout": (after.rollout if after else 0) + (kind == "start"),
-        "stage": 1 if after is None or kind == "start" else after.stage + (kind in {"proceed", "complete"}),
-        "share": _share(kind, after),
         "baseline": after.baseline if after else "v1",
         "canary": after.canary if after else "v2",
         "reason": Reason(code="test", sentence=f"It is a {kind}."),
@@ -47,14 +46,32 @@ def entry(kind: EntryKind, after: LedgerEntry | None = None, *, now: int = 1, **
         "plan_hash": plan().hash,
         "actor": "judge",
         "code_version": "0",
-        "opening": opening() if kind == "start" else None,
     }
-    return LedgerEntry.make(**{**fields, **changes})
+    if kind == "start":
+        fields |= _opened(after, changes)
+    stage = changes.get("stage", fields.get("stage", _stage(kind, after)))
+    return LedgerEntry.make(**{**fields, "stage": stage, "share": _share(kind, stage, after), **changes})
 
 
-def _share(kind: EntryKind, after: LedgerEntry | None) -> int:
-    fixed = {"start": 2_000, "proceed": 5_000, "complete": 10_000, "rollback": 0, "drained": 0}
-    return fixed.get(kind, after.share if after else 0)
+def _opened(after: LedgerEntry | None, changes: dict[str, Any]) -> dict[str, Any]:
+    """After a promotion the old canary is the baseline."""
+    promoted = after is not None and after.kind in {"complete", "retire"}
+    baseline = after.canary if after and promoted else after.baseline if after else "v1"
+    canary = "v3" if promoted else after.canary if after else "v2"
+    opened = changes.get("opening") or opening(changes.get("canary", canary), changes.get("service", "orders"))
+    stage = 0 if "start" in opened.plan.approve else 1
+    return {"opening": opened, "baseline": baseline, "canary": opened.plan.canary, "stage": stage}
+
+
+def _stage(kind: EntryKind, after: LedgerEntry | None) -> int:
+    stage = after.stage if after else 0
+    return {"proceed": stage + 1, "complete": len(plan().stages) + 1}.get(kind, stage)
+
+
+def _share(kind: EntryKind, stage: int, after: LedgerEntry | None) -> int:
+    if kind in {"start", "proceed", "complete"}:
+        return plan().share_of(stage)
+    return 0 if kind in {"rollback", "drained"} or after is None else after.share
 
 
 def route(entry_id: str, *, acknowledged: bool = True, detail: str | None = None) -> RouteChange:

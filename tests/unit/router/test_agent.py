@@ -26,8 +26,8 @@ from transport.clock import FakeClock
 from transport.log import Batch, LogError, Position
 from transport.memory_log import MemoryLog, MemoryWriter
 
-START = entry("start", share=100)
-PROCEED = entry("proceed", START, share=1_000)
+START = entry("start")
+PROCEED = entry("proceed", START)
 ROLLBACK = entry("rollback", PROCEED)
 BILLING = SERVICE.model_copy(update={"service": "billing"})
 
@@ -99,7 +99,7 @@ async def test_proxies_run_what_the_ledger_says_and_the_log_learns_it() -> None:
         assert weights(stage.proxies) == (Weight("v1", "-", 10_000),)
         await stage.write(START)
         change = await stage.told("orders", entry=START.id, acknowledged=True)
-    assert weights(stage.proxies) == (Weight("v2", label(1, "v2"), 100), Weight("v1", label(1, "v1"), 9_900))
+    assert weights(stage.proxies) == (Weight("v2", label(1, "v2"), 2_000), Weight("v1", label(1, "v1"), 8_000))
     assert change.router == "router-1"
     assert change.version == "00000000000000000001-00000000000000000001"
     assert [(p.proxy, p.state) for p in change.proxies] == [("lb0", "acknowledged")]
@@ -235,7 +235,7 @@ async def test_a_void_entry_changes_no_route_and_is_logged(caplog: pytest.LogCap
     await stage.write(SERVICE, START, entry("proceed", entry("start", now=999)), PROCEED)
     async with stage.running():
         await stage.told("orders", entry=PROCEED.id, acknowledged=True)
-    assert weights(stage.proxies)[0].weight == 1_000
+    assert weights(stage.proxies)[0].weight == 5_000
     assert "entry_void" in {getattr(r, "action", None) for r in caplog.records}
 
 
@@ -262,7 +262,7 @@ async def test_routes_follow_the_ledger_while_nothing_can_be_told_and_it_is_told
     await stage.write(SERVICE, START)
     async with stage.running(router):
         await writer.refused.wait()
-        assert weights(stage.proxies)[0].weight == 100
+        assert weights(stage.proxies)[0].weight == 2_000
         writer.away = False
         await router.reconcile()
         await stage.told("orders", entry=START.id, acknowledged=True)

@@ -23,7 +23,7 @@ from transport.memory_log import MemoryLog
 
 TOKEN = "0123456789abcdef"
 KNOWN = {"authorization": f"Bearer {TOKEN}"}
-START = entry("start", share=100)
+START = entry("start")
 WORD = {"service": "orders", "rollout": 1, "reason": "it burns", "actor": "ada"}
 
 

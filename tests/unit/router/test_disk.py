@@ -11,7 +11,7 @@ from router.latch import Latches
 from tests.builders import SERVICE, entry
 from transport.log import Record
 
-START = entry("start", share=100)
+START = entry("start")
 ROLLBACK = entry("rollback", START)
 
 

@@ -39,6 +39,7 @@ class Story:
     baseline: str = "v1"
     canary: str = "v2"
     now: int = 0
+    approve: tuple[str, ...] = ()
 
     @property
     def chain(self) -> ServiceLedger:
@@ -46,7 +47,7 @@ class Story:
 
     def write(self, kind: EntryKind, stage: int, share: int, *, stale: bool = False, mode: HoldMode = "drain") -> bool:
         self.now += 1
-        plan = Plan(service="orders", canary=self.canary)
+        plan = Plan(service="orders", canary=self.canary, approve=self.approve)
         opening = Opening(plan=plan, service=ORDERS, seed=SEEDS[self.rollout])
         written = entry(
             kind,
@@ -64,10 +65,11 @@ class Story:
         self.ledger, result = self.ledger.read(written, self.now)
         return isinstance(result, Accepted)
 
-    def start(self, canary: str = "v2", share: int = 100, stage: int = 1) -> "Story":
+    def start(self, canary: str = "v2", *, waits: bool = False) -> "Story":
         self.baseline, self.canary = self.chain.baseline or "v1", canary
         self.rollout += 1
-        return self.then("start", stage, share)
+        self.approve = ("start",) if waits else ()
+        return self.then("start", 0 if waits else 1, 0 if waits else 100)
 
     def then(self, kind: EntryKind, stage: int, share: int, mode: HoldMode = "drain") -> "Story":
         assert self.write(kind, stage, share, mode=mode)
@@ -141,16 +143,6 @@ ALL_TO_V2 = (Weight("v2", "-", 10_000),)
             id="a hold keeps the share",
         ),
         pytest.param(
-            lambda s: s.start(share=FULL_SHARE),
-            (Weight("v2", label(1, 1, "v2"), 10_000),),
-            pairs(1, 1, "v1", "v2"),
-            ("v1",),
-            id="a stage of 100 % names no other cluster",
-        ),
-        pytest.param(
-            lambda s: s.start(share=0), ALL_TO_V1, pairs(1, 1, "v1", "v2"), ("v1",), id="running without a share"
-        ),
-        pytest.param(
             lambda s: s.start().proceed(2, 1_000).roll_back(2),
             ALL_TO_V1,
             pairs(1, 2, "v2"),
@@ -164,12 +156,12 @@ ALL_TO_V2 = (Weight("v2", "-", 10_000),)
             ("v2", "v1"),
             id="completed, the old baseline's sessions live on",
         ),
-        pytest.param(lambda s: s.start(share=0, stage=0), ALL_TO_V1, set(), ("v1",), id="waiting for a person's word"),
+        pytest.param(lambda s: s.start(waits=True), ALL_TO_V1, set(), ("v1",), id="waiting for a person's word"),
         pytest.param(
-            lambda s: s.start(share=0, stage=0).note("approve"), ALL_TO_V1, set(), ("v1",), id="approved, not yet begun"
+            lambda s: s.start(waits=True).note("approve"), ALL_TO_V1, set(), ("v1",), id="approved, not yet begun"
         ),
         pytest.param(
-            lambda s: s.start(share=0, stage=0).note("approve").proceed(1, 100).hold(1, 100).note("freeze"),
+            lambda s: s.start(waits=True).note("approve").proceed(1, 100).hold(1, 100).note("freeze"),
             (Weight("v2", label(1, 1, "v2"), 100), Weight("v1", label(1, 1, "v1"), 9_900)),
             pairs(1, 1, "v1", "v2"),
             ("v1",),
@@ -185,7 +177,7 @@ ALL_TO_V2 = (Weight("v2", "-", 10_000),)
         pytest.param(lambda s: s.start().roll_back().drain(), ALL_TO_V1, set(), ("v1",), id="drained"),
         pytest.param(lambda s: s.start().roll_back(mode="evict"), ALL_TO_V1, set(), ("v1",), id="evicted"),
         pytest.param(
-            lambda s: s.start().roll_back().start("v3", 500).roll_back().drain(),
+            lambda s: s.start().roll_back().start("v3").roll_back().drain(),
             ALL_TO_V1,
             set(),
             ("v1",),
@@ -195,14 +187,14 @@ ALL_TO_V2 = (Weight("v2", "-", 10_000),)
             lambda s: s.start().complete().note("freeze"), ALL_TO_V2, set(), ("v2", "v1"), id="frozen while baking"
         ),
         pytest.param(
-            lambda s: s.start().complete().start("v3", 500).roll_back().drain(),
+            lambda s: s.start().complete().start("v3").roll_back().drain(),
             ALL_TO_V2,
             set(),
             ("v2", "v1"),
             id="a drain's end is not an older baseline's",
         ),
         pytest.param(
-            lambda s: s.start().complete().start("v3", 500).complete().retire(),
+            lambda s: s.start().complete().start("v3").complete().retire(),
             (Weight("v3", "-", 10_000),),
             set(),
             ("v3",),
@@ -220,15 +212,15 @@ ALL_TO_V2 = (Weight("v2", "-", 10_000),)
             id="undone, sessions born at 100 % drain, too",
         ),
         pytest.param(
-            lambda s: s.start().roll_back().start("v3", 500),
-            (Weight("v3", label(2, 1, "v3"), 500), Weight("v1", label(2, 1, "v1"), 9_500)),
+            lambda s: s.start().roll_back().start("v3"),
+            (Weight("v3", label(2, 1, "v3"), 100), Weight("v1", label(2, 1, "v1"), 9_900)),
             pairs(1, 1, "v2") | pairs(2, 1, "v1", "v3"),
             ("v1",),
             id="the next canary while the last one drains",
         ),
         pytest.param(
-            lambda s: s.start().complete().start("v3", 500),
-            (Weight("v3", label(2, 1, "v3"), 500), Weight("v2", label(2, 1, "v2"), 9_500)),
+            lambda s: s.start().complete().start("v3"),
+            (Weight("v3", label(2, 1, "v3"), 100), Weight("v2", label(2, 1, "v2"), 9_900)),
             pairs(2, 1, "v2", "v3"),
             ("v2", "v1"),
             id="the next canary on the new baseline",
@@ -266,7 +258,7 @@ def test_a_rehomed_canarys_sessions_are_the_baselines_from_then_on() -> None:
 
 
 def test_rehomed_sessions_follow_the_baseline_until_a_later_rollout_ends() -> None:
-    story = Story().start().roll_back(mode="rehome").start("v3", 500)
+    story = Story().start().roll_back(mode="rehome").start("v3")
     assert moved(story) == (pairs(1, 1, "v2"), "v1")
     assert moved(story.complete()) == (pairs(1, 1, "v2"), "v3")
     assert moved(story.retire())[0] == set()
@@ -355,27 +347,23 @@ def test_a_snapshot_does_not_depend_on_the_order_in_which_services_came() -> Non
     assert one == two
 
 
-def test_an_entry_with_a_stage_beyond_the_plan_gives_no_label_that_its_own_sessions_could_not_use() -> None:
-    route = route_of(Story().start().proceed(999_999, 700))
-    assert {Pair(w.version, w.label) for w in route.weights} <= set(route.pairs)
-    assert len(route.pairs) == 2 * 3
-
-
 def test_a_canary_whose_start_nobody_has_seen_gets_no_sessions() -> None:
     story = Story(rollout=1)
     assert not story.write("proceed", 1, 300)
     assert route_of(story).weights == ALL_TO_V1
 
 
-def test_a_share_without_a_stage_is_nobodys() -> None:
-    assert route_of(Story().start(share=500, stage=0)).weights == ALL_TO_V1
+def test_a_share_that_is_not_the_plans_is_nobodys() -> None:
+    story = Story().start()
+    assert not story.write("proceed", 2, 700)
+    assert not story.write("proceed", 999_999, FULL_SHARE)
+    assert sum(w.weight for w in route_of(story).weights if w.version == "v2") == 100
 
 
-Step = tuple[EntryKind, int, int, bool]
+Step = tuple[EntryKind, int, bool]
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["start", "proceed", "hold", "resume", "rollback", "drained", "complete", "retire"]),
-        st.integers(0, FULL_SHARE - 1),
         st.integers(1, 3),
         st.booleans(),
     ),
@@ -384,18 +372,26 @@ STEPS = st.lists(
 
 
 def told(steps: list[Step]) -> Story:
-    """Any log whose entries keep to the shares of their kinds; some follow the wrong one and are void."""
+    """Any log whose entries keep to the plan; some follow the wrong one, or come at the wrong time, and are void."""
     story = Story().start()
-    for kind, share, stage, stale in steps:
+    for kind, choice, stale in steps:
         before = story.rollout, story.baseline, story.canary
         if kind == "start":
             story.rollout, story.baseline = story.rollout + 1, story.chain.baseline or "v1"
-            candidates = (*("v1", "v2", "v3")[stage - 1 :], "v2", "v1")
+            candidates = (*("v1", "v2", "v3")[choice - 1 :], "v2", "v1")
             story.canary = next(v for v in candidates if v != story.baseline)
-        exact = {"rollback": 0, "drained": 0, "complete": FULL_SHARE, "retire": FULL_SHARE}.get(kind, share)
-        if not story.write(kind, stage, exact, stale=stale):
+        if not story.write(kind, *step_of(kind, story.chain), stale=stale):
             story.rollout, story.baseline, story.canary = before
     return story
+
+
+def step_of(kind: EntryKind, chain: ServiceLedger) -> tuple[int, int]:
+    """The stage and share that the document's plan has for it: 1 %, 10 %, 50 %."""
+    standing = chain.standing
+    shares = [0, 100, 1_000, 5_000, FULL_SHARE, FULL_SHARE]
+    exact = {"start": (1, 100), "rollback": (standing.stage, 0), "complete": (4, FULL_SHARE)}
+    stage = standing.stage + 1
+    return exact.get(kind, (stage, shares[stage]) if kind == "proceed" else (standing.stage, standing.share))
 
 
 @given(STEPS)

@@ -94,7 +94,7 @@ def test_services_have_chains_of_their_own() -> None:
     assert ledger.of("billing").head == other
 
 
-PENDING = entry("start", stage=0, share=0, opening=opening(approve=["start"]))
+PENDING = entry("start", opening=opening(approve=["start"]))
 COMPLETE = entry("complete", START, now=2)
 BACK = entry("rollback", START, now=2)
 

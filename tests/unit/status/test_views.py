@@ -58,7 +58,7 @@ def test_the_ledger_alone_says_where_a_rollout_stands(kinds: tuple[EntryKind, ..
 
 
 def test_a_start_that_waits_for_approval_is_pending_and_an_observing_one_says_so() -> None:
-    start = entry("start", stage=0, share=0, opening=opening(observe=True))
+    start = entry("start", opening=opening(observe=True, approve=["start"]))
     shown = newest_view(None, read("start", start=start), "orders")
     assert shown is not None
     assert (shown.state, shown.stages, shown.observe) == ("pending", 2, True)

@@ -5,12 +5,15 @@ import pytest
 from schemas.control import Command, Outcome
 from schemas.decisions import LedgerEntry
 from schemas.ledger import ServiceLedger
-from tests.builders import entry, plan
+from tests.builders import entry, opening, plan
 from tests.unit.status.scene import api, applied, body, carries_out, commands, judge, ledger, refuses, say
 from transport.memory_log import MemoryLog
 
 PLAN = body(plan())
 WHY = {"reason": "release 2.4"}
+PENDING = entry("start", opening=opening(approve=["start"]))
+START = entry("start")
+PROCEED = entry("proceed", START, now=2)
 
 
 async def test_a_start_answers_with_the_judges_sentence_and_carries_a_fresh_seed_and_the_actor() -> None:
@@ -128,11 +131,14 @@ async def test_a_promotion_may_go_to_the_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "named", "asked"), [(0, None, "start"), (1, None, "2"), (2, None, "promote"), (1, "promote", "promote")]
+    ("at", "named", "asked"),
+    [(PENDING, None, "start"), (START, None, "2"), (PROCEED, None, "promote"), (START, "promote", "promote")],
 )
-async def test_an_approval_is_of_what_comes_next_unless_it_is_named(stage: int, named: str | None, asked: str) -> None:
+async def test_an_approval_is_of_what_comes_next_unless_it_is_named(
+    at: LedgerEntry, named: str | None, asked: str
+) -> None:
     log = MemoryLog()
-    await applied(log, entry("start", stage=stage))
+    await applied(log, *([START, at] if at is PROCEED else [at]))
     async with api(log) as client, judge(log, refuses("no")):
         await client.post("/api/rollouts/orders/approve", json={**WHY, **({"approves": named} if named else {})})
     assert commands(log)[0].approves == asked
