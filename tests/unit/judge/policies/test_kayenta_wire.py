@@ -1,0 +1,118 @@
+"""Judgements as JSON: what CI reads, and what Kayenta's RemoteJudge reads."""
+
+import json
+from typing import Any
+
+import pytest
+
+from judge.policies.kayenta.settings import ConfigError
+from judge.policies.kayenta.wire import judge_document, judge_remotely
+
+CONFIG = {
+    "name": "c",
+    "metrics": [
+        {"name": "errors", "groups": ["g"], "analysisConfigurations": {"canary": {"direction": "increase"}}},
+        {"name": "gone", "groups": ["g"]},
+        {"name": "constant", "groups": ["g"]},
+    ],
+    "classifier": {"groupWeights": {"g": 100}},
+}
+THRESHOLDS = {"pass": 95, "marginal": 50}
+SERIES: dict[str, tuple[list[Any], list[Any]]] = {
+    "errors": ([0.0, 1.0, 0.0, 1.0, 0.5, 0.2], [5.0, 6.0, 7.0, 5.5, 6.5, 7.5]),
+    "gone": (["NaN", "NaN"], [1.0]),
+    "constant": ([0.0], [50.0]),
+}
+
+
+def document(*names: str) -> dict[str, Any]:
+    metrics = [{"name": n, "control": SERIES[n][0], "experiment": SERIES[n][1]} for n in names]
+    return {"config": CONFIG, "scoreThresholds": THRESHOLDS, "metrics": metrics}
+
+
+def request(*names: str) -> dict[str, Any]:
+    """As Kayenta's `RemoteJudge` posts it."""
+    pairs = [
+        {
+            "name": n,
+            "id": f"id-{n}",
+            "tags": {"zone": "a"},
+            "values": {"control": SERIES[n][0], "experiment": SERIES[n][1]},
+            "scopes": {"control": {"startTimeIso": "2026-01-01T00:00:00Z", "startTimeMillis": 0, "stepMillis": 60000}},
+            "attributes": {"control": {}, "experiment": {}},
+        }
+        for n in names
+    ]
+    return {"canaryConfig": CONFIG, "scoreThresholds": THRESHOLDS, "metricSetPairList": pairs}
+
+
+def test_the_report_says_what_was_decided_and_by_which_numbers() -> None:
+    got = judge_document(document("errors"))
+    assert got["score"] == {"score": 0.0, "classification": "Fail", "classificationReason": ""}
+    assert got["groupScores"] == {"g": 0.0}
+    (result,) = got["results"]
+    assert result["classification"] == "High"
+    assert result["comparison"]["lower"] > 0
+    assert result["comparison"]["cles"] == 1
+    assert result["controlStats"]["count"] == 6
+
+
+def test_whatever_is_judged_is_valid_json() -> None:
+    for got in (judge_document(document(*SERIES)), judge_remotely(request(*SERIES))):
+        assert json.loads(json.dumps(got, allow_nan=False)) == got
+
+
+def test_a_ratio_to_nothing_is_a_word() -> None:
+    doc = document("errors")
+    doc["metrics"][0]["control"] = [0.0, 0.0, 0.0, 0.0, 0.0]
+    assert judge_document(doc)["results"][0]["ratio"] == "NaN"
+
+
+def test_the_remote_answer_has_the_fields_that_kayenta_reads() -> None:
+    got = judge_remotely(request("errors"))
+    assert got.keys() == {"judgeName", "results", "groupScores", "score"}
+    assert got["groupScores"] == [{"name": "g", "score": 0.0, "classification": "", "classificationReason": ""}]
+    assert got["score"] == {"score": 0.0, "classification": "Fail", "classificationReason": ""}
+    (result,) = got["results"]
+    assert result["id"] == "id-errors"
+    assert result["tags"] == {"zone": "a"}
+    assert result["groups"] == ["g"]
+    assert result["classification"] == "High"
+    assert result["classificationReason"] == "errors was classified as High"
+    assert result["experimentMetadata"]["stats"]["count"] == 6
+    assert result["controlMetadata"]["stats"]["max"] == 1.0
+    assert result["resultMetadata"]["ratio"] > 1
+    assert (result["critical"], result["muted"]) == (False, False)
+
+
+def test_absent_fields_are_left_out_as_kayenta_leaves_them_out() -> None:
+    missing, failed = judge_remotely(request("gone", "constant"))["results"]
+    assert missing["resultMetadata"] == {"ratio": 1.0}
+    assert failed["classification"] == "Error"
+    assert "resultMetadata" not in failed
+    same = {
+        **request("errors"),
+        "metricSetPairList": [{"name": "errors", "values": {"control": [1], "experiment": [1, 1]}}],
+    }
+    assert "classificationReason" not in judge_remotely(same)["results"][0]
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        ([], "the input"),
+        ({"config": CONFIG, "scoreThresholds": THRESHOLDS}, "metrics"),
+        ({"scoreThresholds": THRESHOLDS, "metrics": []}, "config"),
+        ({"config": CONFIG, "metrics": []}, "scoreThresholds"),
+        (document("errors") | {"metrics": [{"name": "x", "control": [], "experiment": []}]}, "config.metrics"),
+    ],
+)
+def test_a_document_that_cannot_be_judged_is_refused_with_the_place(document: Any, path: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        judge_document(document)
+    assert refused.value.path == path
+
+
+def test_a_remote_request_is_refused_in_its_own_words() -> None:
+    with pytest.raises(ConfigError, match="metricSetPairList"):
+        judge_remotely({"canaryConfig": CONFIG, "scoreThresholds": THRESHOLDS})
