@@ -1,9 +1,6 @@
 """Tells on-call what the ledger, the proxies and the judge's heartbeat say. It writes nothing to the log and asks nobody."""
 
 import asyncio
-import logging
-
-from pydantic import ValidationError
 
 from alerts.cause import Began, Ended, Event, Happened, Limits
 from alerts.causes import Burning, Causes
@@ -15,8 +12,7 @@ from schemas.topics import Topic
 from transport.clock import Clock
 from transport.log import Batch, Reader, Record
 from transport.process import run_together
-
-logger = logging.getLogger(__name__)
+from transport.skipping import skipping
 
 LEDGER: Topic = "rollout-decisions"
 TOPICS: tuple[Topic, ...] = (LEDGER, "route-changes", "rollouts")
@@ -58,11 +54,8 @@ class Alerts:
     def handle(self, batch: Batch) -> None:
         """Tell what a batch gives cause for."""
         for record in batch.records:
-            try:
+            with skipping(record):
                 self._read(record)
-            except ValidationError as error:
-                place = f"{record.topic}-{record.partition}@{record.offset}"
-                logger.warning("record skipped", extra={"action": "record_skipped", "at": place, "why": str(error)})
         if batch.caught_up and self._ticked_s is None:
             self._catch_up()
 

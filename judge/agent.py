@@ -13,6 +13,7 @@ from schemas.decisions import EntryKind, LedgerEntry
 from schemas.topics import Topic
 from transport.clock import Clock
 from transport.log import Batch, LogError, Record, Writer
+from transport.skipping import skipping
 
 logger = logging.getLogger(__name__)
 
@@ -123,14 +124,9 @@ class Judge:
             self._writing.pop(what).result()
 
     def _read(self, record: Record) -> None:
-        try:
+        void = None
+        with skipping(record):
             void = self._fold.read(record)
-        except Exception as error:  # noqa: BLE001 - one record must not stop the judging of every other service
-            logger.error(  # noqa: TRY400 - the record's words, not a traceback
-                "record not understood, skipped",
-                extra={"action": "record_skipped", "at": _place(record), "why": repr(error)},
-            )
-            return
         if void is not None:
             logger.warning("void entry", extra={"action": "entry_void", "why": void.reason, **_about(void.entry)})
 
@@ -149,10 +145,6 @@ def _gist(view: RolloutView) -> RolloutView:
             "canary_sessions": 0,
         }
     )
-
-
-def _place(record: Record) -> str:
-    return f"{record.topic}-{record.partition}@{record.offset}"
 
 
 def _about(entry: LedgerEntry) -> dict[str, object]:

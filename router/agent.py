@@ -4,8 +4,6 @@ import asyncio
 import logging
 from dataclasses import replace
 
-from pydantic import ValidationError
-
 from router.disk import NoDisk
 from router.errors import IncapableError
 from router.fold import Fold
@@ -19,6 +17,7 @@ from schemas.ledger import Accepted, Void
 from transport.clock import Clock
 from transport.log import Batch, Record, WatchedReader, Writer
 from transport.process import run_together
+from transport.skipping import skipping
 
 logger = logging.getLogger(__name__)
 
@@ -138,12 +137,9 @@ class Router:
             await self._balancer.close()
 
     def _read(self, record: Record) -> None:
-        try:
+        result: Accepted | Void | None = None
+        with skipping(record):
             self._read_fold, result = self._read_fold.read(record)
-        except ValidationError as error:
-            about = {"at": f"{record.topic}-{record.partition}@{record.offset}", "why": str(error)}
-            logger.error("record skipped", extra={"action": "record_skipped", **about})  # noqa: TRY400 - no traceback
-            return
         if isinstance(result, Accepted) and self._caught_up:
             self._pictures.decided(result.entry)
         if isinstance(result, Void):

@@ -1,17 +1,15 @@
 """Keeps the overview up to date, and wakes who waits for news."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import TypeVar
 
 from schemas.topics import Topic
 from status.views import Overview
-from transport.log import Reader, Record
+from transport.log import Reader
+from transport.skipping import skipping
 
 T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
 
 TOPICS: tuple[Topic, ...] = ("services", "rollouts", "rollout-decisions", "route-changes")
 
@@ -31,19 +29,13 @@ class Feed:
         try:
             async for batch in self._reader.batches():
                 for record in batch.records:
-                    self._read(record)
+                    with skipping(record):
+                        self.overview.read(record.topic, record.value or b"", record.offset)
                 self.caught_up = self.caught_up or batch.caught_up
                 async with self._news:
                     self._news.notify_all()
         finally:
             self.caught_up = False
-
-    def _read(self, record: Record) -> None:
-        try:
-            self.overview.read(record.topic, record.value or b"", record.offset)
-        except ValueError as error:
-            place = f"{record.topic}-{record.partition}@{record.offset}"
-            logger.warning("record skipped", extra={"action": "record_skipped", "at": place, "why": str(error)})
 
     async def wait_for(self, ask: Callable[[Overview], T | None], timeout_s: float) -> T | None:
         """The first answer of `ask` that is not None, or None when the time is up."""
