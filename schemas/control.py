@@ -57,6 +57,7 @@ class ProxyRoute(Message):
 
     proxy: str
     state: Literal["acknowledged", "pending", "rejected"]
+    connected: bool = Field(default=True, description="False: cut off, and known from before. Then it is `pending`.")
     version: str | None = Field(default=None, description="Resource version it acknowledged last.")
     detail: str | None = Field(default=None, description="The proxy's own words when it rejected one.")
 
@@ -71,6 +72,13 @@ class RouteChange(Message):
     version: str = Field(description="Resource version: zero-padded (ledger offset, services offset).")
     proxies: tuple[ProxyRoute, ...]
     acknowledged: bool = Field(description="At least one proxy, and every proxy, runs `version` or a later one.")
+    live: bool = Field(
+        default=False,
+        description="A rollout may go up: the picture is told again each second, and counts for 5 s only.",
+    )
+    forgotten: dict[str, int] = Field(
+        default_factory=dict, description="Proxies that people took out of service lately → offset of the command."
+    )
     at: Annotated[int, Field(description="Unix milliseconds, by the router's clock.")]
     took_ms: float | None = Field(default=None, description="Ledger entry decided → acknowledged by the last proxy.")
 

@@ -80,7 +80,7 @@ def _start(drafts: Drafts, asked: Asked) -> LedgerEntry:
     if standing.live:
         return _replace(drafts, command)
     _seen(state, command)
-    if state.chain.head is not None and not state.route_acknowledged:
+    if state.chain.head is not None and not state.route_acknowledged(drafts.cut.now):
         last = f"{state.chain.head.kind} of rollout {standing.rollout}"
         raise NotYetError(f"no proxy, or not every proxy, acknowledged the last decision ({last})")
     reason = Reason(code="started", sentence=started_sentence(plan, state.serving))
@@ -111,7 +111,7 @@ def _approve(drafts: Drafts, asked: Asked) -> LedgerEntry:
 def _promote(drafts: Drafts, asked: Asked) -> LedgerEntry:
     command, state = asked.command, drafts.state
     _legal(drafts, command, "proceed")
-    if not state.route_acknowledged:
+    if not state.route_acknowledged(drafts.cut.now):
         raise NotYetError("no proxy, or not every proxy, acknowledged the present route")
     reason = Reason(code="promoted", sentence=_by(command, "promoted it to 100 %" if command.full else "promoted it"))
     return drafts.forward(reason, command, full=command.full)

@@ -33,7 +33,7 @@ def stage_look(state: ServiceState, cut: Cut, evidence: Evidence, assessment: As
         baseline=_silence(state, evidence, clock, "baseline"),
         canary=_silence(state, evidence, clock, "canary"),
         overdue=_overdue(state, cut),
-        route_acknowledged=state.route_acknowledged,
+        route_acknowledged=state.route_acknowledged(cut.now),
         canary_sessions=evidence.canary_sessions_of_stage,
         min_sessions=stage.min_sessions,
         last_stage=standing.stage == len(plan.stages),

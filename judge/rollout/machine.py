@@ -99,7 +99,7 @@ def _advised(drafts: Drafts, code: str, reason: Reason) -> LedgerEntry | None:
 
 def _pending(drafts: Drafts, _: Gate | None) -> LedgerEntry | None:
     standing = drafts.state.chain.standing
-    if "start" not in standing.approved or not drafts.state.route_acknowledged:
+    if "start" not in standing.approved or not drafts.state.route_acknowledged(drafts.cut.now):
         return None
     return drafts.forward(Reason(code="approved", sentence="The start is approved."))
 
@@ -126,7 +126,7 @@ def _draining(drafts: Drafts, _: Gate | None) -> LedgerEntry | None:
     state = drafts.state
     back = next(e for e in reversed(state.rollout) if e.kind == "rollback")
     over = drafts.cut.now - back.decided_at >= state.plan.rollback.deadline_s * 1000
-    if not (state.route_acknowledged if back.hold_mode == "evict" else over):
+    if not (state.route_acknowledged(drafts.cut.now) if back.hold_mode == "evict" else over):
         return None
     return drafts.stay("drained", Reason(code="drained", sentence=f"No session of {back.canary} is kept any longer."))
 

@@ -5,10 +5,10 @@ from functools import partial
 
 from judge.evidence import Evidence, RolloutWindows, Strata, labelled
 from judge.policies.port import StageTimes
-from judge.rollout.fleet import Fleet
 from judge.rollout.stage_clock import StageClock, stage_clock, stage_starts
 from schemas.control import Command, RouteChange
 from schemas.decisions import Acknowledgement, LedgerEntry, Opening
+from schemas.fleet import Fleet
 from schemas.ledger import Accepted, ServiceLedger, Void
 from schemas.plan import Plan
 from schemas.service import Service
@@ -53,15 +53,16 @@ class ServiceState:
 
     def read_route(self, change: RouteChange, partition: int, offset: int, at_ms: int) -> None:
         """What the proxies run."""
-        self.fleet.read(change)
-        if change.entry not in self.acknowledged and self.fleet.runs(change.entry):
+        self.fleet = self.fleet.read(change, at_ms)
+        if change.entry not in self.acknowledged and self.fleet.runs(change.entry, at_ms):
             self.acknowledged[change.entry] = Acknowledgement(
                 entry=change.entry, partition=partition, offset=offset, at=at_ms
             )
 
     def read_command(self, command: Command, at_ms: int) -> None:
-        """A person's word."""
-        self.asked.append(Asked(command, at_ms))
+        """A person's word; to forget a proxy is asked of the routers."""
+        if command.kind != "forget":
+            self.asked.append(Asked(command, at_ms))
 
     def read_window(self, window: CohortWindow) -> None:
         """What one telemetry partition says; windows are folded once every partition has closed them."""
@@ -94,10 +95,9 @@ class ServiceState:
         """The version that serves everybody: the ledger's, or the service file's before the first rollout."""
         return self.chain.baseline or (self.service.baseline if self.service else "")
 
-    @property
-    def route_acknowledged(self) -> bool:
-        """Every proxy runs the head's route, by the routers' newest words."""
-        return self.fleet.runs(self.chain.head_id)
+    def route_acknowledged(self, now_ms: int) -> bool:
+        """Every proxy that exists runs the head's route, by the routers' newest words: silence is none."""
+        return self.fleet.runs(self.chain.head_id, now_ms)
 
     @property
     def rollout(self) -> tuple[LedgerEntry, ...]:

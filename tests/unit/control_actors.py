@@ -161,6 +161,8 @@ class RouterSeat:
     read: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ROUTED, 0))
     known: dict[str, Proxy] = field(default_factory=dict)
     told: RouteChange | None = None
+    beats: int = 0
+    """How often a live picture was told again though nothing was new."""
 
     def follow(self, most: int | None = None) -> None:
         before = self.fold.snapshot.version
@@ -198,13 +200,16 @@ class RouterSeat:
             version=version,
             proxies=proxies,
             acknowledged=done,
+            live=self.fold.ledger.of("orders").standing.live,
             at=0,
         )
-        if change != self.told:
+        if change.live or change != self.told:
+            self.beats += change == self.told
             self.told = change
             self.tape.put("route-changes", change.dump())
 
     def _route(self, proxy: Proxy) -> ProxyRoute:
         there = proxy.router is self and proxy.runs is not None
         same = there and proxy.runs is not None and proxy.runs.routes == self.fold.snapshot.routes
-        return ProxyRoute(proxy=proxy.name, state="acknowledged" if same else "pending")
+        state: Literal["acknowledged", "pending"] = "acknowledged" if same else "pending"
+        return ProxyRoute(proxy=proxy.name, state=state, connected=proxy.router is self)

@@ -20,6 +20,7 @@ from router.fold import Fold
 from router.snapshot import is_later
 from schemas.control import Command, RouteChange
 from schemas.decisions import LedgerEntry
+from schemas.fleet import SILENT_MS
 from schemas.labels import Label
 from schemas.ledger import Accepted, ServiceLedger
 from schemas.standing import TRANSITIONS, Phase
@@ -234,7 +235,8 @@ class Control(RuleBasedStateMachine):
             self.routers[0].connect(proxy)
         before = -1
         for _ in range(30):
-            if before == (before := sum(map(len, self.tape.topics.values()))):
+            news = sum(map(len, self.tape.topics.values())) - sum(router.beats for router in self.routers)
+            if before == (before := news):
                 break
             self.clock.advance(6)
             self._all_work()
@@ -365,9 +367,11 @@ class Control(RuleBasedStateMachine):
 
     def _assert_no_proxy_was_unknown(self, entry: LedgerEntry) -> None:
         known = self.tape.topics["route-changes"][: entry.cut.offsets["route-changes-0"]]
-        words = {word.router: word for word in (RouteChange.read(record.value or b"") for record in known)}
-        for proxy in {proxy.proxy for word in words.values() for proxy in word.proxies}:
-            said = [(p, word) for word in words.values() for p in word.proxies if p.proxy == proxy]
+        told = [(RouteChange.read(record.value or b""), record.timestamp_ms) for record in known]
+        newest = {word.router: (word, at) for word, at in told}.values()
+        words = [word for word, at in newest if not word.live or entry.cut.now - at <= SILENT_MS]
+        for name in {proxy.proxy for word, _ in told for proxy in word.proxies}:
+            said = [(proxy, word) for word in words for proxy in word.proxies if proxy.proxy == name]
             assert any(p.state == "acknowledged" and word.entry == entry.after for p, word in said)
 
     def _assert_same(self, chain: ServiceLedger, read: int) -> None:
@@ -390,7 +394,7 @@ class Control(RuleBasedStateMachine):
             assert proxy.runs == reader.fold.snapshot
         for judge in self.judges:
             assert judge.chain.entries == self.chain.entries
-            assert judge.judge._fold.states["orders"].route_acknowledged
+            assert judge.judge._fold.states["orders"].route_acknowledged(self.clock.now_ms())
 
 
 def _holds(before: ServiceLedger, entry: LedgerEntry) -> bool:

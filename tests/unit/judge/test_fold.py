@@ -40,7 +40,7 @@ def test_every_input_and_the_ledger_are_read() -> None:
     state = fold.states["orders"]
     assert state.service == SERVICE
     assert state.chain.head == START
-    assert state.route_acknowledged
+    assert state.route_acknowledged(1_000)
 
 
 def test_an_entry_that_has_no_effect_is_given_back() -> None:

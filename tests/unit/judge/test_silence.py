@@ -1,0 +1,99 @@
+"""Routers that fall silent while a rollout runs: nothing rises, and everything can still be taken back."""
+
+from dataclasses import replace
+
+import pytest
+
+from judge.evidence import Evidence
+from judge.policies.port import Assessment, StageTimes
+from judge.rollout.machine import Decision, Machine
+from judge.rollout.state import ServiceState
+from schemas.control import Command
+from schemas.decisions import Cut, LedgerEntry
+from schemas.fleet import SILENT_MS
+from schemas.labels import Label
+from schemas.plan import Plan
+from schemas.windows import Cell, CohortWindow
+from tests.builders import SEED, SERVICE, entry, route
+
+T0 = 1_700_000_000_000
+ENDED = T0 + 20_000
+"""End of the newest window: the stage's planned time is over."""
+START = entry("start", now=T0)
+CALM = Assessment(score=80.0, checks=(), breached_by=None, within=True, suspicious=False)
+BREACH = replace(CALM, breached_by="error_rate", within=False)
+
+
+class Says:
+    def __init__(self, assessment: Assessment) -> None:
+        self.assessment = assessment
+
+    def assess(self, evidence: Evidence, plan: Plan, times: StageTimes) -> Assessment:
+        return self.assessment
+
+
+def running(*, heard_ms: int) -> ServiceState:
+    """Everything speaks for the next stage. The only router was last heard then, with every proxy in place."""
+    made = ServiceState("orders")
+    made.read_service(SERVICE)
+    made.read_entry(START, 0)
+    for offset, at in enumerate((T0, heard_ms)):
+        made.read_route(route(START.id).model_copy(update={"live": True}), 0, offset, at)
+    labels = {v: str(Label.make(SEED, 1, 1, v, "session")) for v in ("v1", "v2")}
+    cells = tuple(Cell(version=v, label=label, outcomes={"ok": 50}, new_sessions=10) for v, label in labels.items())
+    window = CohortWindow(
+        service="orders",
+        source="mcp-requests",
+        partition=0,
+        partitions=1,
+        window_start=ENDED - 1000,
+        window_ms=1000,
+        first_offset=0,
+        through=1,
+        clock_ms=ENDED,
+        final=True,
+        instance="s",
+        cells=cells,
+    )
+    made.read_window(window)
+    return made
+
+
+def decide(made: ServiceState, now_ms: int, assessment: Assessment = CALM) -> Decision:
+    return Machine(Says(assessment), "0.1").decide(made, Cut(offsets={"cohort-windows-0": 1}, now=now_ms))
+
+
+def kind(entry: LedgerEntry | None) -> str | None:
+    return entry.kind if entry else None
+
+
+@pytest.mark.parametrize(("silent_ms", "expected"), [(SILENT_MS, "proceed"), (SILENT_MS + 1, None)])
+def test_a_share_rises_only_on_pictures_that_are_five_seconds_old_at_most(silent_ms: int, expected: str | None) -> None:
+    got = decide(running(heard_ms=ENDED), ENDED + silent_ms)
+    assert kind(got.entry) == expected
+    if expected is None:
+        assert got.view.waiting_for == "A proxy has not acknowledged the stage's route."
+
+
+def test_a_breach_rolls_back_whatever_is_unknown() -> None:
+    assert kind(decide(running(heard_ms=ENDED), ENDED + 60_000, BREACH).entry) == "rollback"
+
+
+def test_nobody_promotes_what_nobody_knows_the_route_of() -> None:
+    made, now_ms = running(heard_ms=ENDED), ENDED + SILENT_MS + 1
+    made.read_command(Command(id="c1", service="orders", kind="promote", seen=made.chain.head_id, actor="anna"), now_ms)
+    assert decide(made, now_ms).entry is None
+
+
+def test_a_router_that_speaks_again_is_believed_again() -> None:
+    made, later = running(heard_ms=ENDED), ENDED + 30_000
+    assert decide(made, later).entry is None
+    made.read_route(route(START.id).model_copy(update={"live": True}), 0, 2, later)
+    assert kind(decide(made, later).entry) == "proceed"
+
+
+def test_to_forget_a_proxy_is_none_of_the_judges_commands() -> None:
+    made = running(heard_ms=ENDED)
+    made.read_command(Command(id="c1", service="orders", kind="forget", seen="", actor="anna", proxy="lb7"), ENDED)
+    assert kind(decide(made, ENDED).entry) == "proceed"
+    assert decide(made, ENDED).view.outcomes == ()
