@@ -28,6 +28,8 @@ class Limits:
     drift_s: float = 10.0
     """A proxy's route is not known to be the newest, while the canary may get sessions."""
     router_silent_s: float = 15.0
+    proxies_unknown_s: float = 5.0
+    """A router's silence, while another one speaks, after which nothing is known of what it alone vouches for."""
     blind_s: float = 120.0
     """The judge's heartbeat does not move."""
     repeat_s: float = 1800.0

@@ -1,6 +1,6 @@
 """What several routers say of the same proxies, as one picture."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from schemas.control import ProxyRoute, RouteChange
@@ -17,19 +17,22 @@ class Voice:
     at_s: float
 
 
-def picture(voices: Iterable[Voice], entry: str, now_s: float, silent_s: float) -> tuple[ProxyRoute, ...]:
-    """Every proxy that some router knows, by name, measured by ledger entry `entry`.
+def picture(
+    voices: Iterable[Voice], names: Collection[str], entry: str, now_s: float, silent_s: float
+) -> tuple[ProxyRoute, ...]:
+    """Every proxy of `names`, those that exist, measured by ledger entry `entry`.
 
-    A router that has been silent for `silent_s` while another speaks has no say: what only it vouches for is unknown,
-    `pending`. A lone router's silence is judged elsewhere.
+    A router that has been silent for `silent_s` on a live rollout, while another speaks, has no say: what only it
+    vouches for is unknown, `pending`. A lone router's silence is judged elsewhere.
     """
     said = list(voices)
-    fresh = [voice for voice in said if now_s - voice.at_s < silent_s] or said
-    known = {p.proxy: ProxyRoute(proxy=p.proxy, state="pending") for voice in said for p in voice.change.proxies}
+    fresh = [voice for voice in said if not voice.change.live or now_s - voice.at_s < silent_s] or said
+    known = {name: ProxyRoute(proxy=name, state="pending", connected=False) for name in names}
     for voice in fresh:
         for proxy in voice.change.proxies:
-            word = _measured(proxy, voice.change.entry == entry)
-            known[proxy.proxy] = max(known[proxy.proxy], word, key=lambda p: _RANK[p.state])
+            if proxy.proxy in known:
+                word = _measured(proxy, voice.change.entry == entry)
+                known[proxy.proxy] = max(known[proxy.proxy], word, key=lambda p: _RANK[p.state])
     return tuple(known[name] for name in sorted(known))
 
 

@@ -8,11 +8,11 @@ from alerts.cause import Limits
 from alerts.picture import Voice, in_force, picture
 from schemas.control import ProxyRoute, RolloutView, RouteChange
 from schemas.decisions import EntryKind, LedgerEntry
+from schemas.fleet import Roster
 from schemas.ledger import Accepted, ServiceLedger, Void
 
 _NEUTRAL: frozenset[EntryKind] = frozenset({"approve", "freeze", "unfreeze"})
 """They change no share."""
-_GONE_S = 60.0
 _WITHOUT_CANARY: frozenset[EntryKind] = frozenset({"rollback", "drained", "retire"})
 
 
@@ -22,12 +22,12 @@ class Watch:
 
     service: str
     chain: ServiceLedger = field(default_factory=ServiceLedger)
-    started_s: float = -math.inf
-    """When the newest rollout was started."""
     held_s: float | None = None
     """Since when it is held."""
     voices: Mapping[str, Voice] = field(default_factory=dict)
     """By router: its newest picture."""
+    roster: Roster = field(default_factory=Roster)
+    """Which proxies exist."""
     acknowledged: str = ""
     """Id of the entry that was last in force on every proxy; empty: none is known."""
     diverged_s: float | None = None
@@ -47,11 +47,12 @@ class Watch:
 
     def read_route(self, change: RouteChange, at_s: float) -> "Watch":
         """A router's newest picture; its acknowledgement may come before the entry, or long after."""
-        voices = {**self.voices, change.router: Voice(change, at_s)}
-        everywhere = in_force(picture(self._present(voices), change.entry, at_s, math.inf))
+        voices, roster = {**self.voices, change.router: Voice(change, at_s)}, self.roster.read(change)
+        everywhere = in_force(picture(voices.values(), roster.names, change.entry, at_s, math.inf))
         return replace(
             self,
             voices=voices,
+            roster=roster,
             router_heard_s=max(self.router_heard_s, at_s),
             acknowledged=change.entry if everywhere else self.acknowledged,
         )
@@ -64,7 +65,7 @@ class Watch:
 
     def proxies(self, now_s: float, limits: Limits) -> tuple[ProxyRoute, ...]:
         """Every proxy that exists, measured by the head."""
-        return picture(self._present(self.voices), self.chain.head_id, now_s, limits.router_silent_s)
+        return picture(self.voices.values(), self.roster.names, self.chain.head_id, now_s, limits.proxies_unknown_s)
 
     def settled(self, now_s: float, limits: Limits) -> "Watch":
         """With `diverged_s` as of now."""
@@ -104,11 +105,6 @@ class Watch:
         """Of a cause in the newest rollout."""
         return "/".join((self.service, str(self.chain.standing.rollout), *names))
 
-    def _present(self, voices: Mapping[str, Voice]) -> list[Voice]:
-        """Routers that fell silent before this rollout have no say, lest proxies that are gone count for ever."""
-        newest = max((v.at_s for v in voices.values()), default=-math.inf)
-        return [v for v in voices.values() if v.at_s >= min(self.started_s - _GONE_S, newest)]
-
     def _held_since(self, chain: ServiceLedger, at_s: float) -> float | None:
         if chain.standing.phase != "held":
             return None
@@ -117,7 +113,6 @@ class Watch:
     def _started(self, at_s: float) -> "Watch":
         return replace(
             self,
-            started_s=at_s,
             router_heard_s=max(self.router_heard_s, at_s),
             judge_heard_s=max(self.judge_heard_s, at_s),
         )

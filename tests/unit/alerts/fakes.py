@@ -92,5 +92,6 @@ def says(entry: LedgerEntry | str, *, router: str = "r1", version: str = "1-1", 
         version=version,
         proxies=tuple(known),
         acknowledged=bool(known) and all(p.state == "acknowledged" for p in known),
+        live=True,
         at=1,
     )

@@ -263,11 +263,24 @@ def test_a_proxy_that_only_a_silent_router_knew_is_drift_while_another_speaks() 
     assert story.burning == set()
 
 
-def test_a_router_gone_before_the_rollout_vouches_for_no_proxy() -> None:
+def test_a_proxy_whose_router_is_gone_pages_after_ten_seconds_until_it_is_forgotten() -> None:
     story = Story().read(says("", router="old", gone="acknowledged"), 0).read(START, 1000)
-    for now_s in range(1000, 1060):
+    for now_s in range(1000, 1010):
         story.alive(now_s, START)
     assert story.said == []
+    story.alive(1010, START)
+    assert story.said == [("Began", "drift", "page")]
+    assert "(gone)" in story.events[0].cause.sentence
+    story.read(says(START, lb0="acknowledged").model_copy(update={"forgotten": {"gone": 3}}), 1011)
+    assert story.said[1:] == [("Ended", "drift", "page")]
+
+
+def test_a_restarted_router_that_does_not_name_a_proxy_any_more_has_not_forgotten_it() -> None:
+    story = running().alive(1, START, lb0="acknowledged", lb1="acknowledged")
+    for now_s in range(2, 14):
+        story.alive(now_s, START, lb0="acknowledged")
+    assert story.said == [("Began", "drift", "page")]
+    assert "(lb1)" in story.events[0].cause.sentence
 
 
 # Silences

@@ -9,7 +9,11 @@ ENTRY = "e1"
 
 
 def states(*voices: Voice, now_s: float = 10) -> dict[str, str]:
-    return {p.proxy: p.state for p in picture(voices, ENTRY, now_s, silent_s=5)}
+    return {p.proxy: p.state for p in picture(voices, names(*voices), ENTRY, now_s, silent_s=5)}
+
+
+def names(*voices: Voice) -> set[str]:
+    return {proxy.proxy for voice in voices for proxy in voice.change.proxies}
 
 
 def test_a_lone_router_is_believed_even_when_it_is_silent() -> None:
@@ -39,7 +43,26 @@ def test_what_only_a_silent_router_vouches_for_is_unknown() -> None:
     assert states(silent, speaking) == {"lb0": "pending", "lb1": "acknowledged"}
 
 
+def test_a_router_owes_no_picture_of_a_rollout_that_cannot_rise() -> None:
+    resting = says(ENTRY, lb0="acknowledged").model_copy(update={"live": False})
+    assert states(Voice(resting, 0), Voice(says(ENTRY, router="r2", lb1="acknowledged"), 9)) == {
+        "lb0": "acknowledged",
+        "lb1": "acknowledged",
+    }
+
+
 def test_without_a_proxy_nothing_is_in_force() -> None:
-    assert not in_force(picture([], ENTRY, 0, 5))
-    assert in_force(picture([Voice(says(ENTRY, lb0="acknowledged"), 0)], ENTRY, 0, 5))
-    assert not in_force(picture([Voice(says(ENTRY, lb0="acknowledged", lb1="pending"), 0)], ENTRY, 0, 5))
+    assert not in_force(picture([], [], ENTRY, 0, 5))
+    assert in_force(picture([Voice(says(ENTRY, lb0="acknowledged"), 0)], ["lb0"], ENTRY, 0, 5))
+    assert not in_force(
+        picture([Voice(says(ENTRY, lb0="acknowledged", lb1="pending"), 0)], ["lb0", "lb1"], ENTRY, 0, 5)
+    )
+
+
+def test_a_proxy_that_nobody_names_any_more_is_unknown_until_it_is_forgotten() -> None:
+    said = [Voice(says(ENTRY, lb0="acknowledged"), 0)]
+    assert [(p.proxy, p.state) for p in picture(said, ["lb0", "lb1"], ENTRY, 0, 5)] == [
+        ("lb0", "acknowledged"),
+        ("lb1", "pending"),
+    ]
+    assert [p.proxy for p in picture(said, ["lb1"], ENTRY, 0, 5)] == ["lb1"]
