@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from router.disk import NoDisk
 from router.errors import IncapableError
-from router.fold import Fold
+from router.fold import COMMANDS, Fold
 from router.keeper import Keeper
 from router.latch import Word, rollback
 from router.ports import NEEDED, LoadBalancer
+from router.proxies import Forgetting, Told
 from router.reports import Pictures, Publisher
-from schemas.control import ProxyRoute
+from schemas.control import Command, ProxyRoute
 from schemas.decisions import LedgerEntry
 from schemas.ledger import Accepted, Void
 from transport.clock import Clock
@@ -51,8 +52,11 @@ class Router:
         self._read_fold = Fold()
         self._caught_up = False
         self._serving = False
+        self._forgetting: list[Forgetting] = []
+        self._told = Told()
         self._pictures = Pictures(name)
         self._publisher = Publisher(writer)
+        balancer.remember(self._keeper.proxies.names)
 
     async def run(self) -> None:
         """Follow the log until it ends or fails: :class:`transport.log.LogError`, :class:`router.errors.RouterError`."""
@@ -75,6 +79,7 @@ class Router:
         if self._caught_up:
             ledger = self._fold.ledger
             self._keeper.known(ledger, frozenset(self._fold.services.keys() | ledger.services.keys()))
+            self._forget()
         if self._may_serve():
             await self._serve()
         else:
@@ -84,8 +89,10 @@ class Router:
         """Tell what is new about the proxies."""
         for service in self._pictures.services:
             proxies = self._balancer.observe(service)
+            self._keeper.meet(proxy.proxy for proxy in proxies)
             live = self._fold.ledger.of(service).standing.live
-            change = self._pictures.draw(service, proxies, self._clock.now_ms(), live=live)
+            forgotten = self._told.of(service, self._clock.monotonic_s())
+            change = self._pictures.draw(service, proxies, self._clock.now_ms(), live=live, forgotten=forgotten)
             if change is None:
                 continue
             self._publisher.offer(change)
@@ -136,10 +143,29 @@ class Router:
             logger.error("Kafka has not answered: letting the proxies go, which keep their routes", extra=extra)
             await self._balancer.close()
 
+    def _forget(self) -> None:
+        """Carry out what people said of proxies that will not come back."""
+        for forgetting in self._forgetting:
+            if self._keeper.proxies.is_new(forgetting):
+                self._balancer.forget(forgetting.proxy)
+                left = {proxy.proxy for proxy in self._balancer.observe(forgetting.service)}
+                self._keeper.forgot(forgetting, left)
+                self._told.add(forgetting, self._clock.monotonic_s())
+                about = {"service": forgetting.service, "proxy": forgetting.proxy, "lives": forgetting.proxy in left}
+                logger.info("proxy forgotten, unless it lives", extra={"action": "proxy_forgotten", **about})
+        self._forgetting.clear()
+
     def _read(self, record: Record) -> None:
-        result: Accepted | Void | None = None
         with skipping(record):
-            self._read_fold, result = self._read_fold.read(record)
+            self._take(record)
+
+    def _take(self, record: Record) -> None:
+        if record.topic == COMMANDS:
+            command = Command.read(record.value or b"")
+            forgetting = Forgetting.of(command, record.partition, record.offset)
+            self._forgetting += [forgetting] if forgetting is not None else []
+            return
+        self._read_fold, result = self._read_fold.read(record)
         if isinstance(result, Accepted) and self._caught_up:
             self._pictures.decided(result.entry)
         if isinstance(result, Void):

@@ -1,4 +1,4 @@
-"""What outlives the router on its own disk: its latches, and of each service the route that proxies acknowledged last."""
+"""What outlives the router on its own disk: latches, proxies, and of each service the route acknowledged last."""
 
 import contextlib
 import os
@@ -10,6 +10,7 @@ from davylamp_sdk._message import Message
 from router.errors import DiskError
 from router.fold import Fold
 from router.latch import Latches
+from router.proxies import Known
 from router.snapshot import Offsets
 from schemas.decisions import LedgerEntry
 from schemas.ledger import Ledger, ServiceLedger
@@ -57,6 +58,7 @@ class Disk:
 
     def __init__(self, folder: Path) -> None:
         self._latches = folder / "latches.json"
+        self._proxies = folder / "proxies.json"
         self._routes = folder / "routes"
 
     def latches(self) -> Latches:
@@ -72,6 +74,16 @@ class Disk:
     def latch(self, latches: Latches) -> None:
         """Return once they are safe. Raises :class:`DiskError`."""
         _replace(self._latches, _LatchFile(entries=tuple(latches.entries.values())).dump())
+
+    def known(self) -> Known:
+        """Which proxies existed. A file that is not understood counts as absent: what routers told is in the log."""
+        with contextlib.suppress(OSError, ValidationError):
+            return Known.read(self._proxies.read_bytes())
+        return Known()
+
+    def know(self, known: Known) -> None:
+        """Remember the proxies. Raises :class:`DiskError`."""
+        _replace(self._proxies, known.dump())
 
     def keep(self, acknowledged: Acknowledged) -> None:
         """Remember a service's route. Raises :class:`DiskError`."""
@@ -103,6 +115,12 @@ class NoDisk:
         return Latches()
 
     def latch(self, latches: Latches) -> None:
+        """In memory only."""
+
+    def known(self) -> Known:
+        return Known()
+
+    def know(self, known: Known) -> None:
         """In memory only."""
 
     def keep(self, acknowledged: Acknowledged) -> None:

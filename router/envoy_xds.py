@@ -90,6 +90,11 @@ class EnvoyXds:
         await self._changed.wait()
         self._changed.clear()
 
+    def remember(self, proxies: Iterable[str]) -> None:
+        for name in proxies:
+            self._proxies.setdefault(name, _Proxy())
+        self._changed.set()
+
     def forget(self, proxy: str) -> None:
         if proxy in self._proxies and not self._proxies[proxy].links:
             del self._proxies[proxy]
@@ -190,6 +195,8 @@ def _ahead(request: Any, newest: Snapshot) -> str | None:
 
 
 def _observe(service: str, name: str, proxy: _Proxy) -> ProxyRoute:
+    if not proxy.links:
+        return ProxyRoute(proxy=name, state="pending", connected=False, version=proxy.version)
     states = {link.stream.state(service) for link in proxy.links}
     if states == {"acknowledged"}:
         return ProxyRoute(proxy=name, state="acknowledged", version=proxy.version)

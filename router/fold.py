@@ -12,7 +12,11 @@ from transport.log import Record
 
 LEDGER: Topic = "rollout-decisions"
 SERVICES: Topic = "services"
-TOPICS: tuple[Topic, ...] = (LEDGER, SERVICES)
+COMMANDS: Topic = "rollout-commands"
+ROUTED: tuple[Topic, ...] = (LEDGER, SERVICES)
+"""What routes follow from."""
+TOPICS: tuple[Topic, ...] = (*ROUTED, COMMANDS)
+"""What a router reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Fold:
         return snapshot(self.ledger, self.services, self.offsets)
 
     def read(self, record: Record) -> "tuple[Fold, Accepted | Void | None]":
-        """The next record of either topic, and what the chain rule says of a ledger entry.
+        """The next record of :data:`ROUTED`, and what the chain rule says of a ledger entry.
 
         Raises ``pydantic.ValidationError`` for a record that is not understood: it has no effect.
         """

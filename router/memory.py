@@ -1,7 +1,7 @@
 """Proxies in memory: the port's contract without a network, for tests and for reading the code."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from router.ports import NEEDED, Capability
@@ -52,6 +52,11 @@ class MemoryLoadBalancer:
         await self._changed.wait()
         self._changed.clear()
 
+    def remember(self, proxies: Iterable[str]) -> None:
+        for name in proxies:
+            self.proxies.setdefault(name, MemoryProxy(accept, connected=False))
+        self._changed.set()
+
     def forget(self, proxy: str) -> None:
         if proxy in self.proxies and not self.proxies[proxy].connected:
             del self.proxies[proxy]
@@ -83,10 +88,10 @@ class MemoryLoadBalancer:
     def _route(self, service: str, name: str, proxy: MemoryProxy) -> ProxyRoute:
         version = proxy.runs.version if proxy.runs else None
         wanted = self.newest.routes.get(service) if self.newest else None
-        if not proxy.connected or wanted is None:
-            return ProxyRoute(proxy=name, state="pending", version=version)
-        if proxy.runs is not None and proxy.runs.routes.get(service) == wanted:
+        if not proxy.connected:
+            return ProxyRoute(proxy=name, state="pending", connected=False, version=version)
+        if wanted is not None and proxy.runs is not None and proxy.runs.routes.get(service) == wanted:
             return ProxyRoute(proxy=name, state="acknowledged", version=version)
-        if proxy.rejected is not None and proxy.rejected[0].routes.get(service) == wanted:
+        if wanted is not None and proxy.rejected is not None and proxy.rejected[0].routes.get(service) == wanted:
             return ProxyRoute(proxy=name, state="rejected", version=version, detail=proxy.rejected[1])
         return ProxyRoute(proxy=name, state="pending", version=version)

@@ -1,5 +1,6 @@
 """What the router needs of a fleet of proxies."""
 
+from collections.abc import Iterable
 from typing import Literal, Protocol, get_args
 
 from router.snapshot import Snapshot
@@ -39,10 +40,14 @@ class LoadBalancer(Protocol):
 
         ``acknowledged``: connected, and it said that it runs the service's newest route and the places of its
         versions. ``rejected``: it refused the newest, with its own words. ``pending``: neither, or cut off: unknown.
+        `connected` says which of the two.
         """
 
     async def changed(self) -> None:
         """Wait until an observation may have changed since the last call. For one caller at a time."""
+
+    def remember(self, proxies: Iterable[str]) -> None:
+        """These existed before this process began: cut off until they connect."""
 
     def forget(self, proxy: str) -> None:
         """A proxy that was taken out of service no longer exists; one that is connected is not forgotten."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 from router.snapshot import Snapshot
 from schemas.control import ProxyRoute, RouteChange
@@ -10,8 +11,8 @@ from transport.log import LogError, Writer
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT_MS = 4_000
-"""While a rollout may go up, a picture is told again after this long: looked for each second, it is never 5 s old."""
+HEARTBEAT_MS = 900
+"""While a rollout may go up, a picture is told again after this long: looked for each second, it is told each second."""
 
 
 class Pictures:
@@ -43,11 +44,18 @@ class Pictures:
         return tuple(self._snapshot.routes) if self._snapshot else ()
 
     def draw(
-        self, service: str, proxies: tuple[ProxyRoute, ...], now_ms: int, *, live: bool = False
+        self,
+        service: str,
+        proxies: tuple[ProxyRoute, ...],
+        now_ms: int,
+        *,
+        live: bool = False,
+        forgotten: Mapping[str, int] | None = None,
     ) -> RouteChange | None:
         """The picture of `service`, None if nothing about it is new and, while it is `live`, the last one is fresh."""
         entry = self._snapshot.routes[service].entry if self._snapshot else ""
-        gist = (entry, tuple((p.proxy, p.state, p.detail) for p in proxies))
+        forgotten = dict(forgotten or {})
+        gist = (entry, live, forgotten, tuple((p.proxy, p.state, p.connected, p.detail) for p in proxies))
         drawn, at = self._drawn.get(service, (None, 0))
         if drawn == gist and not (live and not 0 <= now_ms - at < HEARTBEAT_MS):
             return None
@@ -60,6 +68,8 @@ class Pictures:
             version=self._since.get(service, ""),
             proxies=proxies,
             acknowledged=acknowledged,
+            live=live,
+            forgotten=forgotten,
             at=now_ms,
             took_ms=self._took_ms(service, entry, now_ms) if acknowledged else None,
         )

@@ -221,6 +221,7 @@ async def test_what_was_asked_and_not_answered_is_pending(fleet: Fleet) -> None:
     await fleet.balancer.apply(RAISED)
     assert states(fleet) == {"lb0": "pending"}
     assert only(fleet).version == FIRST.version
+    assert only(fleet).connected
 
 
 async def test_a_proxy_that_does_not_answer_delays_nobody_and_ends_with_the_newest(fleet: Fleet) -> None:
@@ -274,11 +275,26 @@ async def test_a_proxy_that_is_cut_off_exists_and_nothing_is_known_of_it(fleet: 
     await until(fleet, lb0="acknowledged")
     await fleet.disconnect("lb0")
     await until(fleet, lb0="pending")
+    assert not only(fleet).connected
     await fleet.balancer.apply(RAISED)
     assert states(fleet) == {"lb0": "pending"}
     await fleet.connect("lb0")
     await until(fleet, lb0="acknowledged")
     assert only(fleet).version == RAISED.version
+    assert only(fleet).connected
+
+
+async def test_a_proxy_that_existed_before_this_process_exists_and_nothing_is_known_of_it(fleet: Fleet) -> None:
+    fleet.balancer.remember(["lb0"])
+    await fleet.balancer.apply(FIRST)
+    await until(fleet, lb0="pending")
+    assert not only(fleet).connected
+    await fleet.connect("lb0")
+    await until(fleet, lb0="acknowledged")
+    fleet.balancer.remember(["lb0", "lb1"])
+    await until(fleet, lb0="acknowledged", lb1="pending")
+    fleet.balancer.forget("lb1")
+    await until(fleet, lb0="acknowledged")
 
 
 async def test_only_a_proxy_that_is_cut_off_can_be_forgotten(fleet: Fleet) -> None:

@@ -10,8 +10,7 @@ from judge.fold import LEDGER
 from judge.policies.port import Assessment, StageTimes
 from judge.rollout.machine import Decision, Machine
 from judge.rollout.state import ServiceState
-from router.fold import TOPICS as ROUTED
-from router.fold import Fold
+from router.fold import ROUTED, Fold
 from router.snapshot import Snapshot, is_later
 from schemas.control import ProxyRoute, RouteChange
 from schemas.decisions import CheckResult, Count, Cut

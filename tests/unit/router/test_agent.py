@@ -15,8 +15,9 @@ from router.fold import TOPICS
 from router.keeper import Keeper
 from router.latch import Word
 from router.memory import MemoryLoadBalancer
+from router.proxies import Known
 from router.snapshot import Snapshot, Weight
-from schemas.control import RouteChange
+from schemas.control import Command, RouteChange
 from schemas.decisions import LedgerEntry
 from schemas.labels import Label
 from schemas.service import Service
@@ -309,7 +310,7 @@ async def test_a_router_that_is_cut_off_lets_its_proxies_go_and_comes_back_by_it
         await stage.told("orders", entry=PROCEED.id, acknowledged=True)
 
 
-async def test_while_a_rollout_may_go_up_the_picture_is_told_again_and_again() -> None:
+async def test_while_a_rollout_may_go_up_the_picture_is_told_each_second() -> None:
     stage = Stage()
     stage.proxies.connect("lb0")
     await stage.write(SERVICE, BILLING, START)
@@ -317,11 +318,11 @@ async def test_while_a_rollout_may_go_up_the_picture_is_told_again_and_again() -
     async with stage.running(router):
         await stage.told("orders", entry=START.id, acknowledged=True)
         since = len(stage.changes())
-        stage.clock.advance(seconds=5)
+        stage.clock.advance(seconds=1)
         await router.reconcile()
         again = await stage.told("orders", entry=START.id, acknowledged=True, since=since)
-    assert again.at == stage.clock.now_ms()
-    assert len([c for c in stage.changes() if c.service == "billing"]) == 1
+    assert (again.at, again.live) == (stage.clock.now_ms(), True)
+    assert [c.live for c in stage.changes() if c.service == "billing"] == [False]
 
 
 async def until(seen: Callable[[], bool]) -> None:
@@ -329,6 +330,107 @@ async def until(seen: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not seen():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
+
+
+async def forget(stage: Stage, proxy: str, number: int = 1) -> int:
+    """A person's command; its offset."""
+    command = Command(id=f"c{number}", service="orders", kind="forget", seen="", actor="ada", proxy=proxy)
+    return (await stage.log.writer().append("rollout-commands", "orders", command.dump())).offset
+
+
+async def named(stage: Stage, *proxies: str) -> RouteChange:
+    """The first route change of orders that names these proxies and no others, from the newest one on."""
+    reader = stage.log.reader("route-changes")
+    async with asyncio.timeout(10):
+        async for batch in reader.batches():
+            change = RouteChange.read(batch.records[-1].value or b"") if batch.records else None
+            if change is not None and tuple(p.proxy for p in change.proxies) == proxies:
+                return change
+    raise AssertionError("the log ended")
+
+
+async def test_a_restarted_router_still_knows_the_proxies_that_are_cut_off(tmp_path: Path) -> None:
+    stage = Stage(folder=tmp_path)
+    stage.proxies.connect("lb0")
+    stage.proxies.connect("lb1")
+    await stage.write(SERVICE, START)
+    async with stage.running():
+        await stage.told("orders", entry=START.id, acknowledged=True)
+        await until(lambda: Disk(tmp_path).known().names == ("lb0", "lb1"))
+    restarted = Stage(log=stage.log, folder=tmp_path)
+    since = len(stage.changes())
+    async with restarted.running():
+        restarted.proxies.connect("lb0")
+        change = await restarted.told("orders", entry=START.id, acknowledged=False, since=since)
+        assert [(p.proxy, p.connected) for p in change.proxies][1:] == [("lb1", False)]
+        restarted.proxies.connect("lb1")
+        await restarted.told("orders", entry=START.id, acknowledged=True, since=since)
+
+
+async def test_a_proxy_that_is_cut_off_is_forgotten_at_a_persons_word_and_that_is_told(tmp_path: Path) -> None:
+    stage = Stage(folder=tmp_path)
+    stage.proxies.connect("lb0")
+    stage.proxies.connect("lb1")
+    await stage.write(SERVICE, START)
+    router = stage.router()
+    async with stage.running(router):
+        await stage.told("orders", entry=START.id, acknowledged=True)
+        stage.proxies.disconnect("lb1")
+        await stage.told("orders", entry=START.id, acknowledged=False)
+        offset = await forget(stage, "lb1")
+        change = await named(stage, "lb0")
+        assert (change.forgotten, change.acknowledged) == ({"lb1": offset}, True)
+        await until(lambda: Disk(tmp_path).known().names == ("lb0",))
+        stage.clock.advance(seconds=61)
+        since = len(stage.changes())
+        await router.reconcile()
+        assert (await stage.told("orders", entry=START.id, acknowledged=True, since=since)).forgotten == {}
+
+
+async def test_a_proxy_that_lives_is_not_forgotten(tmp_path: Path) -> None:
+    stage = Stage(folder=tmp_path)
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE, START)
+    async with stage.running():
+        await stage.told("orders", entry=START.id, acknowledged=True)
+        since = len(stage.changes())
+        offset = await forget(stage, "lb0")
+        change = await stage.told("orders", entry=START.id, acknowledged=True, since=since)
+        assert [p.proxy for p in change.proxies] == ["lb0"]
+        assert change.forgotten == {"lb0": offset}
+
+
+async def test_what_was_forgotten_before_a_restart_is_not_forgotten_again(tmp_path: Path) -> None:
+    stage = Stage(folder=tmp_path)
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE, START)
+    async with stage.running():
+        await stage.told("orders", entry=START.id, acknowledged=True)
+        stage.proxies.disconnect("lb0")
+        await forget(stage, "lb0")
+        await named(stage)
+        stage.proxies.connect("lb0")
+        await named(stage, "lb0")
+        await until(lambda: Disk(tmp_path).known() == Known(names=("lb0",), commands={"0": 1}))
+    restarted = Stage(log=stage.log, folder=tmp_path)
+    since = len(stage.changes())
+    async with restarted.running():
+        change = await restarted.told("orders", entry=START.id, acknowledged=False, since=since)
+    assert [(p.proxy, p.connected) for p in change.proxies] == [("lb0", False)]
+    assert change.forgotten == {}
+
+
+async def test_a_router_that_was_down_forgets_when_it_comes_back(tmp_path: Path) -> None:
+    stage = Stage(folder=tmp_path)
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE, START)
+    async with stage.running():
+        await stage.told("orders", entry=START.id, acknowledged=True)
+        await until(lambda: Disk(tmp_path).known().names == ("lb0",))
+    offset = await forget(stage, "lb0")
+    restarted = Stage(log=stage.log, folder=tmp_path)
+    async with restarted.running():
+        assert (await named(restarted)).forgotten == {"lb0": offset}
 
 
 WORD = Word(service="orders", rollout=1, reason="it burns", actor="ada")

@@ -8,6 +8,7 @@ from router.disk import Acknowledged, Disk
 from router.errors import DiskError
 from router.fold import Fold
 from router.latch import Latches
+from router.proxies import Known
 from tests.builders import SERVICE, entry
 from transport.log import Record
 
@@ -66,3 +67,14 @@ def test_services_that_are_gone_and_files_that_are_torn_are_forgotten(tmp_path: 
     assert disk.acknowledged().services == {"orders": SERVICE}
     disk.only(frozenset({"billing"}))
     assert disk.acknowledged() == Fold()
+
+
+def test_the_proxies_come_back_as_they_were(tmp_path: Path) -> None:
+    known = Known(names=("lb0", "lb1"), commands={"0": 5})
+    Disk(tmp_path).know(known)
+    assert Disk(tmp_path).known() == known
+
+
+def test_proxies_that_are_not_understood_are_none(tmp_path: Path) -> None:
+    (tmp_path / "proxies.json").write_text("{")
+    assert Disk(tmp_path).known() == Known()

@@ -43,11 +43,38 @@ def test_the_same_picture_is_told_once() -> None:
     assert drawn.draw("orders", PENDING, 7) is not None
 
 
-def test_the_picture_of_a_live_rollout_is_told_again_before_it_is_five_seconds_old() -> None:
+def test_the_picture_of_a_live_rollout_is_told_each_second() -> None:
     drawn = pictures(orders="e1")
-    times = [at for at in range(0, 20_000, 1_000) if drawn.draw("orders", ACKNOWLEDGED, at, live=True) is not None]
-    assert times == [0, 4_000, 8_000, 12_000, 16_000]
+    times = [at for at in range(0, 5_000, 1_000) if drawn.draw("orders", ACKNOWLEDGED, at, live=True) is not None]
+    assert times == [0, 1_000, 2_000, 3_000, 4_000]
+    resting = drawn.draw("orders", ACKNOWLEDGED, 5_000)
+    assert resting is not None
+    assert not resting.live, "whoever counts on the next picture must hear that none will come"
     assert drawn.draw("orders", ACKNOWLEDGED, 60_000) is None
+
+
+def test_a_picture_of_a_live_rollout_says_that_it_will_be_told_again() -> None:
+    change = pictures(orders="e1").draw("orders", ACKNOWLEDGED, 5, live=True)
+    assert change is not None
+    assert change.live
+
+
+def test_a_proxy_that_is_cut_off_is_news_also_when_its_route_was_not_known_before() -> None:
+    drawn = pictures(orders="e1")
+    cut_off = (PENDING[0].model_copy(update={"connected": False}),)
+    assert drawn.draw("orders", PENDING, 5) is not None
+    change = drawn.draw("orders", cut_off, 6)
+    assert change is not None
+    assert change.proxies == cut_off
+
+
+def test_what_was_forgotten_is_told_with_the_picture() -> None:
+    drawn = pictures(orders="e1")
+    assert drawn.draw("orders", ACKNOWLEDGED, 5) is not None
+    change = drawn.draw("orders", ACKNOWLEDGED, 6, forgotten={"lb7": 3})
+    assert change is not None
+    assert change.forgotten == {"lb7": 3}
+    assert drawn.draw("orders", ACKNOWLEDGED, 7, forgotten={"lb7": 3}) is None
 
 
 def test_a_clock_that_was_set_back_silences_nobody() -> None:
