@@ -71,10 +71,16 @@ class Scene:
     options: StackOptions
     mcp_url: str
     stack: Stack
-    sick_file: Path
-    """While it exists, the baseline's calls fail."""
-    incident_file: Path
-    """While it exists, the calls of every canary fail; with `sick_file` it is an incident that all versions share."""
+    folder: Path
+
+    def incident_file(self, version: str) -> Path:
+        """While it exists, two in five calls of the version fail."""
+        return _incident_file(self.folder, version)
+
+    @property
+    def slow_file(self) -> Path:
+        """While it exists, the first call of each session is slow, whatever the version."""
+        return _slow_file(self.folder)
 
     async def rollout(self) -> dict[str, Any]:
         """The status API's answer about the service."""
@@ -96,20 +102,24 @@ class Scene:
             await asyncio.sleep(0.2)
 
 
-@contextlib.asynccontextmanager
-async def scene(folder: Path, canaries: Versions = STORIES, *, slow_first_s: float = 0.0) -> AsyncIterator[Scene]:
-    """Set the scene up, with two servers of the baseline and one of each canary; everything is gone when the block ends.
+def _incident_file(folder: Path, version: str) -> Path:
+    return folder / f"incident-{version}"
 
-    `slow_first_s` is how long the first call of each session waits, whatever the version.
-    """
+
+def _slow_file(folder: Path) -> Path:
+    return folder / "slow"
+
+
+@contextlib.asynccontextmanager
+async def scene(folder: Path, canaries: Versions = STORIES) -> AsyncIterator[Scene]:
+    """Set the scene up, with two servers of the baseline and one of each canary; everything is gone when the block ends."""
     kafka, kafka_controller, xds, status, lb, admin, *ports = free_ports(8 + len(canaries))
     del kafka_controller  # keeps the port after Kafka's own from being taken by the others, most of the time
     options = StackOptions(folder, None, kafka, xds, status, SETTINGS)
     servers = list(zip((BASELINE, BASELINE, *canaries), ports, strict=True))
-    sick, incident = folder / "sick", folder / "incident"
     async with running(options) as stack:
         for version, port in servers:
-            more = ["--incident", str(sick if version == BASELINE else incident), "--slow-first", str(slow_first_s)]
+            more = ["--incident", str(_incident_file(folder, version)), "--slow", str(_slow_file(folder))]
             fault = canaries.get(version)
             stack.supervisor.add(_server(options, version, port, [*more, *(["--fault", fault] if fault else [])]))
         proxy = bootstrap("lb0", lb, admin, routers=[f"127.0.0.1:{xds}"])
@@ -118,7 +128,7 @@ async def scene(folder: Path, canaries: Versions = STORIES, *, slow_first_s: flo
                 await _until_ready(options.status_url, ports)
                 await asyncio.to_thread(client.apply, _service(servers))
                 await _until_routed(f"http://127.0.0.1:{lb}/mcp")
-                yield Scene(client, options, f"http://127.0.0.1:{lb}/mcp", stack, sick, incident)
+                yield Scene(client, options, f"http://127.0.0.1:{lb}/mcp", stack, folder)
 
 
 @contextlib.asynccontextmanager

@@ -30,6 +30,7 @@ INCIDENT_FAILING = 0.40
 """While the incident lasts."""
 WORK_S = 0.015
 """What a call takes on average; the fault `latency` makes it five times as much."""
+SLOW_FIRST_S = 0.5
 CRASH_CHANCE = 0.3
 DIES_AFTER = 3
 """Requests that a session is known for, with the fault `dying_sessions`."""
@@ -85,9 +86,9 @@ def _add(server: MCPServer, name: str, behaviour: Behaviour) -> None:
 class Sessions:
     """What a server does with its sessions: some are slow at first, some it forgets."""
 
-    def __init__(self, app: ASGIApp, slow_first_s: float, dies_after: int | None) -> None:
+    def __init__(self, app: ASGIApp, slow: Path | None, dies_after: int | None) -> None:
         self._app = app
-        self._slow_first_s = slow_first_s
+        self._slow = slow
         self._dies_after = dies_after
         self._requests: dict[str, int] = {}
 
@@ -98,8 +99,9 @@ class Sessions:
             if self._dies_after is not None and number > self._dies_after:
                 await _not_found(send)
                 return
-            if number == 2:  # noqa: PLR2004 - `initialized` was the first
-                await asyncio.sleep(self._slow_first_s)
+            first = number == 2  # noqa: PLR2004 - `initialized` was the first
+            if first and self._slow is not None and self._slow.exists():
+                await asyncio.sleep(SLOW_FIRST_S)
         await self._app(scope, receive, send)
 
 
@@ -130,7 +132,7 @@ def main() -> None:
     parser.add_argument("--fault", choices=FAULTS)
     parser.add_argument("--old-version", default="v1", help="what runs instead with the fault never_deployed")
     parser.add_argument("--incident", type=Path, help="while this file exists, calls fail")
-    parser.add_argument("--slow-first", type=float, default=0.0, help="seconds that a session's first call waits")
+    parser.add_argument("--slow", type=Path, help="while this file exists, the first call of each session is slow")
     args = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     version = args.old_version if args.fault == "never_deployed" else args.version
@@ -142,7 +144,7 @@ def main() -> None:
         tools=frozenset(TOOLS),
     )
     inner = make_server(Behaviour(version, args.fault, args.incident), telemetry).streamable_http_app()
-    app = Sessions(inner, args.slow_first, DIES_AFTER if args.fault == "dying_sessions" else None)
+    app = Sessions(inner, args.slow, DIES_AFTER if args.fault == "dying_sessions" else None)
     config = uvicorn.Config(app, "127.0.0.1", args.port, log_level="error", timeout_graceful_shutdown=1)
     Server(config, telemetry).run()
 

@@ -1,0 +1,108 @@
+"""What may be wrong with a release, on real Kafka, Envoy, MCP servers and clients: each rollout ends as it must.
+
+One scene, one version a fault; demo margins. `make acceptance`.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from demo.faults import BREAKING, FAULTS, TABLE, FaultName
+from demo.scene import BASELINE, SERVICE, Scene, Versions, scene, traffic
+from demo.stories import Story, must_end, tell
+from tests.invariants import assert_chain, assert_no_share_rose_on_missing_word, assert_sessions_stayed
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300), pytest.mark.acceptance]
+
+HEALTHY = "v2"
+CANARIES: Versions = {HEALTHY: None} | {f"v{number}": fault for number, fault in enumerate(FAULTS, start=3)}
+VERSION_OF = {fault: version for version, fault in CANARIES.items()}
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    async with scene(tmp_path_factory.mktemp("evidence"), CANARIES) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def there(*files: Path) -> Iterator[None]:
+    """While the block runs, the servers that look for these files misbehave."""
+    for file in files:
+        file.touch()
+    try:
+        yield
+    finally:
+        for file in files:
+            file.unlink()
+
+
+def told_on_call(stage: Scene, story: Story) -> list[dict[str, object]]:
+    """What on-call was paged with since the story's rollout began."""
+    lines = (stage.options.folder / "alerts.log").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines if line.startswith("{")]
+    mine = f"{SERVICE}/{story.entries[0].rollout}/"
+    return [row for row in rows if row.get("severity") == "page" and str(row.get("cause")).startswith(mine)]
+
+
+async def paged(stage: Scene, story: Story) -> list[dict[str, object]]:
+    async with asyncio.timeout(20):
+        while not (rows := told_on_call(stage, story)):  # noqa: ASYNC110 - another process writes the file
+            await asyncio.sleep(0.2)
+    return rows
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_fault_ends_as_the_table_says_with_its_culprit_and_on_call_is_told(
+    stage: Scene, fault: FaultName
+) -> None:
+    async with traffic(stage, seed=FAULTS.index(fault)) as seen:
+        story = await tell(stage, VERSION_OF[fault], print, fault=fault, again=True, replace=True)
+    assert must_end(story, fault), (story.ended, story.reason, [e.culprit for e in story.entries])
+    assert_chain(story.entries)
+    assert_no_share_rose_on_missing_word(story.entries)
+    assert seen["moved"] == 0
+    if fault not in BREAKING:
+        assert_sessions_stayed(seen)
+    if TABLE[fault].ends == "rolled_back":
+        check = next(c for c in story.entries[-1].checks if c.check == story.entries[-1].culprit)
+        assert check.verdict == "breached"
+    assert await paged(stage, story)
+
+
+async def back_to_the_first_baseline(stage: Scene) -> None:
+    """The next test releases against v1 again, also where the canary was promoted."""
+    found = await stage.rollout()
+    word = {"completed": "undo", "held": "rollback", "collecting": "rollback"}.get(found["rollout"]["state"])
+    if word is not None:
+        await asyncio.to_thread(stage.client.say, SERVICE, word, {"reason": "the test is over"})
+
+
+async def test_a_healthy_canary_completes(stage: Scene) -> None:
+    async with traffic(stage, seed=20) as seen:
+        story = await tell(stage, HEALTHY, print, again=True, replace=True)
+    await back_to_the_first_baseline(stage)
+    assert story.ended == "completed", story.reason
+    assert_sessions_stayed(seen)
+    assert_no_share_rose_on_missing_word(story.entries)
+
+
+@pytest.mark.parametrize("fault", ["slow_first", "shared_incident", "sick_baseline"])
+async def test_what_is_nobodys_fault_never_rolls_a_canary_back(stage: Scene, fault: str) -> None:
+    """Every first call of a session is slow; both versions fail at once; the baseline alone fails."""
+    files = {
+        "slow_first": [stage.slow_file],
+        "shared_incident": [stage.incident_file(BASELINE), stage.incident_file(HEALTHY)],
+        "sick_baseline": [stage.incident_file(BASELINE)],
+    }[fault]
+    async with traffic(stage, seed=30) as seen:
+        with there(*files):
+            story = await tell(stage, HEALTHY, print, again=True, replace=True, patience_s=45)
+    await back_to_the_first_baseline(stage)
+    assert "rollback" not in [entry.kind for entry in story.entries], story.reason
+    assert_sessions_stayed(seen)
