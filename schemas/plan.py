@@ -1,17 +1,20 @@
-"""The plan of a rollout, as a person writes it."""
+"""The plan of a rollout, as a person writes it. Whatever contradicts is told all at once: each rule is a field's."""
 
 import hashlib
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo
 
 from davylamp_sdk._message import Message
 from schemas.checks import Checks
 from schemas.names import ServiceName, VersionName
-from schemas.units import FULL_SHARE, Duration, Percent, Share, format_share
+from schemas.units import FULL_SHARE, Duration, Percent, Share, format_duration_s, format_share
 
 HoldMode = Literal["drain", "rehome", "evict"]
 """They end by themselves until the deadline, move to the baseline at once, or get 404 at once."""
+
+MAX_ROLLOUT_S = 1_209_600.0
+"""A rollout lasts 14 days at most: the windows that it rests on are kept for 30."""
 
 
 def _as_text(value: Any) -> Any:
@@ -48,10 +51,17 @@ class RollbackPolicy(Message):
     """After that the canary's sessions are no longer held (`drain`): they get 404 and begin anew on the baseline."""
 
 
+def _within_evidence(after_s: float) -> float:
+    if after_s > MAX_ROLLOUT_S:
+        longest = format_duration_s(MAX_ROLLOUT_S)
+        raise ValueError(f"a rollout lasts {longest} at most, for its evidence is kept for 30 days")
+    return after_s
+
+
 class DeadlinePolicy(Message):
     """What happens to a rollout that has not ended in time."""
 
-    after_s: Annotated[Duration, Field(alias="after", gt=0)] = 1_209_600.0
+    after_s: Annotated[Duration, Field(alias="after", gt=0), AfterValidator(_within_evidence)] = MAX_ROLLOUT_S
     then: Literal["hold", "rollback"] = "hold"
 
 
@@ -64,17 +74,61 @@ def _document_stages() -> tuple[Stage, ...]:
     return tuple(Stage.model_validate({"share": s, "for": d, "min_sessions": n}) for s, d, n in rows)
 
 
+def _rising(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    shares = [stage.share for stage in stages]
+    if shares != sorted(set(shares)) or shares[-1] >= FULL_SHARE:
+        listed = ", ".join(map(format_share, shares))
+        raise ValueError(f"shares must rise and stay below 100% (100% follows by itself): {listed}")
+    return stages
+
+
+def _after_the_stages(deadline: DeadlinePolicy, info: ValidationInfo) -> DeadlinePolicy:
+    planned_s = sum(stage.duration_s for stage in _stages(info))
+    if planned_s >= deadline.after_s:
+        after, planned = format_duration_s(deadline.after_s), format_duration_s(planned_s)
+        raise ValueError(f"after {after} no rollout would have ended: the stages alone take {planned}")
+    return deadline
+
+
+def _of_the_stages(approve: tuple[Approval, ...], info: ValidationInfo) -> tuple[Approval, ...]:
+    stages = _stages(info)
+    unknown = [a for a in approve if a.isdigit() and stages and int(a) > len(stages)]
+    if unknown:
+        raise ValueError(f"there are {len(stages)} stages, no stage {', '.join(unknown)}")
+    return approve
+
+
+def _of_the_longest_stage(max_stage_s: float, info: ValidationInfo) -> float:
+    planned_s = max((stage.duration_s for stage in _stages(info)), default=0.0)
+    if planned_s > max_stage_s:
+        raise ValueError(f"{format_duration_s(max_stage_s)} is shorter than a stage: {format_duration_s(planned_s)}")
+    return max_stage_s
+
+
+def _stages(info: ValidationInfo) -> tuple[Stage, ...]:
+    """Of the same plan; none if they are wrong themselves."""
+    stages: tuple[Stage, ...] = info.data.get("stages", ())
+    return stages
+
+
 class Plan(Message):
     """What to release, in which steps, and which limits hold. Everything but ``service`` and ``canary`` has a default."""
 
     service: ServiceName
     canary: VersionName
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=20)] = Field(default_factory=_document_stages)
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=20), AfterValidator(_rising)] = Field(
+        default_factory=_document_stages
+    )
     checks: Checks = Checks()
     rollback: RollbackPolicy = RollbackPolicy()
-    deadline: DeadlinePolicy = DeadlinePolicy()
+    deadline: Annotated[DeadlinePolicy, Field(validate_default=True), AfterValidator(_after_the_stages)] = (
+        DeadlinePolicy()
+    )
     approve: Annotated[
-        tuple[Approval, ...], BeforeValidator(_as_text), Field(description="What waits for a person's word.")
+        tuple[Approval, ...],
+        BeforeValidator(_as_text),
+        Field(description="What waits for a person's word."),
+        AfterValidator(_of_the_stages),
     ] = ()
     observe: Annotated[bool, Field(description="Decide and alert, never apply: the first stage's share stays.")] = False
     strict: Annotated[bool, Field(description="Never proceed unproven.")] = False
@@ -103,22 +157,15 @@ class Plan(Message):
         0.05
     )
     stale_after_s: Annotated[Duration, Field(alias="stale_after", gt=0)] = 60.0
-    max_stage_s: Annotated[Duration, Field(alias="max_stage", gt=0)] = 86400.0
-
-    @model_validator(mode="after")
-    def _shares_rise(self) -> Self:
-        shares = [stage.share for stage in self.stages]
-        if shares != sorted(set(shares)) or shares[-1] >= FULL_SHARE:
-            listed = ", ".join(map(format_share, shares))
-            raise ValueError(f"stages must rise and stay below 100% (100% follows by itself): {listed}")
-        return self
-
-    @model_validator(mode="after")
-    def _approvals_exist(self) -> Self:
-        unknown = [a for a in self.approve if a.isdigit() and int(a) > len(self.stages)]
-        if unknown:
-            raise ValueError(f"approve: there are {len(self.stages)} stages, no stage {', '.join(unknown)}")
-        return self
+    max_stage_s: Annotated[
+        Duration,
+        Field(
+            alias="max_stage",
+            gt=0,
+            description="How long a stage waits for `min_sessions` before it is held.",
+        ),
+        AfterValidator(_of_the_longest_stage),
+    ] = 86400.0
 
     def share_of(self, stage: int) -> int:
         """The share of ``stage`` (1-based): 0 before the first, 10,000 after the last."""

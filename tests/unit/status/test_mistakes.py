@@ -39,7 +39,24 @@ def told(model: type[BaseModel], written: Any) -> list[str]:
         (
             Plan,
             {**PLAN, "stages": [{"share": "5%", "for": "1m"}, {"share": "1%", "for": "1m"}]},
-            ["the whole: stages must rise and stay below 100% (100% follows by itself): 5%, 1%"],
+            ["stages: shares must rise and stay below 100% (100% follows by itself): 5%, 1%"],
+        ),
+        (Plan, {**PLAN, "approve": ["start", 4, 9]}, ["approve: there are 3 stages, no stage 4, 9"]),
+        (
+            Plan,
+            {**PLAN, "deadline": {"after": "1h"}},
+            ["deadline: after 1h no rollout would have ended: the stages alone take 100m"],
+        ),
+        (
+            Plan,
+            {**PLAN, "deadline": {"after": "15d"}},
+            ["deadline.after: a rollout lasts 14d at most, for its evidence is kept for 30 days"],
+        ),
+        (Plan, {**PLAN, "max_stage": "45m"}, ["max_stage: 45m is shorter than a stage: 1h"]),
+        (
+            Plan,
+            {**PLAN, "stages": [{"share": "1%", "for": "9d"}, {"share": "5%", "for": "9d"}]},
+            ["deadline: after 14d no rollout would have ended: the stages alone take 18d"],
         ),
         (
             Plan,
@@ -57,6 +74,42 @@ def told(model: type[BaseModel], written: Any) -> list[str]:
 )
 def test_a_mistake_says_where_and_what_to_write(model: type[BaseModel], written: Any, lines: list[str]) -> None:
     assert told(model, written) == lines
+
+
+def test_everything_that_is_wrong_with_a_plan_is_told_at_once() -> None:
+    """Also what contradicts something else: nobody mends a plan in five rounds."""
+    wrong = {
+        "service": "Orders!",
+        "stages": [{"share": "50%", "for": "2h"}, {"share": "5%", "for": "2h"}],
+        "checks": {"error_rate": {"within": "5%"}, "latency_p99": {"over": 5}, "tokens": {"worse": "higher"}},
+        "rollback": {"mode": "slowly", "severe_from": "0%"},
+        "deadline": {"after": "20d"},
+        "approve": ["sometimes"],
+        "bakes": "1h",
+        "on_mismatch": "shrug",
+    }
+    paths = [line.partition(":")[0] for line in told(Plan, wrong)]
+    assert sorted(paths) == sorted(
+        [
+            "service",
+            "canary",
+            "stages",
+            "checks.error_rate.within",
+            "checks.latency_p99.over",
+            "checks.tokens",
+            "rollback.mode",
+            "rollback.severe_from",
+            "deadline.after",
+            "approve.0",
+            "bakes",
+            "on_mismatch",
+        ]
+    )
+
+
+def test_contradictions_are_told_beside_other_mistakes() -> None:
+    wrong = {**PLAN, "bakes": "1h", "approve": ["7"], "deadline": {"after": "10m"}, "max_stage": "1m"}
+    assert [line.partition(":")[0] for line in told(Plan, wrong)] == ["deadline", "approve", "max_stage", "bakes"]
 
 
 def test_a_long_value_is_not_repeated_whole() -> None:
