@@ -68,11 +68,11 @@ def _is_completed(standing: Standing, service: str) -> str:
 
 def _is_over(standing: Standing, service: str) -> str:
     if standing.phase is None:
-        return f"{service} has no rollout."
+        return f"{service} has no rollout: davylamp start PLAN begins one."
     if standing.phase == "retired":
         return (
             f"Rollout {standing.rollout} of {service} is retired, its old baseline is no longer kept: "
             "to go back, start a rollout of the version you want."
         )
     ended = "and its canary has drained" if standing.phase == "drained" else "and its canary's sessions drain"
-    return f"Rollout {standing.rollout} of {service} is already rolled back, {ended}."
+    return f"Rollout {standing.rollout} of {service} is already rolled back, {ended}: davylamp start PLAN begins a new one."

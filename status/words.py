@@ -120,7 +120,9 @@ def next_approval(chain: ServiceLedger, service: str) -> str:
     """What a rollout comes to next: its `start`, the next stage's number, or `promote`. Raises :class:`Refused`."""
     standing = chain.standing
     if not standing.live or standing.opening is None:
-        raise Refused(f"No rollout of {service} is under way: there is nothing to approve.")
+        raise Refused(
+            f"No rollout of {service} is under way: there is nothing to approve, davylamp start PLAN begins one."
+        )
     if standing.phase == "pending":
         return "start"
     return str(standing.stage + 1) if standing.stage < len(standing.opening.plan.stages) else "promote"

@@ -4,13 +4,24 @@ from collections.abc import Callable
 
 from judge.rollout.drafts import Drafts
 from judge.rollout.gate import MISSING_DATA
+from judge.rollout.objections import (
+    LOOK_AGAIN,
+    approving,
+    freezing,
+    illegal,
+    promoting,
+    starting,
+    unacknowledged,
+    unknown,
+)
 from judge.rollout.state import Asked, ServiceState
 from judge.rollout.wording import started_sentence
 from schemas.control import Command, CommandKind, Outcome
 from schemas.decisions import Cut, EntryKind, LedgerEntry, Reason
 
 COMMAND_EXPIRES_S = 10.0
-"""An older command is not carried out: nobody expects a release to start by itself after an outage."""
+"""An older command is not carried out: nobody expects a release to start by itself after an outage. So long the status API
+waits for an answer."""
 
 TOLD_S = 60.0
 """So long after it was given people are told that a command has expired."""
@@ -63,47 +74,31 @@ def _no(command: Command, sentence: str) -> Outcome:
     return Outcome(command=command.id, accepted=False, sentence=sentence)
 
 
+def _refuse(objection: str | None) -> None:
+    if objection is not None:
+        raise RefusedError(objection)
+
+
 def _start(drafts: Drafts, asked: Asked) -> LedgerEntry:
     command, state, standing = asked.command, drafts.state, drafts.state.chain.standing
-    plan = command.opening.plan if command.opening else None
-    if plan is None or state.service is None:
-        raise RefusedError(f"service {state.name} is not known: davylamp service apply FILE first")
-    if plan.canary not in state.service.versions:
-        known = ", ".join(sorted(state.service.versions))
-        raise RefusedError(f"version {plan.canary} is not among the versions of {state.name}: {known}")
-    if plan.canary == state.serving and not standing.live:
-        raise RefusedError(f"version {plan.canary} is the baseline already: it serves everybody")
-    if standing.frozen:
-        raise RefusedError(f"{state.name} is frozen: davylamp unfreeze {state.name} first")
-    if plan.canary in standing.rejected and not command.again:
-        raise RefusedError(f"version {plan.canary} was rolled back before: fix it, or start it with --again")
-    if standing.live:
-        return _replace(drafts, command)
+    if command.opening is None or state.service is None:
+        raise RefusedError(unknown(state))
+    plan = command.opening.plan
+    _refuse(starting(state, state.service, plan, command))
     _seen(state, command)
+    if standing.live:  # the same command starts the next one, once the proxies have acknowledged this one's end
+        return drafts.back(Reason(code=_REPLACED, sentence=_by(command, "replaced it")), command)
     if state.chain.head is not None and not state.route_acknowledged(drafts.cut.now):
-        last = f"{state.chain.head.kind} of rollout {standing.rollout}"
-        raise NotYetError(f"no proxy, or not every proxy, acknowledged the last decision ({last})")
+        last = f"the last decision ({state.chain.head.kind} of rollout {standing.rollout})"
+        raise NotYetError(unacknowledged(state, drafts.cut, last))
     reason = Reason(code="started", sentence=started_sentence(plan, state.serving))
     return drafts.start(reason, command, state.serving)
-
-
-def _replace(drafts: Drafts, command: Command) -> LedgerEntry:
-    """First the running rollout ends; the same command starts the next one when the proxies have acknowledged that."""
-    state = drafts.state
-    if not command.replace:
-        raise RefusedError(f"a rollout of {state.name} is running: wait, roll it back, or start with --replace")
-    _seen(state, command)
-    return drafts.back(Reason(code=_REPLACED, sentence=_by(command, "replaced it")), command)
 
 
 def _approve(drafts: Drafts, asked: Asked) -> LedgerEntry:
     command, state, what = asked.command, drafts.state, asked.command.approves or ""
     _legal(drafts, command, "approve")
-    if what not in state.plan.approve:
-        wanted = ", ".join(state.plan.approve) or "nothing"
-        raise RefusedError(f"the plan asks for no approval of {what}; it asks for {wanted}")
-    if what in state.chain.standing.approved:
-        raise RefusedError(f"{what} is approved already")
+    _refuse(approving(state, what))
     reason = Reason(code="approved", sentence=_by(command, f"approved {what}"))
     return drafts.stay("approve", reason, command, approves=what)
 
@@ -111,8 +106,9 @@ def _approve(drafts: Drafts, asked: Asked) -> LedgerEntry:
 def _promote(drafts: Drafts, asked: Asked) -> LedgerEntry:
     command, state = asked.command, drafts.state
     _legal(drafts, command, "proceed")
+    _refuse(promoting(state))
     if not state.route_acknowledged(drafts.cut.now):
-        raise NotYetError("no proxy, or not every proxy, acknowledged the present route")
+        raise NotYetError(unacknowledged(state, drafts.cut, "the present route"))
     reason = Reason(code="promoted", sentence=_by(command, "promoted it to 100 %" if command.full else "promoted it"))
     return drafts.forward(reason, command, full=command.full)
 
@@ -128,11 +124,10 @@ def _hold(drafts: Drafts, asked: Asked) -> LedgerEntry:
     chain = drafts.state.chain
     held = drafts.state.clock.held if chain.standing.phase == "held" else None
     if held is not None and held.reason.code not in MISSING_DATA:  # that one would resume by itself
-        raise RefusedError("it is held already")
-    if not chain.standing.may_follow("hold"):
-        raise RefusedError(_impossible(drafts.state, "hold"))
+        raise RefusedError(f"it is held already: davylamp resume {drafts.state.name} lets it go on")
+    _refuse(illegal(drafts.state, "hold", "hold"))
     if chain.head is not None and chain.head.decided_at > asked.at_ms and chain.head.command is not None:
-        raise RefusedError(f"meanwhile {chain.head.actor} decided: {chain.head.reason.sentence}")
+        raise RefusedError(f"meanwhile {chain.head.actor} decided ({chain.head.reason.sentence}): {LOOK_AGAIN}")
     return drafts.stay("hold", Reason(code="person", sentence=_by(asked.command, "held it")), asked.command)
 
 
@@ -153,10 +148,9 @@ def _unfreeze(drafts: Drafts, asked: Asked) -> LedgerEntry:
 def _freezing(drafts: Drafts, command: Command, *, frozen: bool) -> LedgerEntry:
     state, word = drafts.state, "frozen" if frozen else "unfrozen"
     if state.service is None:
-        raise RefusedError(f"service {state.name} is not known: davylamp service apply FILE first")
+        raise RefusedError(unknown(state))
     _seen(state, command)
-    if state.chain.standing.frozen is frozen:
-        raise RefusedError(f"{state.name} is {word} already" if frozen else f"{state.name} is not frozen")
+    _refuse(freezing(state, frozen=frozen))
     reason = Reason(
         code=word,
         sentence=_by(command, f"has {word} it: " + ("no rollout may start" if frozen else "rollouts may start")),
@@ -166,14 +160,8 @@ def _freezing(drafts: Drafts, command: Command, *, frozen: bool) -> LedgerEntry:
 
 def _legal(drafts: Drafts, command: Command, kind: EntryKind) -> None:
     """The chain's own rule, told before anything is written."""
-    if not drafts.state.chain.standing.may_follow(kind):
-        raise RefusedError(_impossible(drafts.state, command.kind))
+    _refuse(illegal(drafts.state, kind, command.kind))
     _seen(drafts.state, command)
-
-
-def _impossible(state: ServiceState, kind: str) -> str:
-    phase = (state.chain.standing.phase or "without a rollout").replace("_", " ")
-    return f"{kind} is not possible: {state.name} is {phase}"
 
 
 def _seen(state: ServiceState, command: Command) -> None:
@@ -181,7 +169,7 @@ def _seen(state: ServiceState, command: Command) -> None:
     head = state.chain.head
     own = head is not None and head.command == command.id and head.reason.code == _REPLACED
     if command.seen != state.chain.head_id and not own:
-        raise RefusedError("the ledger has moved since you looked: look again with davylamp status, then decide")
+        raise RefusedError(f"the ledger has moved since you looked: {LOOK_AGAIN}")
 
 
 def _by(command: Command, did: str) -> str:
