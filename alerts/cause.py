@@ -6,10 +6,14 @@ from typing import Literal
 Severity = Literal["page", "notice", "info"]
 """`page` wakes somebody, `notice` is for working hours, `info` is for the record."""
 
-FactKind = Literal["rollback", "undo", "complete", "retire"]
+FactKind = Literal["rollback", "undo", "drained", "complete", "retire"]
 ConditionKind = Literal[
     "held",
     "no_data",
+    "telemetry_lost",
+    "mismatch",
+    "sample_ratio",
+    "sick_baseline",
     "would_rollback",
     "hold_too_long",
     "route_rejected",

@@ -4,17 +4,18 @@ from collections.abc import Callable, Iterator
 
 from alerts.cause import Cause, CauseKind, ConditionKind, FactKind, Limits, Severity
 from alerts.watch import Watch
-from alerts.wording import lasted, proxies_sentence, shortened
+from alerts.wording import lasted, proxies_sentence, sessions_sentence, shortened
 from schemas.control import ProxyRoute
 from schemas.decisions import EntryKind, LedgerEntry
 from schemas.standing import Standing
 
 JUDGE = "judge"
-MISSING_DATA = frozenset({"stale", "canary_silent"})
-"""Codes of a hold that says: there is no data. It resumes by itself."""
+SERVICES = frozenset({JUDGE, "router"})
+"""Actors that are no people."""
 
 _FACTS: dict[EntryKind, tuple[FactKind, Severity]] = {
     "rollback": ("rollback", "page"),
+    "drained": ("drained", "info"),
     "complete": ("complete", "info"),
     "retire": ("retire", "info"),
 }
@@ -28,6 +29,7 @@ def fact(entry: LedgerEntry, before: Standing, at_s: float) -> Cause | None:
     if kind == "rollback" and before.phase == "completed":
         kind = "undo"
     by = "" if entry.actor == JUDGE else f" (by {entry.actor})"
+    sessions = f" {sessions_sentence(entry, before.opening)}" if entry.kind == "rollback" else ""
     return Cause(
         key=f"{entry.service}/{entry.rollout}/{kind}/{entry.id}",
         kind=kind,
@@ -35,7 +37,7 @@ def fact(entry: LedgerEntry, before: Standing, at_s: float) -> Cause | None:
         service=entry.service,
         rollout=entry.rollout,
         since_s=at_s,
-        sentence=shortened(entry.reason.sentence) + by,
+        sentence=shortened(entry.reason.sentence) + by + sessions,
     )
 
 
@@ -56,7 +58,21 @@ def ending(cause: Cause, watch: Watch) -> str:
     return _ENDINGS[cause.kind]
 
 
-_HOLDS: frozenset[CauseKind] = frozenset({"held", "no_data", "would_rollback", "hold_too_long"})
+_HOLD_KINDS: dict[str, tuple[ConditionKind, Severity]] = {
+    "stale": ("no_data", "page"),
+    "baseline_silent": ("no_data", "page"),
+    "canary_silent": ("no_data", "page"),
+    "incomplete": ("no_data", "page"),
+    "telemetry_lost": ("telemetry_lost", "page"),
+    "mismatch": ("mismatch", "page"),
+    "sample_ratio": ("sample_ratio", "page"),
+    "would_rollback": ("would_rollback", "page"),
+    "sick_baseline": ("sick_baseline", "notice"),
+}
+"""By a hold's code. A page: what is compared is not what people think, or nothing is. Any other hold waits for working
+hours: nothing gets worse, and a rollback stays armed."""
+
+_HOLDS: frozenset[CauseKind] = frozenset({"held", "hold_too_long", *(kind for kind, _ in _HOLD_KINDS.values())})
 _SILENCES: frozenset[CauseKind] = frozenset({"router_silent", "blind"})
 _ENDINGS: dict[CauseKind, str] = {
     "route_rejected": "The proxy no longer rejects this route: it accepted it, or was asked for another one.",
@@ -78,11 +94,10 @@ def _holds(watch: Watch, now_s: float, limits: Limits) -> Iterator[Cause]:
 
 
 def _hold_kind(hold: LedgerEntry) -> tuple[ConditionKind, Severity]:
-    if hold.reason.code in MISSING_DATA:
-        return "no_data", "page"
-    if hold.reason.code == "would_rollback":
-        return "would_rollback", "page"
-    return "held", "notice" if hold.actor == JUDGE else "info"
+    """A person's own hold is no news to people."""
+    if hold.actor not in SERVICES:
+        return "held", "info"
+    return _HOLD_KINDS.get(hold.reason.code, ("held", "notice"))
 
 
 def _proxies(watch: Watch, now_s: float, limits: Limits) -> Iterator[Cause]:

@@ -7,7 +7,7 @@ from typing import Literal, assert_never
 
 from alerts.cause import Again, Began, Cause, CauseKind, Ended, Event, Happened, Severity
 from schemas.control import ProxyRoute
-from schemas.decisions import LedgerEntry
+from schemas.decisions import LedgerEntry, Opening
 from schemas.units import format_duration_s, format_share
 
 Step = Literal["happened", "began", "again", "ended"]
@@ -18,10 +18,15 @@ LONGEST = 500
 _NAMES: dict[CauseKind, str] = {
     "rollback": "rolled back",
     "undo": "release undone",
+    "drained": "canary drained",
     "complete": "canary at 100%",
     "retire": "rollout over, old baseline retired",
     "held": "rollout held",
     "no_data": "held: no data",
+    "telemetry_lost": "held: telemetry is lost",
+    "mismatch": "held: servers are not the version they should be",
+    "sample_ratio": "held: sessions do not fit the share",
+    "sick_baseline": "held: the baseline is sick",
     "would_rollback": "observed: would roll back",
     "hold_too_long": "held too long",
     "route_rejected": "a proxy rejects its route",
@@ -33,10 +38,15 @@ _NAMES: dict[CauseKind, str] = {
 _NEXT: dict[CauseKind, str] = {
     "rollback": "davylamp history {service}",
     "undo": "davylamp history {service}",
+    "drained": "davylamp history {service}",
     "complete": "davylamp history {service}",
     "retire": "davylamp history {service}",
     "held": 'davylamp resume {service} --reason "…"',
     "no_data": "davylamp status {service}",
+    "telemetry_lost": "davylamp status {service}",
+    "mismatch": "davylamp status {service}",
+    "sample_ratio": "davylamp status {service}",
+    "sick_baseline": "davylamp status {service}",
     "would_rollback": 'davylamp rollback {service} --reason "…"',
     "hold_too_long": "davylamp status {service}",
     "route_rejected": "davylamp status {service}",
@@ -97,6 +107,20 @@ def shortened(text: str) -> str:
     """Others' words on one line, bounded."""
     line = " ".join(text.split())
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
+def sessions_sentence(back: LedgerEntry, opening: Opening | None) -> str:
+    """What becomes of the living sessions of a canary that is rolled back."""
+    if back.hold_mode == "rehome":
+        became = f"Its living sessions are moved to {back.baseline} at once"
+    elif back.hold_mode == "evict":
+        became = f"Its living sessions end at once and begin anew on {back.baseline}"
+    else:
+        within = f" within {lasted(opening.plan.rollback.deadline_s)}" if opening else ""
+        became = f"Its living sessions end by themselves{within}"
+    policy = opening.plan.rollback if opening else None
+    severe = policy is not None and back.hold_mode == policy.severe != policy.mode
+    return f"{became}, as after a severe breach." if severe else f"{became}."
 
 
 def proxies_sentence(head: LedgerEntry | None, proxies: Sequence[ProxyRoute], seconds: float) -> str:

@@ -85,14 +85,15 @@ async def test_a_rollback_pages_with_its_sentence_and_what_to_type_next(world: W
     assert world.told == [("happened", "rollback")]
     (message,) = world.receiver.taken
     assert message.title == "[page] orders: rolled back"
-    assert message.body.startswith("It is a rollback.\n\nNext: davylamp history orders\n")
+    sentence = "It is a rollback. Its living sessions end by themselves within 15m."
+    assert message.body.startswith(f"{sentence}\n\nNext: davylamp history orders\n")
 
 
 async def test_the_log_has_its_line(world: World, caplog: pytest.LogCaptureFixture) -> None:
     async with world.alerts(LogReceiver()):
         await world.write(START, ROLLBACK)
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.CRITICAL] == [
-        "ALERT orders rollback: It is a rollback."
+        "ALERT orders rollback: It is a rollback. Its living sessions end by themselves within 15m."
     ]
 
 
