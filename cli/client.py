@@ -72,6 +72,17 @@ class Client:
         answer: dict[str, str] = self._call("POST", "/api/rollouts", plan.dump(), query, actor)
         return answer["sentence"]
 
+    def proxies(self) -> list[dict[str, Any]]:
+        """Every proxy that exists, by service."""
+        found: list[dict[str, Any]] = self._call("GET", "/api/proxies")
+        return found
+
+    def forget(self, proxy: str, service: str | None, reason: str) -> str:
+        """Let a proxy that is gone for good exist no more; the sentence of what it did."""
+        body = {"proxy": proxy, "reason": reason} | ({"service": service} if service else {})
+        answer: dict[str, str] = self._call("POST", "/api/proxies/forget", canonical_json(body))
+        return answer["sentence"]
+
     def say(self, service: str, word: str, body: Mapping[str, Any]) -> str:
         """A person's word (`approve`, `hold`, `rollback`, …); the sentence of what it did."""
         answer: dict[str, str] = self._call("POST", f"/api/rollouts/{service}/{word}", canonical_json(dict(body)))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from schemas.control import RolloutState, RolloutView
+from schemas.control import ProxyRoute, RolloutState, RolloutView
 from schemas.decisions import CheckResult, LedgerEntry
 from schemas.units import format_share
 
@@ -105,3 +105,19 @@ def _check(check: CheckResult) -> str:
 
 def _time(unix_ms: int) -> str:
     return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+_ROUTES = {
+    "acknowledged": ("✔", "runs the newest route"),
+    "rejected": ("✖", "rejected the newest route"),
+    "pending": ("…", "has not acknowledged the newest route"),
+}
+
+
+def render_proxy(service: str, route: ProxyRoute) -> str:
+    """What one proxy runs of one service, in one line."""
+    glyph, word = _ROUTES[route.state]
+    if not route.connected:
+        glyph, word = "?", "unknown: no router hears it"
+    detail = f": {route.detail}" if route.detail else ""
+    return f"{glyph} {service}  {route.proxy}  {word}{detail}"

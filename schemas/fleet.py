@@ -70,10 +70,19 @@ class Fleet:
                         known[proxy.proxy] = max(known[proxy.proxy], said, key=_rank)
         return tuple(known[name] for name in sorted(known))
 
+    def routers_of(self, proxy: str) -> tuple[str, ...]:
+        """The routers that named it as connected when they last spoke."""
+        named = (name for name, word in self.words.items() if _connects(word.change, proxy))
+        return tuple(sorted(named))
+
     def runs(self, entry: str, now_ms: int) -> bool:
         """Whether there are proxies, and every one that exists runs the route of `entry`, by a word that counts."""
         proxies = self.picture(entry, now_ms)
         return bool(proxies) and all(proxy.state == "acknowledged" for proxy in proxies)
+
+
+def _connects(change: RouteChange, proxy: str) -> bool:
+    return any(route.proxy == proxy and route.connected for route in change.proxies)
 
 
 def _measured(proxy: ProxyRoute, *, same: bool) -> ProxyRoute:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from davylamp_sdk import __version__
-from status import definitions, reads, words
+from status import definitions, proxies, reads, words
 from status.desk import ANSWER_WITHIN_S, Desk
 from status.door import Door
 from status.feed import Feed
@@ -46,7 +46,7 @@ def create_app(
     app = FastAPI(title="davylamp", version=__version__, lifespan=lifespan)
     app.state.desk = Desk(feed, writer, clock or SystemClock(), answer_within_s)
     app.add_middleware(Door, tokens=tokens)
-    for part in (reads, definitions, words):
+    for part in (reads, definitions, words, proxies):
         app.include_router(part.routes)
     answer_problems(app)
     return app

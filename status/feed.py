@@ -30,7 +30,7 @@ class Feed:
             async for batch in self._reader.batches():
                 for record in batch.records:
                     with skipping(record):
-                        self.overview.read(record.topic, record.value or b"", record.offset)
+                        self.overview.read(record.topic, record.value or b"", record.offset, record.timestamp_ms)
                 self.caught_up = self.caught_up or batch.caught_up
                 async with self._news:
                     self._news.notify_all()

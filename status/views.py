@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from davylamp_sdk._message import Message
 from schemas.control import Command, Outcome, RolloutState, RolloutView, RouteChange
 from schemas.decisions import LedgerEntry
+from schemas.fleet import Fleet
 from schemas.ledger import Accepted, Ledger, ServiceLedger, Void
 from schemas.service import Service
 from schemas.standing import Phase
@@ -29,12 +30,13 @@ class Overview:
     ledger: Ledger = field(default_factory=Ledger)
     views: dict[str, RolloutView] = field(default_factory=dict)
     routes: dict[str, RouteChange] = field(default_factory=dict)
+    fleets: dict[str, Fleet] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
     fates: dict[tuple[str, int], Accepted | Void] = field(default_factory=dict)
     """(service, offset) of an entry → what the chain rule said: an id alone does not tell two equal entries apart."""
 
-    def read(self, topic: str, value: bytes, offset: int) -> None:
-        """Take one record. Raises ``ValueError`` if it is not understood."""
+    def read(self, topic: str, value: bytes, offset: int, at_ms: int) -> None:
+        """Take one record, which the log took at `at_ms`. Raises ``ValueError`` if it is not understood."""
         if topic == "rollout-decisions":
             entry = LedgerEntry.read(value)
             self.ledger, self.fates[entry.service, offset] = self.ledger.read(entry, offset)
@@ -44,6 +46,7 @@ class Overview:
         elif topic == "route-changes":
             change = RouteChange.read(value)
             self.routes[change.service] = change
+            self.fleets[change.service] = self.fleets.get(change.service, Fleet()).read(change, at_ms)
         elif topic == "services":
             service = Service.read(value)
             self.services[service.service] = service

@@ -1,0 +1,41 @@
+"""The commands about proxies."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from cli.rendering import render_proxy
+from cli.terminal import DEFAULT_URL, Url, ask, connect, fail
+from schemas.control import ProxyRoute
+
+app = typer.Typer(no_args_is_help=True, help="The proxies that exist, and those that will not come back.")
+
+
+@app.command("list")
+def show(
+    url: Url = DEFAULT_URL,
+    as_json: Annotated[bool, typer.Option("--json", help="What the API says, for programs.")] = False,  # noqa: FBT002 - typer
+) -> None:
+    """Show every proxy, and what it runs of each service. One of which nothing is known lets no share rise."""
+    with connect(url) as client:
+        found = ask(client.proxies)
+    if as_json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    for one in found:
+        print(render_proxy(one["service"], ProxyRoute.model_validate(one["route"], extra="ignore")))
+
+
+@app.command()
+def forget(
+    name: Annotated[str, typer.Argument(help="The proxy's node id.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log with your name.")],
+    service: Annotated[str | None, typer.Option(help="For this service only; default: all.")] = None,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Let a proxy that is gone for good block nothing any more. One that lives comes back with its next word."""
+    if not reason.strip():
+        fail("Say why: --reason must not be empty.", 2)
+    with connect(url) as client:
+        print(ask(client.forget, name, service, reason))
