@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 def connect(url: str) -> Client:
     """A client that says who is asking: by DAVYLAMP_TOKEN, and by the user's name where no token is needed."""
-    return Client(url, actor=_user())
+    return Client(url, actor=user())
 
 
 def ask(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -71,7 +71,8 @@ def read_file(model: type[M], file: Path) -> M:
     return understand(model, file, load(file))
 
 
-def _user() -> str:
+def user() -> str:
+    """Who sits at the terminal."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

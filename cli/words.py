@@ -16,6 +16,8 @@ Why = Annotated[str, typer.Option("--reason", help="Why; kept in the ledger with
 Seen = Annotated[str | None, typer.Option(help="Id of the ledger's head as you saw it: refused if it has moved.")]
 Mode = Annotated[str | None, typer.Option(help="drain, rehome or evict; default: what the plan says.")]
 
+_DIRECT = "To every router's own port: needs no Kafka, no judge and no status API."
+
 _PLAIN = {
     "retry": "Begin the stage anew.",
     "hold": "Stop the stage's clock; a rollback stays armed.",
@@ -66,9 +68,32 @@ def promote(
 
 
 @app.command()
-def rollback(service: Service, reason: Why, mode: Mode = None, url: Url = DEFAULT_URL) -> None:
+def rollback(
+    service: Service,
+    reason: Why,
+    mode: Mode = None,
+    url: Url = DEFAULT_URL,
+    direct: Annotated[bool, typer.Option("--direct", help=_DIRECT)] = False,  # noqa: FBT002 - typer
+    router: Annotated[
+        list[str] | None,
+        typer.Option(help="With --direct: a router's direct port, http://HOST:18001; for each router."),
+    ] = None,
+    rollout: Annotated[
+        int | None, typer.Option(help="With --direct: its number; default: the routers are asked.")
+    ] = None,
+) -> None:
     """Take a live rollout back, now. Needs no judge."""
-    _say(url, service, "rollback", reason, None, mode=_known(mode))
+    _require_reason(reason)
+    if not direct:
+        if router or rollout is not None:
+            raise typer.BadParameter("--router and --rollout belong to --direct")
+        _say(url, service, "rollback", reason, None, mode=_known(mode))
+        return
+    if mode is not None:
+        raise typer.BadParameter("--direct uses the plan's own mode")
+    from cli.direct import roll_back
+
+    roll_back(service, reason, router or (), rollout)
 
 
 @app.command()
@@ -95,8 +120,12 @@ def _known(mode: str | None) -> str | None:
 
 
 def _say(url: str, service: str, word: str, reason: str, seen: str | None, **more: Any) -> None:
-    if not reason.strip():
-        fail("Say why: --reason must not be empty.", 2)
+    _require_reason(reason)
     body = {"reason": reason, "seen": seen, **more}
     with connect(url) as client:
         print(ask(client.say, service, word, {key: value for key, value in body.items() if value is not None}))
+
+
+def _require_reason(reason: str) -> None:
+    if not reason.strip():
+        fail("Say why: --reason must not be empty.", 2)

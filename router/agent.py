@@ -4,6 +4,7 @@ import asyncio
 import logging
 from dataclasses import replace
 
+from router.answers import Knowledge
 from router.disk import NoDisk
 from router.errors import IncapableError
 from router.fold import COMMANDS, Fold
@@ -44,6 +45,7 @@ class Router:
         clock: Clock,
         keeper: Keeper | None = None,
     ) -> None:
+        self._name = name
         self._reader = reader
         self._balancer = balancer
         self._clock = clock
@@ -119,6 +121,22 @@ class Router:
             await self.reconcile()
         logger.warning("rollback latched", extra={"action": "latched", "service": word.service, "entry": entry.id})
         return entry
+
+    def knowledge(self, service: str) -> Knowledge:
+        """What this router knows of a service's newest rollout; nobody's word but its own."""
+        latched = self._keeper.latches.entries.get(service)
+        standing = self._keeper.latches.over(self._fold.ledger).of(service).standing
+        return Knowledge(
+            router=self._name,
+            service=service,
+            rollout=standing.rollout,
+            phase=standing.phase,
+            share=standing.share,
+            canary=standing.canary,
+            latched=latched is not None and latched.rollout == standing.rollout,
+            away_s=round(self._reader.away_s, 1),
+            proxies=self._balancer.observe(service),
+        )
 
     def observe(self, service: str) -> tuple[ProxyRoute, ...]:
         """What the proxies say of a service's newest route."""

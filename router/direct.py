@@ -12,30 +12,20 @@ from fastapi.responses import JSONResponse
 from pydantic import SecretStr
 
 from davylamp_sdk import __version__
-from davylamp_sdk._message import Message
 from router.agent import Router
+from router.answers import Knowledge, Latched
 from router.errors import DiskError, NothingToRollBackError, NotLoopbackError, PortTakenError
 from router.latch import Word
 from router.loopback import is_loopback
-from schemas.control import ProxyRoute
+from schemas.names import ServiceName
 
 ANSWER_WITHIN_S = 3.0
 """How long the proxies are waited for before the answer says which of them are missing."""
 _LOOK_S = 0.02
 
 
-class Latched(Message):
-    """The rollback is in force, and stays so until the ledger has one."""
-
-    entry: str
-    """Id of its entry, written to the ledger as soon as there is one."""
-    acknowledged: bool
-    """At least one proxy, and every proxy of this router, runs the route without the canary."""
-    proxies: tuple[ProxyRoute, ...]
-
-
 def create_app(router: Router, token: SecretStr) -> FastAPI:
-    """The application: one command, and only for whoever knows the token."""
+    """The application: one command and one question, and only for whoever knows the token."""
     app = FastAPI(title="davylamp router", version=__version__, openapi_url=None)
     app.add_exception_handler(HTTPException, _refused)
 
@@ -43,6 +33,11 @@ def create_app(router: Router, token: SecretStr) -> FastAPI:
         expected = f"Bearer {token.get_secret_value()}"
         if not secrets.compare_digest(authorization.encode(), expected.encode()):
             raise HTTPException(401, "The token of this router's [router] direct_token is needed.")
+
+    @app.get("/direct/rollouts/{service}", dependencies=[Depends(known)])
+    async def rollout(service: ServiceName) -> Knowledge:
+        """The newest rollout that this router knows, for whoever must name one without a status API."""
+        return router.knowledge(service)
 
     @app.post("/direct/rollback", dependencies=[Depends(known)])
     async def roll_back(word: Word) -> Latched:

@@ -11,7 +11,7 @@ from davylamp_sdk._message import Message
 from router.errors import NothingToRollBackError
 from schemas.decisions import Cut, LedgerEntry, Reason
 from schemas.ledger import Accepted, Ledger, ServiceLedger
-from schemas.names import ServiceName
+from schemas.names import ActorName, Line, ServiceName
 
 
 class Word(Message):
@@ -19,8 +19,8 @@ class Word(Message):
 
     service: ServiceName
     rollout: Annotated[int, Field(ge=1)]
-    reason: str = ""
-    actor: str
+    reason: Line = ""
+    actor: ActorName
 
 
 def rollback(chain: ServiceLedger, word: Word, now_ms: int) -> LedgerEntry:

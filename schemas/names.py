@@ -1,9 +1,36 @@
-"""What services and versions may be called: strings that are safe in a session id, a header and a cluster name."""
+"""What services, versions and people may be called, and what people may write where it is shown.
+
+Names of services and versions are safe in a session id, a header and a cluster name.
+"""
 
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 VersionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,248}$")]
+
+_OURS = frozenset({"judge", "router"})
+
+
+def _not_ours(name: str) -> str:
+    if name in _OURS:
+        raise ValueError(f"{name!r} is what a service calls itself in the ledger; take another name")
+    return name
+
+
+ActorName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,63}$"), AfterValidator(_not_ours)
+]
+"""What the ledger calls a person or a pipeline."""
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be one line of printable characters: it is shown on terminals")
+    return text
+
+
+Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_one_line)]
+"""A person's own words."""

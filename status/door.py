@@ -6,9 +6,10 @@ from urllib.parse import parse_qs
 from pydantic import TypeAdapter, ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from schemas.names import ActorName
 from status.problems import Forbidden, Nameless, Problem, Wrong, problem
 from status.settings import LOOPBACK
-from status.tokens import ActorName, Token, find_token
+from status.tokens import Token, find_token
 
 _PROBES = frozenset({"/healthz", "/readyz"})
 _READS = frozenset({"GET", "HEAD"})

@@ -9,22 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
+from schemas.names import ActorName
+
 Role = Literal["viewer", "operator"]
 """Reads everything; reads and writes everything."""
-
-_OURS = frozenset({"judge", "router"})
-
-
-def _not_ours(name: str) -> str:
-    if name in _OURS:
-        raise ValueError(f"{name!r} is what a service calls itself in the ledger; take another name")
-    return name
-
-
-ActorName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,63}$"), AfterValidator(_not_ours)
-]
-"""What the ledger calls a person or a pipeline."""
 
 
 class Token(BaseModel):

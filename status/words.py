@@ -4,26 +4,19 @@ import secrets
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field
 
 from davylamp_sdk import __version__
 from davylamp_sdk._message import Message
 from schemas.control import Command
 from schemas.decisions import Opening
 from schemas.ledger import ServiceLedger
+from schemas.names import Line
 from schemas.plan import Approval, HoldMode, Plan
 from status.desk import Actor, Answer, AtDesk, Desk, unknown
 from status.problems import Refused
 from status.rollback import Back, rollback_entry, why_not
 
-
-def _one_line(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("must be one line of printable characters: it is shown on terminals")
-    return text
-
-
-Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_one_line)]
 Seen = Annotated[str | None, Field(description="Id of the entry that the person saw as head; default: the head.")]
 
 

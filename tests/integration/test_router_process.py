@@ -1,6 +1,7 @@
 """`python -m router` as a process: it starts, it says why it does not, and it ends when it is told to."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -12,10 +13,14 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from router.fold import TOPICS
+from router.disk import Acknowledged, Disk
+from router.fold import TOPICS, Fold
 from router.settings import RouterSettings
-from tests.builders import SERVICE
+from tests.builders import SERVICE, entry
+from transport.log import Record
 from transport.ports import free_ports
+
+TOKEN = "0123456789abcdef"
 
 
 @pytest.fixture
@@ -66,6 +71,50 @@ async def test_it_serves_routes_and_ends_well_when_told_to(broker: str) -> None:
         writer.close()
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def listens(port: int) -> None:
+    """Wait until somebody does."""
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return
+            await asyncio.sleep(0.05)
+
+
+async def say_directly(port: int) -> tuple[int | None, str]:
+    """`davylamp rollback orders --direct`, as in an emergency: exit code and what it printed."""
+    environment = {**os.environ, "DAVYLAMP_DIRECT_TOKEN": TOKEN, "DAVYLAMP_DIRECT_ROUTERS": f"http://127.0.0.1:{port}"}
+    command = [sys.executable, "-m", "cli", "rollback", "orders", "--direct", "--reason", "it burns"]
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    return process.returncode, output.decode()
+
+
+async def test_it_takes_a_direct_rollback_without_kafka_and_keeps_it_over_a_kill(tmp_path: Path) -> None:
+    start = entry("start")
+    fold = Fold()
+    for topic, message in (("services", SERVICE), ("rollout-decisions", start)):
+        fold, _ = fold.read(Record(topic, 0, 0, 1, b"orders", message.dump()))
+    Disk(tmp_path).keep(Acknowledged.of(fold, "orders"))
+    nobody, xds, direct = free_ports(3)
+    settings = {"xds_port": str(xds), "direct_port": str(direct), "direct_token": TOKEN, "data_folder": str(tmp_path)}
+    async with router(f"127.0.0.1:{nobody}", **settings) as process:
+        await listens(direct)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", xds)
+        code, output = await say_directly(direct)
+        assert (code, "no proxy is connected to any" in output) == (4, True), output
+        await listens(xds)
+        process.kill()
+    assert [(e.kind, e.rollout) for e in Disk(tmp_path).latches().entries.values()] == [("rollback", 1)]
+    async with router(f"127.0.0.1:{nobody}", **settings):
+        await listens(xds)
+        assert (await say_directly(direct))[1] == output
 
 
 async def test_it_ends_well_while_kafka_is_away() -> None:

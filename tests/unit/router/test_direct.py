@@ -110,3 +110,24 @@ async def test_the_port_is_opened_on_loopback_only() -> None:
 async def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PortTakenError, match="another router"):
         await serve(await router(MemoryLoadBalancer()), SecretStr(TOKEN), "127.0.0.1", taken.getsockname()[1])
+
+
+async def test_a_router_tells_which_rollout_it_knows_and_what_became_of_it() -> None:
+    proxies = MemoryLoadBalancer()
+    proxies.connect("lb0")
+    async with client(await router(proxies)) as http:
+        before = (await http.get("/direct/rollouts/orders", headers=KNOWN)).json()
+        await http.post("/direct/rollback", json=WORD, headers=KNOWN)
+        after = (await http.get("/direct/rollouts/orders", headers=KNOWN)).json()
+        other = (await http.get("/direct/rollouts/billing", headers=KNOWN)).json()
+        assert (await http.get("/direct/rollouts/orders")).status_code == 401
+    told = [(k["rollout"], k["phase"], k["share"], k["latched"]) for k in (before, after, other)]
+    assert told == [(1, "running", 2_000, False), (1, "rolled_back", 0, True), (0, None, 0, False)]
+    assert before["canary"] == "v2"
+    assert [p["proxy"] for p in before["proxies"]] == ["lb0"]
+
+
+@pytest.mark.parametrize("wrong", [{"actor": "judge"}, {"actor": "a b"}, {"reason": "two\nlines"}])
+async def test_what_may_not_stand_in_the_ledger_is_not_taken(wrong: dict[str, str]) -> None:
+    async with client(await router(MemoryLoadBalancer())) as http:
+        assert (await http.post("/direct/rollback", json={**WORD, **wrong}, headers=KNOWN)).status_code == 422
