@@ -3,7 +3,8 @@
 Two workers may speak for one partition (one of them a zombie), a worker may say things again after a crash, and a large
 window comes in parts. Hence:
 
-- a window counts once all its parts are there, of one worker at one moment;
+- a window counts once all its parts are there, of one worker at one moment; what is said of the window itself stands
+  in the first, and a cell too large for one part is put together from several;
 - a final window wins over any partial, and all finals of a window say the same; of partials the one that reaches
   furthest (``through``) wins;
 - a window of a partition is final once a final of it or of a later window is there: where nothing happened not every
@@ -12,7 +13,7 @@ window comes in parts. Hence:
 
 from dataclasses import dataclass, field
 
-from schemas.windows import CohortWindow
+from schemas.windows import Cell, CohortWindow
 
 _At = tuple[int, int]
 """(window start, partition): the order in which windows are folded."""
@@ -140,8 +141,12 @@ class WindowBook:
         if len(have) < window.parts:
             return None
         del self._unfinished[saying]
-        cells = tuple(cell for _, part in sorted(have.items()) for cell in part.cells)
-        return window.model_copy(update={"part": 1, "parts": 1, "cells": cells})
+        pieces: dict[tuple[str, str], list[Cell]] = {}
+        for _, part in sorted(have.items()):
+            for cell in part.cells:
+                pieces.setdefault((cell.version, cell.label), []).append(cell)
+        cells = tuple(map(_joined, pieces.values()))
+        return have[1].model_copy(update={"part": 1, "parts": 1, "cells": cells})
 
     def _close(self, partition: int, end: int) -> None:
         """Forget what a final window overtakes: the parts of older ones, and partials that no final followed."""
@@ -152,6 +157,15 @@ class WindowBook:
         for at in void:
             del self._best[at]
             self._partials.pop(at, None)
+
+
+def _joined(pieces: list[Cell]) -> Cell:
+    """A cell that exceeded a part: all but its metrics and bucket histograms stands in the first piece."""
+    if len(pieces) == 1:
+        return pieces[0]
+    histograms = {i: h for piece in pieces for i, h in piece.bucket_histograms.items()}
+    metrics = {name: metric for piece in pieces for name, metric in piece.metrics.items()}
+    return pieces[0].model_copy(update={"bucket_histograms": histograms, "metrics": metrics})
 
 
 def _last_upto(moment: int, said: list[CohortWindow]) -> CohortWindow | None:

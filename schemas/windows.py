@@ -8,7 +8,8 @@ from davylamp_sdk._event import Outcome
 from davylamp_sdk._message import Message
 from schemas.names import ServiceName
 
-Tally = Annotated[int, Field(ge=0, lt=2**53)]
+MAX_TALLY = 2**53 - 1
+Tally = Annotated[int, Field(ge=0, le=MAX_TALLY)]
 """A count that every language's numbers hold."""
 
 BUCKETS = 64
@@ -35,11 +36,16 @@ COARSE_PER_FINE = 4
 SESSION_AGES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1800.0)
 """Ages whose reaching is counted, ascending; a plan's session loss looks at some of them."""
 
+OLDEST_BIRTH_S = 3600
+"""What sessions reached that were born longer ago is booked under this many seconds of windows since birth."""
+
 MICRO = 1_000_000
 """Sums of custom metrics are whole millionths, so that they merge by addition in any order."""
 
-Micro = Annotated[int, Field(ge=0, lt=2**63)]
-"""A sum in millionths: a million values of a megabyte each exceed 2^53, so read it as a 64-bit integer."""
+MAX_MICRO = 2**63 - 1
+Micro = Annotated[int, Field(ge=0, le=MAX_MICRO)]
+"""A sum in millionths: ten thousand values of a million pass 2^53, so read it as a 64-bit integer. A larger sum is
+given as the largest."""
 
 OTHER = "_other"
 """Where tools, instances and unjudged versions beyond their cap are counted."""

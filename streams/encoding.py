@@ -1,6 +1,10 @@
 """A cohort window → the records of `cohort-windows`. Pure."""
 
+from collections.abc import Sequence
+
 from schemas.windows import Cell, CohortWindow
+
+_SAID_ONCE = {"malformed": 0, "holes": 0, "duplicates": 0, "dropped": {}, "folded": 0}
 
 PART_BYTES = 512 * 1024
 """Above this a window is split; half of what Kafka takes by default, for one cell may exceed its share."""
@@ -13,18 +17,35 @@ def key_of(window: CohortWindow) -> bytes:
 
 
 def encode(window: CohortWindow, part_bytes: int = PART_BYTES) -> tuple[bytes, ...]:
-    """The values to publish, in order: one, or parts of whole cells where that one would exceed ``part_bytes``."""
+    """The values to publish, in order: one, or parts where that one would exceed ``part_bytes``.
+
+    What is said of the window, not of a cell, stands in the first part only. A cell stands in one part, or in several
+    where it alone exceeds one: without its metrics and bucket histograms, then these, then metric by metric.
+    """
     whole = window.dump()
     if len(whole) <= part_bytes:
         return (whole,)
-    groups = _grouped(window.cells, part_bytes)
+    groups = _grouped([piece for cell in window.cells for piece in _pieces(cell, part_bytes)], part_bytes)
     return tuple(
-        window.model_copy(update={"part": i, "parts": len(groups), "cells": tuple(cells)}).dump()
+        window.model_copy(
+            update={"part": i, "parts": len(groups), "cells": tuple(cells)} | ({} if i == 1 else _SAID_ONCE)
+        ).dump()
         for i, cells in enumerate(groups, start=1)
     )
 
 
-def _grouped(cells: tuple[Cell, ...], part_bytes: int) -> list[list[Cell]]:
+def _pieces(cell: Cell, part_bytes: int) -> list[Cell]:
+    if len(cell.dump()) <= part_bytes:
+        return [cell]
+    bare = Cell(version=cell.version, label=cell.label, bucket_floor=cell.bucket_floor)
+    return [
+        cell.model_copy(update={"bucket_histograms": {}, "metrics": {}}),
+        bare.model_copy(update={"bucket_histograms": cell.bucket_histograms}),
+        *(bare.model_copy(update={"metrics": {name: metric}}) for name, metric in cell.metrics.items()),
+    ]
+
+
+def _grouped(cells: Sequence[Cell], part_bytes: int) -> list[list[Cell]]:
     groups: list[list[Cell]] = [[]]
     room = part_bytes
     for cell in cells:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.window_book import WindowBook
-from schemas.windows import Cell, CohortWindow
+from schemas.windows import Cell, CohortWindow, Metric
 
 SIZE_MS = 100
 
@@ -39,7 +39,7 @@ def final(partition: int = 0, start: int = 1000, n: int = 1, **changes: Any) -> 
 
 
 def cell(n: int) -> Cell:
-    return Cell(version="v1", label="-", outcomes={"ok": n})
+    return Cell(version=f"v{n}", label="-", outcomes={"ok": n})
 
 
 def book_of(*windows: CohortWindow) -> WindowBook:
@@ -162,6 +162,17 @@ def test_parts_of_different_sayings_do_not_make_a_window(changes: dict[str, Any]
     other: dict[str, Any] = {"part": 2, "parts": 2, **changes}
     book = book_of(window(part=1, parts=2), window(**other))
     assert book.open_windows() == ()
+
+
+def test_a_cell_that_stands_in_several_parts_is_put_together() -> None:
+    rest = cell(1).model_copy(update={"bucket_floor": 7})
+    histograms = Cell(version="v1", label="-", bucket_floor=7, bucket_histograms={3: {8: 1}})
+    metrics = [Cell(version="v1", label="-", metrics={name: Metric(n=1)}) for name in ("tokens", "cost")]
+    pieces = [(rest,), (histograms, metrics[0]), (metrics[1], cell(2))]
+    book = book_of(final(1), *(final(0, cells=cells, part=i, parts=3) for i, cells in enumerate(pieces, start=1)))
+    whole, _ = book.take_final()
+    together = {"bucket_histograms": {3: {8: 1}}, "metrics": {"tokens": Metric(n=1), "cost": Metric(n=1)}}
+    assert whole.cells == (rest.model_copy(update=together), cell(2))
 
 
 def test_parts_that_a_final_overtakes_are_forgotten() -> None:

@@ -4,15 +4,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.window_book import WindowBook
-from schemas.windows import Cell, CohortWindow
-from streams.encoding import PART_BYTES, encode, key_of
+from schemas.windows import Cell, CohortWindow, Metric, ToolCount
+from streams.encoding import encode, key_of
 
+histograms = st.dictionaries(st.integers(0, 2047), st.integers(1, 9), max_size=20)
+metrics = st.builds(Metric, n=st.integers(0, 9), histogram=histograms)
 cells = st.builds(
     Cell,
     version=st.sampled_from(["v1", "v2"]),
     label=st.text("ab", min_size=1, max_size=40),
-    histogram=st.dictionaries(st.integers(0, 2047), st.integers(1, 9), max_size=20),
+    histogram=histograms,
+    bucket_floor=st.just(7),
+    bucket_histograms=st.dictionaries(st.integers(0, 63), histograms, max_size=4),
+    metrics=st.dictionaries(st.sampled_from(["tokens", "cost"]), metrics),
 )
+some_cells = st.lists(cells, max_size=12, unique_by=lambda cell: (cell.version, cell.label))
 
 
 def window(*found: Cell, final: bool = True) -> CohortWindow:
@@ -41,11 +47,10 @@ def test_an_ordinary_window_is_one_message() -> None:
     assert encode(window(Cell(version="v1", label="-"))) == (window(Cell(version="v1", label="-")).dump(),)
 
 
-@given(st.lists(cells, max_size=12))
-def test_parts_hold_whole_cells_in_order_and_make_the_window_again(found: list[Cell]) -> None:
+@given(some_cells)
+def test_parts_make_the_window_again(found: list[Cell]) -> None:
     parts = [CohortWindow.read(value) for value in encode(window(*found), 400)]
     assert [(p.part, p.parts) for p in parts] == [(i, len(parts)) for i in range(1, len(parts) + 1)]
-    assert [c for p in parts for c in p.cells] == found
     assert all(p.cells for p in parts) or len(parts) == 1
 
     book = WindowBook()
@@ -54,15 +59,49 @@ def test_parts_hold_whole_cells_in_order_and_make_the_window_again(found: list[C
     assert [w.cells for w in book.take_final()] == [tuple(found)]
 
 
-@given(st.lists(cells, min_size=1, max_size=12))
-def test_a_part_holds_more_than_its_share_only_if_it_is_one_cell(found: list[Cell]) -> None:
-    parts = [CohortWindow.read(value) for value in encode(window(*found), 400)]
-    for part in parts:
+@given(some_cells)
+def test_a_part_holds_more_than_its_share_only_if_it_is_one_piece(found: list[Cell]) -> None:
+    for part in (CohortWindow.read(value) for value in encode(window(*found), 400)):
         assert len(part.cells) == 1 or sum(len(c.dump()) for c in part.cells) <= 400
 
 
+def test_cells_that_fit_are_whole_in_the_order_they_had() -> None:
+    found = [Cell(version=f"v{i}", label="-", histogram=dict.fromkeys(range(20), 1)) for i in range(9)]
+    parts = [CohortWindow.read(value) for value in encode(window(*found), 1500)]
+    assert len(parts) > 1
+    assert [c for p in parts for c in p.cells] == found
+
+
+def test_what_is_said_of_the_window_stands_in_the_first_part_only() -> None:
+    said = {"malformed": 1, "holes": 2, "duplicates": 3, "dropped": {"i": 4}, "folded": 5}
+    whole = window(*(Cell(version=f"v{i}", label="-") for i in range(3))).model_copy(update=said)
+    first, *others = [CohortWindow.read(value) for value in encode(whole, 400)]
+    nothing = {"malformed": 0, "holes": 0, "duplicates": 0, "dropped": {}, "folded": 0}
+    assert [part.model_dump(include=set(said)) for part in (first, *others)] == [said, *[nothing] * len(others)]
+    assert others
+
+    book = WindowBook()
+    for part in (*others, first):  # in any order
+        book.read(part.model_copy(update={"partition": 0, "partitions": 1}))
+    assert [w.model_dump(include=set(said)) for w in book.take_final()] == [said]
+
+
 def test_no_part_exceeds_what_kafka_takes() -> None:
-    full = dict.fromkeys(range(2048), 10**6)
-    values = encode(window(*(Cell(version=f"v{i}", label="-", histogram=full) for i in range(64))))
-    assert len(values) > 1
-    assert max(map(len, values)) < PART_BYTES + 1000
+    full, coarse = dict.fromkeys(range(2048), 10**6), dict.fromkeys(range(512), 10**6)
+    buckets = dict.fromkeys(range(64), coarse)
+    metric = Metric(n=1, histogram=full, bucket_histograms=buckets)
+    cell = Cell(
+        version="v1",
+        label="-",
+        histogram=full,
+        bucket_histograms=buckets,
+        metrics={f"m{i}": metric for i in range(8)},
+        tools={"\x01" * 117 + f"{i:03}": ToolCount(n=10**9) for i in range(201)},
+        lives={since: dict.fromkeys(range(13), 10**6) for since in range(721)},
+    )
+    values = encode(window(*(cell.model_copy(update={"version": f"v{i}"}) for i in range(3))))
+    assert max(map(len, values)) < 900_000
+    book = WindowBook()
+    for value in values:
+        book.read(CohortWindow.read(value).model_copy(update={"partition": 0, "partitions": 1}))
+    assert [[c.model_copy(update={"version": "v1"}) for c in w.cells] for w in book.take_final()] == [[cell] * 3]
