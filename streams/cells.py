@@ -1,99 +1,159 @@
-"""Where an event counts, and the counts of one cell. Pure."""
+"""From the counts of a service to the cells that are published. Pure."""
 
-from dataclasses import dataclass, field
-from functools import lru_cache
-from hashlib import blake2b
+from collections.abc import Iterable, Sequence
 
-from davylamp_sdk._event import Outcome, RequestEvent
-from schemas.labels import UNJUDGED, Label, split_assignment
+import numpy as np
+
+from davylamp_sdk._event import Outcome
+from schemas.labels import UNJUDGED
 from schemas.outcomes import ERROR_BAD, ERROR_COUNTED, LATENCY_COUNTED, TOOL_BAD, TOOL_COUNTED
-from schemas.windows import BUCKETS, Bucket, Cell
-from streams.digests import digest_of
-from streams.histogram import bin_of
-
-_TOOL_CALL = "tools/call"
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """What the proxy stamped on a request."""
-
-    version: str | None
-    """None: no proxy assigned it."""
-    label: str = UNJUDGED
-    rollout: int | None = None
-    """The rollout of the label; None without one."""
-
-
-@lru_cache(maxsize=4096)
-def read_assignment(header: str | None) -> Assignment:
-    """The assignment in an event. Only the one spelling that a proxy writes is a label, all else is ``-``."""
-    text, version = split_assignment(header)
-    label = Label.parse(text)
-    if label is None or str(label) != text:
-        return Assignment(version)
-    return Assignment(version, text, label.rollout)
-
-
-def bucket_of(session: str, rollout: int) -> int:
-    """The bucket of a session in a rollout: BLAKE2b (RFC 7693) of its hash, salted by the rollout, modulo 64.
-
-    Another rollout puts the same session elsewhere, so two sessions do not share a bucket for ever.
-    """
-    digest = blake2b(session.encode(), digest_size=8, salt=rollout.to_bytes(blake2b.SALT_SIZE, "big"))
-    return int.from_bytes(digest.digest(), "big") % BUCKETS
+from schemas.windows import (
+    BUCKETS,
+    COARSE_PER_FINE,
+    MAX_MICRO,
+    MICRO,
+    OTHER,
+    Bucket,
+    Cell,
+    Metric,
+    MetricBucket,
+    ToolCount,
+)
+from streams.columns import OUTCOMES, Ints
+from streams.counts import (
+    MARKS,
+    MAX_LABELS,
+    MAX_TOOLS,
+    METRICS,
+    REQUESTS,
+    SUMS,
+    TOOL_CALLS,
+    TOOLS,
+    counted_in,
+    lives_shape,
+)
+from streams.histogram import BINS
+from streams.service_window import ServiceWindow
+from streams.tables import COARSE_BINS, Entries, Requests, by_cell, nested, sparse
 
 
-@dataclass(slots=True)
-class _BucketTally:
-    n: int = 0
-    err: int = 0
-    tools: int = 0
-    tf: int = 0
+def _bucket_columns() -> Ints:
+    """A row for (no tool call, tool call) × outcome: whether it counts in each field of a bucket."""
+    every = [np.tile(counted_in(kinds), 2) for kinds in (ERROR_COUNTED, ERROR_BAD, LATENCY_COUNTED)]
+    nothing = np.zeros(len(OUTCOMES), np.bool_)
+    calls = [np.concatenate((nothing, counted_in(kinds))) for kinds in (TOOL_COUNTED, TOOL_BAD)]
+    return np.stack((*every[:2], *calls, every[2]), axis=1).astype(np.int64)
 
 
-@dataclass(slots=True)
-class Tally:
-    """The running counts of one cell. What each outcome counts as stands in :mod:`schemas.outcomes`."""
+_BUCKET_COLUMNS = _bucket_columns()
 
-    outcomes: dict[Outcome, int] = field(default_factory=dict)
-    tool_calls: int = 0
-    new_sessions: int = 0
-    mismatches: int = 0
-    buckets: dict[int, _BucketTally] = field(default_factory=dict)
-    histogram: dict[int, int] = field(default_factory=dict)
 
-    def add(self, event: RequestEvent, bucket: int | None, *, mismatch: bool) -> None:
-        """Count one event; without a bucket it is in the cell's sums only."""
-        outcome = event.outcome
-        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
-        self.tool_calls += event.method == _TOOL_CALL and outcome in TOOL_COUNTED
-        self.new_sessions += event.first_of_session
-        self.mismatches += mismatch
-        if outcome in LATENCY_COUNTED:
-            index = bin_of(event.duration_ms)
-            self.histogram[index] = self.histogram.get(index, 0) + 1
-        if bucket is not None and outcome in ERROR_COUNTED:
-            self._add_to_bucket(bucket, event)
-
-    def _add_to_bucket(self, bucket: int, event: RequestEvent) -> None:
-        tally = self.buckets.setdefault(bucket, _BucketTally())
-        tally.n += 1
-        tally.err += event.outcome in ERROR_BAD
-        if event.method == _TOOL_CALL:
-            tally.tools += event.outcome in TOOL_COUNTED
-            tally.tf += event.outcome in TOOL_BAD
-
-    def cell(self, version: str, label: str, *, final: bool) -> Cell:
-        """The counts so far, as they are published; with a digest when they are final."""
-        return Cell(
-            version=version,
-            label=label,
-            outcomes=dict(self.outcomes),
-            tool_calls=self.tool_calls,
-            new_sessions=self.new_sessions,
-            mismatches=self.mismatches,
-            buckets={i: Bucket(n=b.n, err=b.err, tools=b.tools, tf=b.tf) for i, b in self.buckets.items()},
-            histogram=dict(self.histogram),
-            digest=digest_of(self.histogram) if final else None,
+def cells_of(service: ServiceWindow, *, final: bool) -> tuple[Cell, ...]:
+    """The cells so far, by version and label; in final ones with the histograms of the session buckets."""
+    service.settle()
+    counts = service.counts
+    requests = {cell: Requests.of(entries) for cell, entries in by_cell(counts.requests, REQUESTS).items()}
+    floor = bucket_floor(r for cell, r in requests.items() if cell < MAX_LABELS) if final else None
+    tools, marks = by_cell(counts.tools, TOOLS), by_cell(counts.marks, MARKS)
+    lives = by_cell(counts.lives, lives_shape(service.window_ms))
+    metrics, sums = by_cell(counts.metrics, METRICS), by_cell(counts.sums, SUMS)
+    cells = []
+    for cell, counted in requests.items():
+        version, label = _pair(service, cell)
+        new_sessions, mismatches, stale = _marks(marks.get(cell))
+        cells.append(
+            Cell(
+                version=version,
+                label=label,
+                outcomes=_outcomes(counted),
+                tool_calls=int(counted.joint[:, 1, TOOL_CALLS].sum()),
+                new_sessions=new_sessions,
+                mismatches=mismatches,
+                stale=stale,
+                buckets=_buckets(counted),
+                histogram=sparse(counted.latency),
+                bucket_histograms={} if floor is None or label == UNJUDGED else counted.bucket_latency(floor),
+                bucket_floor=None if label == UNJUDGED else floor,
+                tools=_tools(tools.get(cell), service.tools.names()),
+                lives=_lives(lives.get(cell)),
+                metrics=_metrics(metrics.get(cell), sums.get(cell), service.metrics.names(), final=final),
+            )
         )
+    return tuple(sorted(cells, key=lambda cell: (cell.version, cell.label)))
+
+
+def bucket_floor(judged: Iterable[Requests]) -> int | None:
+    """The coarse bin of the smallest 75th percentile of the latency over cells; None without any latency."""
+    found = [p75 for requests in judged if (p75 := requests.p75_bin()) is not None]
+    return min(found) // COARSE_PER_FINE if found else None
+
+
+def _pair(service: ServiceWindow, cell: int) -> tuple[str, str]:
+    if cell < MAX_LABELS:
+        return service.labelled.names()[cell]
+    versions = [*service.unjudged.names(), OTHER]
+    return versions[min(cell - MAX_LABELS, len(versions) - 1)], UNJUDGED
+
+
+def _outcomes(counted: Requests) -> dict[Outcome, int]:
+    return {OUTCOMES[i]: n for i, n in sparse(counted.joint.sum(axis=(0, 1))).items()}
+
+
+def _buckets(counted: Requests) -> dict[int, Bucket]:
+    table = counted.joint[1:].reshape(BUCKETS, -1) @ _BUCKET_COLUMNS
+    return {
+        i: Bucket(n=n, err=err, tools=tools, tf=tf, lat=lat)
+        for i, (n, err, tools, tf, lat) in enumerate(table.tolist())
+        if n
+    }
+
+
+def _marks(entries: Entries | None) -> list[int]:
+    return [0, 0, 0] if entries is None else entries.dense(MARKS[1:], *entries.at).tolist()
+
+
+def _tools(entries: Entries | None, names: Sequence[str]) -> dict[str, ToolCount]:
+    if entries is None:
+        return {}
+    table = entries.dense(TOOLS[1:], *entries.at)
+    return {
+        OTHER if tool == MAX_TOOLS else names[tool]: ToolCount(n=int(table[tool].sum()), bad=int(table[tool, 1]))
+        for tool in np.flatnonzero(table.sum(axis=1)).tolist()
+    }
+
+
+def _lives(entries: Entries | None) -> dict[int, dict[int, int]]:
+    found: dict[int, dict[int, int]] = {}
+    if entries is not None:
+        for since, age, n in zip(*(axis.tolist() for axis in (*entries.at, entries.weights)), strict=True):
+            found.setdefault(since, {})[age] = n
+    return found
+
+
+def _metrics(entries: Entries | None, sums: Entries | None, names: Sequence[str], *, final: bool) -> dict[str, Metric]:
+    if entries is None or sums is None:
+        return {}
+    parts = sums.dense(SUMS[1:], *sums.at)
+    return {
+        names[place]: _metric(entries.where(entries.at[0] == place), parts[place], final=final)
+        for place in np.unique(entries.at[0]).tolist()
+    }
+
+
+def _metric(entries: Entries, parts: Ints, *, final: bool) -> Metric:
+    """``parts``: bucket → (whole part, millionths)."""
+    _, bucket, bins = entries.at
+    n = entries.dense((BUCKETS + 1,), bucket)
+    coarse = entries.dense((BUCKETS + 1, COARSE_BINS), bucket, bins // COARSE_PER_FINE) if final else None
+    return Metric(
+        n=int(n.sum()),
+        micro=_micro(*parts.sum(axis=0).tolist()),
+        buckets={i: MetricBucket(n=count, micro=_micro(*parts[i + 1].tolist())) for i, count in sparse(n[1:]).items()},
+        histogram=sparse(entries.dense((BINS,), bins)),
+        bucket_histograms={} if coarse is None else nested(coarse[1:]),
+    )
+
+
+def _micro(whole: int, millionths: int) -> int:
+    """The sum in millionths; one beyond 64 bits, of nine million millions, is given as the largest."""
+    return min(whole * MICRO + millionths, MAX_MICRO)

@@ -9,9 +9,9 @@ class Counters:
 
     duplicates: int = 0
     """Events dropped: the same window, or the one before, was already sent the same (producer, sequence)."""
-    folded_labels: int = 0
-    """Events counted under ``-``, because their service had 64 live labels in the window."""
+    folded: int = 0
+    """What a cap put under ``-`` or ``_other``, or left out, in windows that have closed."""
     malformed: int = 0
-    """Messages that nobody can read: they are in the dead-letter topic."""
+    """Messages that nobody can read or count: they are in the dead-letter topic."""
     holes: int = 0
     """Messages that retention removed before anybody read them."""

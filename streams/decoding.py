@@ -1,12 +1,15 @@
 """From a record of the telemetry to what it says. Pure: the same record is always read in the same way."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from davylamp_sdk._event import RequestEvent
 from schemas.names import ServiceName
+from streams.batches import BadRequestError, Batch, read_batch
 from transport.log import Record
 
 CONTENT_TYPE = "content-type"
@@ -20,6 +23,7 @@ Reason = Literal[
     "invalid",  # a field is missing or not what the schema says
     "unnamed_service",  # no window could bear the name
     "foreign_service",  # on the topic of another service
+    "unknown_service",  # not registered, and too many such in the window
 ]
 
 _OWN_TOPIC = "mcp-requests."
@@ -44,15 +48,33 @@ class BadEvent:
         return f"{self.reason}: {self.detail}" if self.detail else self.reason
 
 
-def decode(record: Record) -> RequestEvent | Tick | BadEvent:
+Said = RequestEvent | Batch | Tick | BadEvent
+
+
+def decode(record: Record) -> Said:
     """What a record says. Keys that it has beyond the schema are ignored: a canary's SDK is often the newer one."""
-    if not record.value:
+    raw = record.value
+    if not raw:
         return Tick() if record.headers.get(CONTENT_TYPE) == TICK else BadEvent("empty")
     try:
-        event = RequestEvent.read(record.value)
+        fields = _fields_of_batch(raw)
+        said = RequestEvent.read(raw) if fields is None else read_batch(raw, fields)
     except ValidationError as error:
         return _refused(error)
-    return _misplaced(event.service, record.topic) or event
+    except BadRequestError as error:
+        return BadEvent("invalid", str(error))
+    return _misplaced(said.service, record.topic) or said
+
+
+def _fields_of_batch(raw: bytes) -> Mapping[str, Any] | None:
+    """The parsed JSON, if it is a batch: it has `names`. Single events, the most of messages, are not parsed for it."""
+    if b'"names"' not in raw and b"\\u" not in raw:
+        return None
+    try:
+        fields = from_json(raw)
+    except ValueError:
+        return None
+    return fields if isinstance(fields, dict) and "names" in fields else None
 
 
 def _refused(error: ValidationError) -> BadEvent:

@@ -5,10 +5,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from davylamp_sdk._event import RequestEvent
 from streams.checkpoint import Checkpoint
 from streams.counters import Counters
-from streams.decoding import BadEvent, decode
+from streams.decoding import decode
 from streams.handover import Assigned, Handover, Polled, Revoked
 from streams.publisher import Publisher
 from streams.window import Source
@@ -100,7 +99,7 @@ class Owner:
         pace = self._pace
         source = Source(pace.topic, item.partition, item.partitions, pace.window_ms, pace.instance)
         self._owned[item.partition] = _Owned(
-            PartitionFold(source, item.start, self._counters), self._clock.monotonic_s()
+            PartitionFold(source, item.start, self._counters, self._registered, item.lost), self._clock.monotonic_s()
         )
 
     async def _fold(self, item: Polled) -> None:
@@ -115,13 +114,12 @@ class Owner:
         await self._publish_partials(owned)
 
     async def _read(self, fold: PartitionFold, record: Record) -> None:
-        said = decode(record)
-        closed = fold.add(record.offset, record.timestamp_ms, said if isinstance(said, RequestEvent) else None)
+        closed = fold.enter(record.offset, record.timestamp_ms)
         if closed is not None:
             await self._publish_finals(closed)
-        if isinstance(said, BadEvent) and not fold.muted(record.offset):
-            self._counters.malformed += 1
-            await self._publisher.dead_letter(record, said)
+        refused = fold.read(decode(record))
+        if refused is not None:
+            await self._publisher.dead_letter(record, refused)
 
     async def _publish_finals(self, closed: Closed) -> None:
         await self._publisher.windows(closed.finals(self._registered()))

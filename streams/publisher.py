@@ -14,6 +14,9 @@ WINDOWS: Topic = "cohort-windows"
 DEAD_LETTERS: Topic = "mcp-requests.dlq"
 DEAD_LETTER_BYTES = 900_000
 """A longer one is cut, or its headers would make it too large for the log that took it."""
+_KEY_BYTES = 1000
+_REASON_BYTES = 1000
+"""Of a key and a reason, which quotes what it is about, so much is kept."""
 
 
 class Publisher:
@@ -35,14 +38,15 @@ class Publisher:
         """Keep a record that nobody can read, as it came, with where it came from and why it is here."""
         value = record.value or b""
         headers = {
-            "reason": str(bad).encode(errors="replace"),
+            "reason": str(bad).encode(errors="replace")[:_REASON_BYTES],
             "topic": record.topic.encode(),
             "partition": str(record.partition).encode(),
             "offset": str(record.offset).encode(),
         }
         if len(value) > DEAD_LETTER_BYTES:
             headers["original_size"] = str(len(value)).encode()
-        await self._outbox.send(Outgoing(DEAD_LETTERS, None, record.key, value[:DEAD_LETTER_BYTES], headers))
+        key = None if record.key is None else record.key[:_KEY_BYTES]
+        await self._outbox.send(Outgoing(DEAD_LETTERS, None, key, value[:DEAD_LETTER_BYTES], headers))
 
     async def tick(self, topic: str, partition: int) -> None:
         """Let the log of an idle partition say what time it is."""

@@ -1,18 +1,15 @@
-"""One window of one partition while it fills: the cells of each service, and what it was sent. Pure."""
+"""One window of one partition while it fills: its services, and what it was sent. Pure."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from davylamp_sdk._event import RequestEvent
-from schemas.labels import UNJUDGED
-from schemas.windows import Cell, CohortWindow
-from streams.cells import Tally, bucket_of, read_assignment
-from streams.counters import Counters
+from schemas.windows import CohortWindow
+from streams.cells import cells_of
+from streams.sequences import Sequences
+from streams.service_window import ServiceWindow
 
-MAX_LABELS = 64
-"""Live labels a service in a window; events of further ones count under ``-``."""
-
-Identities = dict[str, set[int]]
-"""Producer → sequences: the identity of an event."""
+MAX_UNREGISTERED = 200
+"""Services in a window that nobody registered; messages of further ones are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,47 +24,41 @@ class Source:
 
 
 @dataclass(slots=True)
-class _ServiceCells:
-    tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
-    labels: set[str] = field(default_factory=set)
-
-    def admit(self, label: str) -> bool:
-        if len(self.labels) < MAX_LABELS:
-            self.labels.add(label)
-        return label in self.labels
-
-    def published(self, *, final: bool) -> tuple[Cell, ...]:
-        return tuple(tally.cell(*key, final=final) for key, tally in sorted(self.tallies.items()))
-
-
-@dataclass(slots=True)
 class Window:
     """A contiguous range of offsets, from ``first_offset`` on."""
 
     index: int
     """``window_start = index * window_ms``."""
     first_offset: int
-    services: dict[str, _ServiceCells] = field(default_factory=dict)
-    sent: Identities = field(default_factory=dict)
+    holes: int = 0
+    """Messages that retention removed unread before this window."""
+    malformed: int = 0
+    services: dict[str, ServiceWindow] = field(default_factory=dict)
+    sent: Sequences = field(default_factory=Sequences)
     """Every event that a message of this window brought, duplicates too."""
+    _strangers: int = 0
 
-    def count(self, event: RequestEvent, counters: Counters) -> None:
-        """Count an event in the cell of the version that the proxy assigned: intention to treat."""
-        service = self.services.setdefault(event.service, _ServiceCells())
-        assignment = read_assignment(event.assignment)
-        version = event.version if assignment.version is None else assignment.version
-        label, bucket = UNJUDGED, None
-        if assignment.rollout is not None and event.session is not None:  # without one there is no cluster to judge by
-            if service.admit(assignment.label):
-                label, bucket = assignment.label, bucket_of(event.session, assignment.rollout)
-            else:
-                counters.folded_labels += 1
-        tally = service.tallies.setdefault((version, label), Tally())
-        tally.add(event, bucket, mismatch=version != event.version)
+    def service(self, name: str, window_ms: int, registered: Callable[[], Collection[str]]) -> ServiceWindow | None:
+        """The service's counts; None if it is one too many of those that nobody registered."""
+        heard = self.services.get(name)
+        if heard is not None:
+            return heard
+        if name not in registered():
+            if self._strangers == MAX_UNREGISTERED:
+                return None
+            self._strangers += 1
+        return self.services.setdefault(name, ServiceWindow(self.index, window_ms))
+
+    def folded(self) -> int:
+        """Of all services."""
+        for service in self.services.values():
+            service.settle()
+        return sum(service.folded for service in self.services.values())
 
     def published(self, source: Source, service: str, through: int, clock_ms: int, *, final: bool) -> CohortWindow:
-        """What the window says of a service: nothing, if it was not heard."""
-        heard = self.services.get(service)
+        """What the window says of a service: that nothing was heard of it, perhaps."""
+        heard = self.services.get(service) or ServiceWindow(self.index, source.window_ms)
+        cells = cells_of(heard, final=final)
         return CohortWindow(
             service=service,
             source=source.topic,
@@ -80,5 +71,10 @@ class Window:
             clock_ms=(self.index + 1) * source.window_ms if final else clock_ms,
             final=final,
             instance=source.instance,
-            cells=heard.published(final=final) if heard else (),
+            cells=cells,
+            malformed=self.malformed,
+            holes=self.holes,
+            duplicates=heard.duplicates,
+            dropped=dict(heard.dropped),
+            folded=heard.folded,
         )

@@ -6,14 +6,18 @@ What is in a window depends on the log alone. Whatever valid checkpoint a fold s
 into batches, it gives the same windows: a record may be published twice, by anyone, and says the same.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from davylamp_sdk._event import RequestEvent
 from schemas.windows import CohortWindow
+from streams.batches import Batch
 from streams.checkpoint import Checkpoint
 from streams.counters import Counters
-from streams.window import Identities, Source, Window
+from streams.decoding import BadEvent, Said
+from streams.digests import with_digests
+from streams.sequences import Sequences
+from streams.window import MAX_UNREGISTERED, Source, Window
 
 _NOTHING_READ = -1
 """Index and first offset of the window before the first message."""
@@ -39,14 +43,17 @@ class Closed:
 
         One for each service that was heard. So that readers see time pass where nothing happens, every one of the
         ``registered`` gets an empty one; and where the log skipped windows, only the newest of them is published,
-        empty, for all: a window is final once it, or a later one, is.
+        empty, for all: a window is final once it, or a later one, is. What the window says of its partition (bad
+        messages, a hole) is said to everybody.
         """
         heard, through = self.window.services.keys(), self.checkpoint.offset
-        own = [self.window.published(self.source, name, through, 0, final=True) for name in sorted(heard)]
-        skipped = self.newest > self.window.index
-        silent = set(registered) | heard if skipped else set(registered) - heard
-        newest = Window(self.newest, through) if skipped else self.window
-        return (*own, *(newest.published(self.source, name, through, 0, final=True) for name in sorted(silent)))
+        everybody, skipped = set(registered) | heard, self.newest > self.window.index
+        whole = everybody if self.window.malformed or self.window.holes or not skipped else heard
+        own = [self.window.published(self.source, name, through, 0, final=True) for name in sorted(whole)]
+        if skipped:
+            newest = Window(self.newest, through)
+            own += [newest.published(self.source, name, through, 0, final=True) for name in sorted(everybody)]
+        return with_digests(own)
 
 
 class PartitionFold:
@@ -57,19 +64,33 @@ class PartitionFold:
     checkpoint knows where the window before begins, this is the same live and after a restart.
     """
 
-    def __init__(self, source: Source, start: Checkpoint, counters: Counters) -> None:
-        """``counters`` are added to, and may be shared between folds."""
+    def __init__(
+        self,
+        source: Source,
+        start: Checkpoint,
+        counters: Counters,
+        registered: Callable[[], Collection[str]] = frozenset,
+        holes: int = 0,
+    ) -> None:
+        """``counters`` are added to, and may be shared between folds.
+
+        ``registered``: the services that are always heard. ``holes``: messages that retention removed between the
+        checkpoint and what is left.
+        """
         self._counters = counters
         self._source = source
         self._start = start
+        self._registered = registered
+        self._holes = holes
         self._clock_ms = start.clock_ms
+        self._appended_ms = start.clock_ms
         self._next = start.warm_offset
         self._window = Window(_NOTHING_READ, _NOTHING_READ)
-        self._sent_before: Identities = {}
+        self._sent_before = Sequences()
         self._changed: set[str] = set()
 
-    def add(self, offset: int, appended_ms: int, event: RequestEvent | None) -> Closed | None:
-        """Fold one message; no event for one that only tells the time (a tick, a bad event).
+    def enter(self, offset: int, appended_ms: int) -> Closed | None:
+        """Come to a message.
 
         Returns the window that this message closes, if any; the message itself belongs to the next. Raises
         :class:`OutOfOrderError` unless offsets ascend.
@@ -78,10 +99,24 @@ class PartitionFold:
             raise OutOfOrderError(f"{self._source.topic}-{self._source.partition}: {offset} after {self._next - 1}")
         clock_ms = max(self._clock_ms, appended_ms)
         closed = self._enter(clock_ms // self._source.window_ms, offset)
-        self._clock_ms, self._next = clock_ms, offset + 1
-        if event is not None:
-            self._read(offset, event)
+        self._clock_ms, self._next, self._appended_ms = clock_ms, offset + 1, appended_ms
         return closed
+
+    def read(self, said: Said) -> BadEvent | None:
+        """Fold what the message says to which the log has come.
+
+        Returns why it is refused, if it is: it is counted as malformed then. Not of what is only read to warm up.
+        """
+        muted = self.muted(self._next - 1)
+        refused = said if isinstance(said, BadEvent) else None
+        if isinstance(said, RequestEvent | Batch):
+            again = self._again(said)
+            refused = None if muted else self._count(said, again)
+        if muted or refused is None:
+            return None
+        self._window.malformed += 1
+        self._counters.malformed += 1
+        return refused
 
     def muted(self, offset: int) -> bool:
         """Whether a message is read only to warm up: all it says was published before the checkpoint."""
@@ -99,22 +134,33 @@ class PartitionFold:
         if left.index == index:
             return None
         directly = left.index == index - 1
-        self._window = Window(index, offset)
-        self._sent_before = left.sent if directly else {}
+        self._window = Window(index, offset, 0 if self.muted(offset) else self._holes)
+        self._holes = self._holes if self.muted(offset) else 0
+        self._sent_before = left.sent if directly else Sequences()
         self._changed = set()
         if self.muted(left.first_offset):
             return None
+        self._counters.folded += left.folded()
         checkpoint = Checkpoint(offset, self._clock_ms, left.first_offset if directly else offset)
         return Closed(self._source, checkpoint, left, index - 1)
 
-    def _read(self, offset: int, event: RequestEvent) -> None:
-        sent = self._window.sent.setdefault(event.producer, set())
-        duplicate = event.sequence in sent or event.sequence in self._sent_before.get(event.producer, ())
-        sent.add(event.sequence)
-        if self.muted(offset):
-            return
-        if duplicate:
-            self._counters.duplicates += 1
-            return
-        self._window.count(event, self._counters)
-        self._changed.add(event.service)
+    def _again(self, said: RequestEvent | Batch) -> int:
+        """Which of its events came before, as bits; from now on all of them have."""
+        n, sent = _events_in(said), self._window.sent
+        again = sent.among(said.producer, said.sequence, n) | self._sent_before.among(said.producer, said.sequence, n)
+        sent.add(said.producer, said.sequence, n)
+        return again
+
+    def _count(self, said: RequestEvent | Batch, again: int) -> BadEvent | None:
+        service = self._window.service(said.service, self._source.window_ms, self._registered)
+        if service is None:
+            return BadEvent("unknown_service", f"{said.service} is one of more than {MAX_UNREGISTERED} unregistered")
+        service.count(said, again, self._appended_ms, self._clock_ms)
+        self._counters.duplicates += again.bit_count()
+        if again.bit_count() < _events_in(said):
+            self._changed.add(said.service)
+        return None
+
+
+def _events_in(said: RequestEvent | Batch) -> int:
+    return 1 if isinstance(said, RequestEvent) else len(said.columns)

@@ -1,15 +1,17 @@
 """Makers of telemetry, and the brute-force truth about it, written apart from the code that counts."""
 
 import hashlib
+import json
 import math
 import re
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from davylamp_sdk._event import RequestEvent
-from schemas.windows import Cell, CohortWindow
+from davylamp_sdk._event import EventBatch, RequestEvent
+from schemas.windows import SESSION_AGES_S, Cell, CohortWindow, Metric
 from transport.log import Record
 
 TOPIC = "mcp-requests"
@@ -44,17 +46,69 @@ def event(sequence: int = 0, **changes: Any) -> RequestEvent:
     return RequestEvent.model_validate(fields | changes)
 
 
+COLUMNS = ("method", "outcome", "session", "assignment", "tool", "error_type", "protocol_version")
+"""Columns of a batch that hold places in its names."""
+
+
+def batch(events: Sequence[RequestEvent], *, dropped: int = 0) -> EventBatch:
+    """Events of one producer, whose sequences follow each other, as one message."""
+    names: dict[str, int] = {}
+    first = events[0]
+    fields: dict[str, Any] = {
+        name: getattr(first, name) for name in ("producer", "sequence", "service", "version", "instance")
+    }
+    for name in COLUMNS:
+        column = [getattr(e, name) for e in events]
+        fields[name] = [-1 if value is None else names.setdefault(value, len(names)) for value in column]
+    for name in ("session_age_ms", "session_gap_ms"):
+        fields[name] = [-1 if getattr(e, name) is None else getattr(e, name) for e in events]
+    metrics: dict[str, dict[str, list[float]]] = {}
+    for i, e in enumerate(events):
+        for name, value in e.metrics.items():
+            metric = metrics.setdefault(name, {"at": [], "values": []})
+            metric["at"].append(i)
+            metric["values"].append(value)
+    fields |= {name: [getattr(e, name) for e in events] for name in ("started_at", "duration_ms")}
+    first_of_session = [i for i, e in enumerate(events) if e.first_of_session]
+    fields |= {"names": list(names), "dropped": dropped, "first_of_session": first_of_session, "metrics": metrics}
+    return EventBatch.model_validate(fields)
+
+
+def events_in(sent: EventBatch, which: Iterable[int] | None = None) -> list[RequestEvent]:
+    """A batch's events, all or some, one by one. Raises ``ValueError`` if one of them is none."""
+    positions = range(len(sent)) if which is None else which
+    return [RequestEvent.model_validate(dict(_fields(sent, i))) for i in positions]
+
+
+def _fields(sent: EventBatch, i: int) -> Iterator[tuple[str, Any]]:
+    for name in ("producer", "service", "version", "instance"):
+        yield name, getattr(sent, name)
+    yield "sequence", sent.sequence + i
+    yield "started_at", sent.started_at[i]
+    yield "duration_ms", sent.duration_ms[i]
+    yield "first_of_session", i in sent.first_of_session
+    for name in COLUMNS:
+        column = getattr(sent, name)
+        if column and column[i] != -1:
+            yield name, sent.names[column[i]]
+    for name in ("session_age_ms", "session_gap_ms"):
+        column = getattr(sent, name)
+        if column and column[i] != -1:
+            yield name, column[i]
+    yield "metrics", {name: m.values[m.at.index(i)] for name, m in sent.metrics.items() if i in m.at}
+
+
 def record(
     offset: int,
     at_ms: int,
-    value: RequestEvent | bytes | None,
+    value: RequestEvent | EventBatch | bytes | None,
     *,
     partition: int = 0,
     topic: str = TOPIC,
     headers: Mapping[str, bytes] | None = None,
 ) -> Record:
     """A record of the telemetry."""
-    raw = value.dump() if isinstance(value, RequestEvent) else value
+    raw = value if value is None or isinstance(value, bytes) else value.dump()
     return Record(topic, partition, offset, at_ms, b"orders-1/1", raw, headers or {})
 
 
@@ -64,26 +118,52 @@ def tick(offset: int, at_ms: int, partition: int = 0) -> Record:
     return record(offset, at_ms, b"", partition=partition, headers=headers)
 
 
-def true_counts(records: Iterable[Record], window_ms: int = WINDOW_MS) -> dict[Key, Counts]:
+@dataclass
+class Said:
+    """What a partition's windows say, cell by cell and of themselves."""
+
+    cells: dict[Key, Counts]
+    windows: dict[tuple[int, str], Counts]
+    """(window start, service; nobody's name: of the partition) → what is not in a cell."""
+
+
+def truth(records: Iterable[Record], window_ms: int = WINDOW_MS) -> Said:
     """What the windows of one partition's log must say: one scalar pass that remembers everything."""
-    found: dict[Key, Counts] = defaultdict(lambda: defaultdict(int))
+    cells: dict[Key, Counts] = defaultdict(lambda: defaultdict(int))
+    words: dict[tuple[int, str], Counts] = defaultdict(lambda: defaultdict(int))
     sent: dict[int, set[tuple[str, int]]] = defaultdict(set)
     clock = 0
     for message in records:
         clock = max(clock, message.timestamp_ms)
         window = clock // window_ms
-        said = _event_in(message)
-        if said is None:
+        events, dropped = read(message)
+        if not events:
+            words[window * window_ms, ""]["malformed"] += not is_tick(message)
             continue
-        identity = said.producer, said.sequence
-        is_new = identity not in sent[window] and identity not in sent[window - 1]
-        sent[window].add(identity)
-        if is_new:
+        for i, said in enumerate(events):
+            of_window = words[window * window_ms, said.service]
+            identity = said.producer, said.sequence
+            is_new = identity not in sent[window] and identity not in sent[window - 1]
+            sent[window].add(identity)
+            if not is_new:
+                of_window["duplicates"] += 1
+                continue
+            if i == 0:
+                of_window[f"dropped {said.instance}"] += dropped
+            of_window["folded"] += sum(not 0 <= value <= 1e9 for value in said.metrics.values())
             version, label = _cohort(said)
-            counts = found[window * window_ms, said.service, version, label]
-            for name in _names(said, version, label):
-                counts[name] += 1
-    return {key: dict(counts) for key, counts in found.items()}
+            counts = cells[window * window_ms, said.service, version, label]
+            for name, n in _counted(said, version, label, message.timestamp_ms):
+                counts[name] += n
+            if label != "-":
+                for since, age in _lived(said, clock, window, window_ms):
+                    counts[f"life {since} {age}"] += 1
+    return Said(_plain(cells), _plain(words))
+
+
+def true_counts(records: Iterable[Record], window_ms: int = WINDOW_MS) -> dict[Key, Counts]:
+    """The cells of :func:`truth`."""
+    return truth(records, window_ms).cells
 
 
 def told_counts(windows: Iterable[CohortWindow]) -> dict[Key, Counts]:
@@ -92,9 +172,27 @@ def told_counts(windows: Iterable[CohortWindow]) -> dict[Key, Counts]:
     for window in windows:
         for cell in window.cells:
             counts = found[window.window_start, window.service, cell.version, cell.label]
-            for name, n in _flat(cell).items():
+            for name, n in _flat(cell):
                 counts[name] += n
-    return {key: dict(counts) for key, counts in found.items()}
+    plain: dict[Key, Counts] = _plain(found)
+    return plain
+
+
+def told(windows: Sequence[CohortWindow]) -> Said:
+    """What the windows of several services and partitions say, in the form of :func:`truth`."""
+    words: dict[tuple[int, str], Counts] = defaultdict(lambda: defaultdict(int))
+    malformed: dict[tuple[int, int], set[int]] = defaultdict(set)
+    for window in windows:
+        of_window = words[window.window_start, window.service]
+        of_window["duplicates"] += window.duplicates
+        of_window["folded"] += window.folded
+        for instance, n in window.dropped.items():
+            of_window[f"dropped {instance}"] += n
+        malformed[window.window_start, window.partition].add(window.malformed)
+    for (start, _), said in malformed.items():
+        (n,) = said  # of the partition: every service's window says the same
+        words[start, ""]["malformed"] += n
+    return Said(told_counts(windows), _plain(words))
 
 
 def total_counts(counts: Mapping[Key, Counts]) -> dict[tuple[str, str, str], Counts]:
@@ -106,11 +204,27 @@ def total_counts(counts: Mapping[Key, Counts]) -> dict[tuple[str, str, str], Cou
     return {cell: dict(row) for cell, row in found.items()}
 
 
-def _event_in(message: Record) -> RequestEvent | None:
+def _plain(found: Mapping[Any, Counts]) -> Any:
+    rows = {key: {name: n for name, n in row.items() if n} for key, row in found.items()}
+    return {key: row for key, row in rows.items() if row}
+
+
+def read(message: Record) -> tuple[list[RequestEvent], int]:
+    """The events of a message, and how many its producer dropped before; none if nobody can read it."""
+    raw = message.value or b""
     try:
-        return RequestEvent.read(message.value or b"")
+        fields = json.loads(raw)
+        if not isinstance(fields, dict) or "names" not in fields:
+            return [RequestEvent.read(raw)], 0
+        sent = EventBatch.read(raw)
+        return events_in(sent), sent.dropped
     except ValueError:
-        return None
+        return [], 0
+
+
+def is_tick(message: Record) -> bool:
+    """Whether a message only tells the time."""
+    return not message.value and "content-type" in message.headers
 
 
 def _cohort(said: RequestEvent) -> tuple[str, str]:
@@ -121,30 +235,57 @@ def _cohort(said: RequestEvent) -> tuple[str, str]:
     return version, label if genuine and said.session is not None else "-"
 
 
-def _names(said: RequestEvent, version: str, label: str) -> Iterable[str]:
-    """The name of every count that one event raises by one."""
-    yield f"outcome {said.outcome}"
-    if said.first_of_session:
-        yield "new_sessions"
-    if said.version != version:
-        yield "mismatches"
+def _counted(said: RequestEvent, version: str, label: str, appended_ms: int) -> Iterator[tuple[str, int]]:
+    """The name of every count that one event raises, and by how much."""
+    yield f"outcome {said.outcome}", 1
+    yield "new_sessions", said.first_of_session
+    yield "mismatches", said.version != version
+    yield "stale", abs(said.started_at - appended_ms) >= 3_600_000
     is_tool_call = said.method == "tools/call" and said.outcome not in {"cancelled", "rejected", "input_required"}
+    failed = is_tool_call and said.outcome != "ok"
+    timed = said.outcome in {"ok", "tool_error", "rpc_error", "server_error", "timeout"}
     if is_tool_call:
-        yield "tool_calls"
-    if said.outcome in {"ok", "tool_error", "rpc_error", "server_error", "timeout"}:
-        yield f"bin {_bin(said.duration_ms)}"
-    if label == "-" or said.session is None or said.outcome in {"cancelled", "rejected"}:
+        yield "tool_calls", 1
+        yield f"tool {said.tool or '_unknown'} n", 1
+        yield f"tool {said.tool or '_unknown'} bad", failed
+    if timed:
+        yield f"bin {_bin(said.duration_ms)}", 1
+    bucket = None if label == "-" or said.session is None else _bucket(said.session, label)
+    yield from _metrics(said, bucket)
+    if bucket is None or said.outcome in {"cancelled", "rejected"}:
         return
+    yield f"bucket {bucket} n", 1
+    yield f"bucket {bucket} err", said.outcome in {"rpc_error", "server_error", "timeout"}
+    yield f"bucket {bucket} tools", is_tool_call
+    yield f"bucket {bucket} tf", failed
+    yield f"bucket {bucket} lat", timed
+
+
+def _bucket(session: str, label: str) -> int:
     rollout = int(label.partition(".")[0]).to_bytes(16, "big")
-    hashed = hashlib.blake2b(said.session.encode(), digest_size=8, salt=rollout).digest()
-    bucket = int.from_bytes(hashed, "big") % 64
-    yield f"bucket {bucket} n"
-    if said.outcome in {"rpc_error", "server_error", "timeout"}:
-        yield f"bucket {bucket} err"
-    if is_tool_call:
-        yield f"bucket {bucket} tools"
-        if said.outcome != "ok":
-            yield f"bucket {bucket} tf"
+    hashed = hashlib.blake2b(session.encode(), digest_size=8, salt=rollout).digest()
+    return int.from_bytes(hashed, "big") % 64
+
+
+def _metrics(said: RequestEvent, bucket: int | None) -> Iterator[tuple[str, int]]:
+    for name, value in said.metrics.items():
+        if 0 <= value <= 1e9:
+            of_all = [f"metric {name}"] + ([] if bucket is None else [f"metric {name} bucket {bucket}"])
+            for place in of_all:
+                yield f"{place} n", 1
+                yield f"{place} micro", round(value * 1_000_000)
+            yield f"metric {name} bin {_bin(value)}", 1
+
+
+def _lived(said: RequestEvent, clock: int, window: int, window_ms: int) -> Iterator[tuple[int, int]]:
+    """(windows since the birth, which age) of each age that the session reached with this request."""
+    if said.session_age_ms is None:
+        return
+    heard = -1.0 if said.session_gap_ms is None else max(0.0, said.session_age_ms - said.session_gap_ms)
+    since = window - math.floor((clock - said.session_age_ms) / window_ms)
+    for i, age_s in enumerate(SESSION_AGES_S):
+        if heard < age_s * 1000 <= said.session_age_ms:
+            yield min(since, math.ceil(3_600_000 / window_ms)), i
 
 
 def _bin(duration_ms: float) -> int:
@@ -156,10 +297,30 @@ def _bin(duration_ms: float) -> int:
     return min((exponent + 9) * 64 + int((2 * mantissa - 1) * 64), 2047)
 
 
-def _flat(cell: Cell) -> Counts:
-    counts = {f"outcome {outcome}": n for outcome, n in cell.outcomes.items()}
-    counts |= {name: getattr(cell, name) for name in ("tool_calls", "new_sessions", "mismatches")}
-    counts |= {f"bin {i}": n for i, n in cell.histogram.items()}
+def _flat(cell: Cell) -> Iterator[tuple[str, int]]:
+    for outcome, n in cell.outcomes.items():
+        yield f"outcome {outcome}", n
+    for name in ("tool_calls", "new_sessions", "mismatches", "stale"):
+        yield name, getattr(cell, name)
+    for tool, count in cell.tools.items():
+        yield f"tool {tool} n", count.n
+        yield f"tool {tool} bad", count.bad
+    for i, n in cell.histogram.items():
+        yield f"bin {i}", n
     for i, bucket in cell.buckets.items():
-        counts |= {f"bucket {i} {name}": getattr(bucket, name) for name in ("n", "err", "tools", "tf")}
-    return {name: n for name, n in counts.items() if n}
+        for name in ("n", "err", "tools", "tf", "lat"):
+            yield f"bucket {i} {name}", getattr(bucket, name)
+    for since, ages in cell.lives.items():
+        yield from ((f"life {since} {age}", n) for age, n in ages.items())
+    for name, metric in cell.metrics.items():
+        yield from _flat_metric(f"metric {name}", metric)
+
+
+def _flat_metric(name: str, metric: Metric) -> Iterator[tuple[str, int]]:
+    yield f"{name} n", metric.n
+    yield f"{name} micro", metric.micro
+    for i, bucket in metric.buckets.items():
+        yield f"{name} bucket {i} n", bucket.n
+        yield f"{name} bucket {i} micro", bucket.micro
+    for i, n in metric.histogram.items():
+        yield f"{name} bin {i}", n

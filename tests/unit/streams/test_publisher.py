@@ -1,5 +1,7 @@
 """What streams say to the log, as records."""
 
+import dataclasses
+
 from schemas.partitions import partition_of
 from schemas.windows import Cell, CohortWindow
 from streams.decoding import BadEvent, Tick, decode
@@ -64,6 +66,17 @@ async def test_a_dead_letter_is_the_record_as_it_came_with_its_reason_and_place(
             },
         )
     ]
+
+
+async def test_a_dead_letter_stays_within_what_the_log_takes() -> None:
+    outbox = MemoryOutbox()
+    huge = record(41, 1000, b"[" * 2_000_000)
+    bad = BadEvent("invalid", "metrics." + "x" * 2_000_000)
+    await Publisher(outbox, 3).dead_letter(dataclasses.replace(huge, key=b"k" * 2_000_000), bad)
+    (sent,) = outbox.records
+    assert sent.headers["reason"].startswith(b"invalid: metrics.xxx")
+    assert sent.headers["original_size"] == b"2000000"
+    assert len(sent.key or b"") + len(sent.value or b"") + sum(map(len, sent.headers.values())) < 1_000_000
 
 
 async def test_a_tick_reads_back_as_one() -> None:

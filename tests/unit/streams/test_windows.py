@@ -1,37 +1,46 @@
 """One partition's log → windows, case by case."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 
-from davylamp_sdk._event import RequestEvent
+from davylamp_sdk._event import EventBatch, RequestEvent
 from schemas.windows import CohortWindow
 from streams.checkpoint import Checkpoint
 from streams.counters import Counters
-from streams.window import MAX_LABELS, Source
+from streams.counts import MAX_LABELS
+from streams.decoding import BadEvent, decode
+from streams.window import Source
 from streams.windows import Closed, OutOfOrderError, PartitionFold
-from tests.telemetry import BASELINE, CANARY, LABEL, TOPIC, WINDOW_MS, event
+from tests.telemetry import BASELINE, CANARY, LABEL, TOPIC, WINDOW_MS, event, record, tick
+from transport.log import Record
 
-Told = tuple[int, RequestEvent | None]
-"""Append time and event; offsets count up by one."""
+Told = tuple[int, RequestEvent | EventBatch | bytes | None]
+"""Append time and what is said then, None for a tick; offsets count up by one."""
 
 NOBODY: frozenset[str] = frozenset()
+
+
+def said_at(offset: int, at_ms: int, what: RequestEvent | EventBatch | bytes | None) -> Record:
+    return tick(offset, at_ms) if what is None else record(offset, at_ms, what)
 
 
 class Log:
     """A fold that is told one message after another."""
 
-    def __init__(self, start: Checkpoint | None = None) -> None:
+    def __init__(self, start: Checkpoint | None = None, registered: Collection[str] = NOBODY, holes: int = 0) -> None:
         self.counters = Counters()
         start = start or Checkpoint.earliest(0)
         source = Source(TOPIC, partition=2, partitions=4, window_ms=WINDOW_MS, instance="w1")
-        self.fold = PartitionFold(source, start, self.counters)
+        self.fold = PartitionFold(source, start, self.counters, lambda: registered, holes)
+        self.refused: list[BadEvent | None] = []
         self.next = start.warm_offset
 
     def tell(self, *said: Told) -> list[Closed]:
         closed = []
-        for at_ms, request in said:
-            closed.append(self.fold.add(self.next, at_ms, request))
+        for at_ms, what in said:
+            closed.append(self.fold.enter(self.next, at_ms))
+            self.refused.append(self.fold.read(decode(said_at(self.next, at_ms, what))))
             self.next += 1
         return [c for c in closed if c is not None]
 
@@ -116,14 +125,14 @@ def test_labels_beyond_64_a_service_fold_into_the_unjudged_and_are_counted() -> 
     assert sum(c.label != "-" for c in orders.cells) == MAX_LABELS
     assert [sum(c.outcomes.values()) for c in orders.cells if c.label == "-"] == [3]
     assert [c.label for c in stock.cells] == [labels[-1].partition(";")[0]]
-    assert log.counters == Counters(folded_labels=3)
+    assert log.counters == Counters(folded=3)
 
 
 def test_every_window_has_room_for_64_labels_of_its_own() -> None:
     log = Log()
     for start in (1000, 1100):
         log.tell(*((start, event(start + i, assignment=f"7.1.session.{start + i:016x};v1")) for i in range(MAX_LABELS)))
-    assert log.counters.folded_labels == 0
+    assert log.counters.folded == 0
 
 
 def test_an_event_sent_again_in_its_window_or_the_next_is_dropped_and_counted() -> None:
@@ -247,12 +256,12 @@ def test_a_message_that_comes_again_is_an_error() -> None:
     log = Log()
     log.tell((1000, event(1)), (1000, event(2)))
     with pytest.raises(OutOfOrderError, match=r"mcp-requests-2: 1 after 1"):
-        log.fold.add(1, 1000, event(2))
+        log.fold.enter(1, 1000)
 
 
 def test_offsets_may_have_gaps() -> None:
     log = Log()
-    log.fold.add(5, 1000, event(1))
-    closed = log.fold.add(90, 1100, event(2))
+    log.fold.enter(5, 1000)
+    closed = log.fold.enter(90, 1100)
     assert closed is not None
     assert closed.checkpoint == Checkpoint(90, 1000, 5)

@@ -1,0 +1,164 @@
+"""The counts of one service in one window: which rows count where. Pure; columns in, whole numbers out.
+
+Each kind of count is a :class:`Tally` whose keys are places in a table of the shape named here; the first axis is the
+cell. Nothing is counted row by row.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from davylamp_sdk._event import Outcome
+from schemas.outcomes import LATENCY_COUNTED, TOOL_BAD, TOOL_COUNTED
+from schemas.windows import BUCKETS, MICRO, OLDEST_BIRTH_S, SESSION_AGES_S
+from streams.assignments import bucket_of
+from streams.columns import ABSENT, OUTCOMES, Bools, Coded, Columns, Floats, Ints, Values
+from streams.histogram import BINS, bin_index
+from streams.tally import Tally
+
+MAX_LABELS = 64
+"""Pairs of (assigned version, label) a service in a window; events of further ones count under ``-``."""
+MAX_VERSIONS = 64
+"""Versions under ``-``; events of further ones count as ``_other``'s."""
+MAX_TOOLS = 200
+MAX_METRICS = 8
+
+CELLS = MAX_LABELS + MAX_VERSIONS + 1
+"""Labelled ones first, then versions under ``-``, then ``_other``."""
+NO_BUCKET = 0
+"""Bucket ``i`` is at ``i + 1`` on its axis: rows without a session are never judged and have none."""
+
+REQUESTS = CELLS, BUCKETS + 1, 2, len(OUTCOMES), BINS
+"""Cell, bucket, is a tool call, outcome, latency's bin (0 where it has none)."""
+TOOLS = CELLS, MAX_TOOLS + 1, 2
+"""Cell, tool, failed."""
+MARKS = CELLS, 3
+"""Cell, which of new session, mismatch, stale."""
+METRICS = CELLS, MAX_METRICS, BUCKETS + 1, BINS
+"""Cell, metric, bucket, value's bin."""
+SUMS = CELLS, MAX_METRICS, BUCKETS + 1, 2
+"""Cell, metric, bucket; the whole part of the values or their millionths: together they would exceed 64 bits."""
+
+LARGEST_VALUE = 1e9
+"""Of a custom metric; a larger or negative one is left out and counted as folded."""
+
+_STALE_MS = 3_600_000
+_AGES_MS = np.array(SESSION_AGES_S) * 1000
+
+
+def lives_shape(window_ms: int) -> tuple[int, int, int]:
+    """Cell, windows since birth, age reached."""
+    return CELLS, -(-OLDEST_BIRTH_S * 1000 // window_ms) + 1, len(SESSION_AGES_S)
+
+
+def counted_in(outcomes: frozenset[Outcome]) -> Bools:
+    """A flag an outcome, in the order of :data:`streams.columns.OUTCOMES`."""
+    return np.array([outcome in outcomes for outcome in OUTCOMES])
+
+
+LATENCIES, TOOL_CALLS, TOOL_FAILURES = map(counted_in, (LATENCY_COUNTED, TOOL_COUNTED, TOOL_BAD))
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where rows count, a value each."""
+
+    cell: Ints
+    rollout: Ints
+    """-1: never judged."""
+    mismatch: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When rows were appended: of one message, or a value each."""
+
+    window: int
+    """Its index."""
+    window_ms: int
+    appended_ms: int | Ints
+    clock_ms: int | Ints
+    """The partition's clock at each."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What is counted so far."""
+
+    requests: Tally = field(default_factory=Tally)
+    tools: Tally = field(default_factory=Tally)
+    marks: Tally = field(default_factory=Tally)
+    lives: Tally = field(default_factory=Tally)
+    metrics: Tally = field(default_factory=Tally)
+    sums: Tally = field(default_factory=Tally)
+
+    def add(self, rows: Columns, placed: Placed, tool: Ints, moment: Moment) -> Ints:
+        """Count rows, all but their metrics; ``tool`` is the place of each row's tool. Returns the rows' buckets."""
+        bucket = _buckets(rows.session, placed.rollout)
+        bins = bin_index(rows.duration_ms) * LATENCIES[rows.outcome]
+        self.requests.add(
+            np.ravel_multi_index((placed.cell, bucket, rows.tool_call.astype(np.int64), rows.outcome, bins), REQUESTS)
+        )
+        self._add_tools(rows, placed.cell, tool)
+        stale = np.abs(rows.started_at - moment.appended_ms) >= _STALE_MS
+        for mark, marked in enumerate((rows.first_of_session, placed.mismatch, stale)):
+            self.marks.add(placed.cell[marked] * MARKS[1] + mark)
+        self._add_lives(rows, placed, moment)
+        return bucket
+
+    def add_metric(self, place: int, values: Values, cell: Ints, bucket: Ints) -> int:
+        """Count a metric's values in the rows' cells and buckets. Returns how many are out of its range."""
+        inside = (values.values >= 0) & (values.values <= LARGEST_VALUE)
+        at, within = values.at[inside], values.values[inside]
+        metric = np.full(len(at), place)
+        self.metrics.add(np.ravel_multi_index((cell[at], metric, bucket[at], bin_index(within)), METRICS))
+        micro = np.rint(within * MICRO).astype(np.int64)
+        for part, amount in enumerate((micro // MICRO, micro % MICRO)):
+            parts = np.full(len(at), part)
+            self.sums.add(np.ravel_multi_index((cell[at], metric, bucket[at], parts), SUMS), amount)
+        return len(values.at) - len(at)
+
+    def _add_tools(self, rows: Columns, cell: Ints, tool: Ints) -> None:
+        calls = is_counted_call(rows)
+        failed = TOOL_FAILURES[rows.outcome[calls]].astype(np.int64)
+        self.tools.add(np.ravel_multi_index((cell[calls], tool[calls], failed), TOOLS))
+
+    def _add_lives(self, rows: Columns, placed: Placed, moment: Moment) -> None:
+        reached, already = _ages_reached(rows.age_ms, rows.gap_ms)
+        new = np.where(placed.rollout == ABSENT, 0, reached - already)
+        grown = np.flatnonzero(new)
+        if not len(grown):
+            return
+        born = np.floor((moment.clock_ms - rows.age_ms) / moment.window_ms)[grown]
+        shape = lives_shape(moment.window_ms)
+        slot = np.minimum(moment.window - born, shape[1] - 1).astype(np.int64)
+        new = new[grown]
+        nth = np.arange(new.sum()) - np.repeat(np.cumsum(new) - new, new)
+        ages = np.repeat(already[grown], new) + nth
+        cells, slots = np.repeat(placed.cell[grown], new), np.repeat(slot, new)
+        self.lives.add(np.ravel_multi_index((cells, slots, ages), shape))
+
+
+def is_counted_call(rows: Columns) -> Bools:
+    """Which rows are calls of tools that count for tool success."""
+    return rows.tool_call & TOOL_CALLS[rows.outcome]
+
+
+def _buckets(session: Coded, rollout: Ints) -> Ints:
+    bucket = np.full(len(rollout), NO_BUCKET)
+    for salt in np.unique(rollout).tolist():
+        if salt != ABSENT:
+            mine = rollout == salt
+            bucket[mine] = 1 + session.where(mine).looked_up(partial(bucket_of, rollout=salt))
+    return bucket
+
+
+def _ages_reached(age_ms: Floats, gap_ms: Floats) -> tuple[Ints, Ints]:
+    """How many of the counted ages a session has reached by the end of each row, and by that of the row before.
+
+    Its first request has no gap: nothing was reached before, not even age 0.
+    """
+    reached = np.searchsorted(_AGES_MS, age_ms, side="right")  # 0 where there is no age
+    before = np.searchsorted(_AGES_MS, np.maximum(age_ms - gap_ms, 0), side="right")
+    return reached, np.where(gap_ms == ABSENT, 0, np.minimum(before, reached))
