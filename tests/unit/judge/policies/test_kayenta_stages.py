@@ -159,7 +159,7 @@ def test_a_critical_metric_short_of_the_critical_size_fails_as_any_other() -> No
         ({"nan_strategy": "replace", "critical": True}, "Pass", False),
     ],
 )
-def test_what_a_missing_side_costs(settings: dict[str, Any], label: str, critical: bool) -> None:  # noqa: FBT001
+def test_what_a_missing_side_costs(settings: dict[str, Any], label: str, *, critical: bool) -> None:
     verdict = classify(series(1, 2), series(), MetricSettings("m", **settings))
     assert (verdict.label, verdict.critical, verdict.ratio) == (label, critical, 1.0)
 

@@ -1,0 +1,128 @@
+"""Flagger's rule: a value in a range at every tick, and a count of failed checks over the whole rollout. Pure.
+
+True to fluxcd/flagger v1.44.0 (commit 15bd6ad); places are named below. A tick does one thing
+(``advanceCanary`` in ``pkg/controller/scheduler.go``):
+
+1. If the failed checks have reached the threshold, roll back. This comes *before* the analysis, so a rollback happens one
+   tick after the check that filled the count.
+2. Where the canary has no traffic yet, give it the first step, unchecked.
+3. Otherwise check every metric. One that fails, or cannot be measured, costs one failed check and the step is not taken.
+4. Otherwise take the next step, or promote after the last one.
+
+The count is never taken back: it is of failures in the whole rollout, not in a row.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+MIN_INTERVAL_S = 10.0
+"""A shorter interval is taken for this one (``GetAnalysisInterval`` in ``pkg/apis/flagger/v1beta1/canary.go``)."""
+DEFAULT_INTERVAL_S = 60.0
+FULL_WEIGHT = 100
+
+Action = Literal["started", "advanced", "halted", "promoting", "rolled_back"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric and the range in which it passes, ends included; without a range it always passes."""
+
+    name: str
+    minimum: float | None = None
+    maximum: float | None = None
+    interval_s: float = 60.0
+    """The time over which it is measured (``MetricInterval``)."""
+    whole: bool = False
+    """Compared without its fraction, as Flagger does with ``request-duration`` in milliseconds."""
+
+    def complaint(self, value: float | None) -> str | None:
+        """What is wrong with a value; None and NaN are "no values found", which fails like any other."""
+        if value is None or math.isnan(value):
+            return f"no values found for {self.name}"
+        value = float(int(value)) if self.whole and math.isfinite(value) else value
+        if self.minimum is not None and value < self.minimum:
+            return f"{self.name} {value:g} < {self.minimum:g}"
+        if self.maximum is not None and value > self.maximum:
+            return f"{self.name} {value:g} > {self.maximum:g}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What of a Canary's ``spec.analysis`` decides."""
+
+    metrics: tuple[Metric, ...]
+    steps: tuple[int, ...]
+    """The canary's weights in percent, in order."""
+    threshold: int = 1
+    """Failed checks at which the canary is rolled back (``GetAnalysisThreshold``: 1 unless it is more than 0)."""
+    interval_s: float = DEFAULT_INTERVAL_S
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one tick did."""
+
+    action: Action
+    step: int
+    """How many steps the canary has taken, 0 after a rollback."""
+    failed_checks: int
+    metric: str | None = None
+    """Which one failed."""
+    reason: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """The analysis is over."""
+        return self.action in {"promoting", "rolled_back"}
+
+
+def run(analysis: Analysis, measured: Sequence[Mapping[str, float | None]]) -> tuple[Tick, ...]:
+    """The ticks of a rollout until it ends or the measurements do.
+
+    The first tick only starts the canary; each later one consumes a measurement of every metric (metric → value), but
+    a rollback needs none. Ticks are ``interval_s`` apart.
+    """
+    ticks = [Tick("started", 1, 0)]
+    for values in measured:
+        if ticks[-1].ended or is_spent(analysis, ticks[-1]):
+            break
+        ticks.append(_checked(analysis, ticks[-1], values))
+    if is_spent(analysis, ticks[-1]):
+        last = ticks[-1]
+        ticks.append(Tick("rolled_back", 0, last.failed_checks, last.metric, last.reason))
+    return tuple(ticks)
+
+
+def is_spent(analysis: Analysis, tick: Tick) -> bool:
+    """The next tick will roll back, whatever is measured then."""
+    return not tick.ended and tick.failed_checks >= analysis.threshold
+
+
+def weights(step_weight: int, step_weights: Sequence[int], max_weight: int) -> tuple[int, ...]:
+    """The canary's weights from ``stepWeight``, ``stepWeights`` and ``maxWeight`` (``nextStepWeight``, ``maxWeight``).
+
+    The last entry of `step_weights` overrules `max_weight`, and a `step_weight` overrules how they are reached. Raises
+    ``ValueError`` without any: then Flagger never moves.
+    """
+    highest = min(FULL_WEIGHT, step_weights[-1]) if step_weights else max_weight or FULL_WEIGHT
+    if step_weight <= 0:
+        if not step_weights:
+            raise ValueError("write stepWeight, stepWeights or iterations: without any Flagger never moves")
+        return tuple(min(FULL_WEIGHT, weight) for weight in step_weights)
+    reached = [step_weight]
+    while reached[-1] < highest:
+        reached.append(min(FULL_WEIGHT, reached[-1] + step_weight))
+    return tuple(reached)
+
+
+def _checked(analysis: Analysis, before: Tick, values: Mapping[str, float | None]) -> Tick:
+    for metric in analysis.metrics:
+        complaint = metric.complaint(values.get(metric.name))
+        if complaint is not None:
+            return Tick("halted", before.step, before.failed_checks + 1, metric.name, complaint)
+    if before.step >= len(analysis.steps):
+        return Tick("promoting", before.step, before.failed_checks)
+    return Tick("advanced", before.step + 1, before.failed_checks)

@@ -1,0 +1,158 @@
+"""Rules as people keep them in git, and measurements beside them."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from judge.policies.threshold import argo, flagger
+from judge.policies.threshold.document import RuleError, read_document
+from judge.policies.threshold.durations import parse_duration_s
+
+CANARY = yaml.safe_load("""
+apiVersion: flagger.app/v1beta1
+kind: Canary
+metadata: {name: orders}
+spec:
+  analysis:
+    interval: 1m
+    threshold: 5
+    maxWeight: 50
+    stepWeight: 10
+    metrics:
+    - name: request-success-rate
+      thresholdRange: {min: 99}
+      interval: 2m
+    - name: request-duration
+      thresholdRange: {max: 500.7}
+    - name: tokens
+      templateRef: {name: tokens}
+      thresholdRange: {min: 1, max: 9}
+    webhooks:
+    - name: load
+""")
+TEMPLATE = yaml.safe_load("""
+apiVersion: argoproj.io/v1alpha1
+kind: AnalysisTemplate
+metadata: {name: errors}
+spec:
+  dryRun: [{metricName: latency}]
+  metrics:
+  - name: errors
+    interval: 1m30s
+    initialDelay: 30s
+    count: "10"
+    successCondition: result[0] < 0.05
+    failureLimit: 3
+    consecutiveErrorLimit: 2
+    provider: {prometheus: {query: up}}
+  - name: latency
+    failureCondition: result > 500
+""")
+
+
+def analysis(**changes: Any) -> dict[str, Any]:
+    return {"rule": "flagger", "analysis": {"stepWeight": 10, "metrics": [{"name": "x"}], **changes}}
+
+
+def the_analysis(document: Any) -> flagger.Analysis:
+    rule = read_document(document).rule
+    assert isinstance(rule, flagger.Analysis)
+    return rule
+
+
+def the_metrics(document: Any) -> tuple[argo.Metric, ...]:
+    rule = read_document(document).rule
+    assert isinstance(rule, tuple)
+    return rule
+
+
+def test_a_canary_is_read_as_it_lies_in_git() -> None:
+    found = read_document({**CANARY, "measurements": {"tokens": [1, None, "NaN", 2.5]}})
+    assert found.rule == flagger.Analysis(
+        metrics=(
+            flagger.Metric("request-success-rate", minimum=99, interval_s=120),
+            flagger.Metric("request-duration", maximum=500, whole=True),
+            flagger.Metric("tokens", minimum=1, maximum=9),
+        ),
+        steps=(10, 20, 30, 40, 50),
+        threshold=5,
+        interval_s=60,
+    )
+    assert found.measured == {"tokens": [1.0, None, None, 2.5]}
+    assert found.ignored == ("analysis.webhooks",)
+
+
+def test_an_analysis_template_is_read_as_it_lies_in_git() -> None:
+    errors, latency = the_metrics(TEMPLATE)
+    assert (errors.interval_s, errors.initial_delay_s, errors.count) == (90, 30, 10)
+    assert (errors.failure_limit, errors.consecutive_error_limit, errors.inconclusive_limit) == (3, 2, 0)
+    assert errors.success is not None
+    assert errors.success.text == "result[0] < 0.05"
+    assert (errors.dry_run, latency.dry_run) == (False, True)
+    assert latency.interval_s is None
+
+
+def test_the_short_form_needs_no_object() -> None:
+    assert the_analysis({"rule": "flagger", "analysis": CANARY["spec"]["analysis"]}) == the_analysis(CANARY)
+    assert the_metrics({"rule": "argo", **TEMPLATE["spec"]}) == the_metrics(TEMPLATE)
+
+
+def test_what_is_not_said_has_flaggers_default() -> None:
+    found = the_analysis(analysis())
+    assert (found.threshold, found.interval_s) == (1, 60)
+    assert found.steps == (10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
+    assert the_analysis(analysis(threshold=-3)).threshold == 1
+
+
+def test_flagger_looks_every_ten_seconds_at_most() -> None:
+    assert the_analysis(analysis(interval="2s")).interval_s == 10
+
+
+def test_iterations_are_so_many_steps_at_full_weight() -> None:
+    assert the_analysis(analysis(iterations=3)).steps == (100, 100, 100)
+
+
+def test_the_deprecated_threshold_is_a_minimum_of_a_success_rate_and_a_maximum_of_all_else() -> None:
+    metrics = [{"name": "request-success-rate", "threshold": 99}, {"name": "request-duration", "threshold": 500}]
+    success, duration = the_analysis(analysis(metrics=metrics)).metrics
+    assert (success.minimum, success.maximum) == (99, None)
+    assert (duration.minimum, duration.maximum) == (None, 500)
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ([], "not an object"),
+        ({}, "known are flagger and argo"),
+        ({"kind": "Deployment"}, "'Deployment'"),
+        ({"rule": "flagger"}, "analysis: is missing"),
+        (analysis(metrics=[]), "analysis.metrics"),
+        (analysis(metrics=["x"]), r"analysis.metrics\[0\].name"),
+        (analysis(metrics=[{"name": "x", "thresholdRange": {"min": "9"}}]), r"\[0\].thresholdRange.min: '9'"),
+        (analysis(metrics=[{"name": "x", "interval": "soon"}]), r"\[0\].interval: 'soon'"),
+        (analysis(stepWeight=0), "never moves"),
+        (analysis(stepWeight="ten"), "analysis.stepWeight: 'ten'"),
+        (analysis(stepWeights=10), "analysis.stepWeights"),
+        ({"rule": "argo"}, "metrics: is not a list"),
+        ({"rule": "argo", "metrics": [{"name": "x", "successCondition": "result ~ 1"}]}, r"\[0\].successCondition"),
+        ({"rule": "argo", "metrics": [{"name": "x", "count": 2}]}, r"metrics\[0\]: x: interval must be"),
+        ({"rule": "argo", "metrics": [{"name": "x", "failureLimit": 1.5}]}, r"\[0\].failureLimit: 1.5"),
+        (analysis() | {"measurements": {"x": 1}}, "measurements: is not an object of lists"),
+        (analysis() | {"measurements": {"x": [1, "2"]}}, r"measurements.x\[1\]: '2'"),
+    ],
+)
+def test_what_is_not_understood_is_refused_with_its_place(document: Any, words: str) -> None:
+    with pytest.raises(RuleError, match=words):
+        read_document(document)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("1m30s", 90), ("1h", 3600), ("1.5m", 90), ("500ms", 0.5)])
+def test_durations_are_gos(text: str, seconds: float) -> None:
+    assert parse_duration_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "30", "s", "1 m", "-1s", "1d"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        parse_duration_s(text)
