@@ -120,6 +120,14 @@ def test_the_deprecated_threshold_is_a_minimum_of_a_success_rate_and_a_maximum_o
     assert (duration.minimum, duration.maximum) == (None, 500)
 
 
+def test_a_flagger_metric_without_any_limit_passes_only_what_is_not_above_zero() -> None:
+    """The deprecated `threshold` is 0 where nobody wrote it; an empty range passes everything."""
+    limits = [
+        m.maximum for m in the_analysis(analysis(metrics=[{"name": "x"}, {"name": "y", "thresholdRange": {}}])).metrics
+    ]
+    assert limits == [0.0, None]
+
+
 @pytest.mark.parametrize(
     ("document", "words"),
     [

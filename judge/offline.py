@@ -1,0 +1,117 @@
+"""Judging without a log: every policy by name, over a document or over a file of windows. For CI and comparisons. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from judge.policies.kayenta import policy as kayenta
+from judge.policies.kayenta.settings import CanaryConfig, Thresholds
+from judge.policies.kayenta.wire import judge_document
+from judge.policies.port import Assessment, StageTimes
+from judge.policies.sequential import Sequential
+from judge.policies.threshold import argo, flagger, measuring
+from judge.policies.threshold import policy as threshold
+from judge.policies.threshold.document import Document, RuleError, read_document
+from judge.policies.threshold.wire import argo_report, flagger_report
+from judge.recorded import Recorded, recorded_series, recorded_state
+
+Verdict = Literal["pass", "fail", "undecided"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a policy says, and what that means for a pipeline."""
+
+    verdict: Verdict
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OfflinePolicy:
+    """One policy. Whatever it is given and cannot judge raises a ``ValueError`` that says where and why."""
+
+    of_document: Callable[[Any], Report] | None
+    """Judges what brings its own measurements; None: it judges windows alone."""
+    of_windows: Callable[[Recorded, Any], Report]
+    """Judges a recorded rollout by a configuration of the policy's own, or by None: what says the same as the plan."""
+
+
+def _kayenta_document(document: Any) -> Report:
+    content = judge_document(document)
+    return Report(_KAYENTA_VERDICTS[content["score"]["classification"]], content)
+
+
+def _kayenta_windows(recorded: Recorded, rule: Any) -> Report:
+    series, policy = recorded_series(recorded), kayenta.Kayenta()
+    if isinstance(rule, Mapping):
+        config = CanaryConfig.read(rule.get("config", rule))
+        kayenta.refuse_unknown(series, config)
+        thresholds = Thresholds.read(rule["scoreThresholds"]) if "scoreThresholds" in rule else kayenta.USUAL_THRESHOLDS
+        policy = kayenta.Kayenta(config, thresholds)
+    times = StageTimes(1, (series.start_ms,) if series.slots else ())
+    return _assessed(policy.assess_series(series, recorded.plan, times))
+
+
+def _threshold_document(document: Any) -> Report:
+    found = read_document(document)
+    if found.measured is None:
+        raise RuleError("measurements: is missing: metric → list of values, null where there was none")
+    if isinstance(found.rule, flagger.Analysis):
+        length = max((len(values) for values in found.measured.values()), default=0)
+        by_tick = [{name: v[i] if i < len(v) else None for name, v in found.measured.items()} for i in range(length)]
+        return _flagger_run(found.rule, by_tick, found.ignored)
+    return _argo_run(argo.run(found.rule, argo.listed(found.measured)))
+
+
+def _threshold_windows(recorded: Recorded, rule: Any) -> Report:
+    series = recorded_series(recorded)
+    found = (
+        Document(threshold.relative_to_baseline(recorded.plan).analysis, None) if rule is None else read_document(rule)
+    )
+    metrics = found.rule.metrics if isinstance(found.rule, flagger.Analysis) else found.rule
+    measuring.refuse_unknown(tuple(metric.name for metric in metrics), series)
+    if isinstance(found.rule, flagger.Analysis):
+        measured = measuring.for_flagger(series, found.rule, series.start_ms)
+        return _flagger_run(found.rule, measured, found.ignored)
+    return _argo_run(argo.run(found.rule, measuring.for_argo(series, series.start_ms, over_s=60.0)))
+
+
+def _sequential_windows(recorded: Recorded, rule: Any) -> Report:
+    if rule is not None:
+        raise ValueError("sequential takes no configuration beside the plan")
+    state = recorded_state(recorded)
+    return _assessed(Sequential().assess(state.evidence(), state.plan, state.times))
+
+
+POLICIES: Mapping[str, OfflinePolicy] = {
+    "kayenta": OfflinePolicy(_kayenta_document, _kayenta_windows),
+    "threshold": OfflinePolicy(_threshold_document, _threshold_windows),
+    "sequential": OfflinePolicy(None, _sequential_windows),
+}
+"""By name; the last one is what davylamp decides by."""
+
+_KAYENTA_VERDICTS: Mapping[str, Verdict] = {"Pass": "pass", "Marginal": "undecided", "Fail": "fail"}
+_ARGO_VERDICTS: Mapping[str, Verdict] = {"Successful": "pass", "Failed": "fail", "Error": "fail"}
+_FLAGGER_VERDICTS: Mapping[str, Verdict] = {"promoting": "pass", "rolled_back": "fail"}
+
+
+def _flagger_run(
+    analysis: flagger.Analysis, measured: list[dict[str, float | None]], ignored: tuple[str, ...]
+) -> Report:
+    ticks = flagger.run(analysis, measured)
+    return Report(_FLAGGER_VERDICTS.get(ticks[-1].action, "undecided"), flagger_report(analysis, ticks, ignored))
+
+
+def _argo_run(run: argo.AnalysisRun) -> Report:
+    return Report(_ARGO_VERDICTS.get(run.phase, "undecided"), argo_report(run))
+
+
+def _assessed(found: Assessment) -> Report:
+    content = {
+        "score": found.score,
+        "breachedBy": found.breached_by,
+        "within": found.within,
+        "suspicious": found.suspicious,
+        "checks": [check.model_dump(mode="json", exclude_none=True) for check in found.checks],
+    }
+    return Report("fail" if found.breached_by else "pass" if found.within else "undecided", content)

@@ -1,0 +1,139 @@
+"""`davylamp judge`: files in, JSON and an exit code out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.main import app
+from schemas.windows import CohortWindow
+from tests.builders import plan
+from tests.unit.judge.policies.kayenta_golden import carried
+from tests.unit.judge.policies.made_windows import constant
+
+CASES = {case.id: case.values[0] for case in carried("09-import.json", "judge")}
+OUTAGE, HEALTHY = constant(60, (99, 1), (5, 5)), constant(240, (380, 4), (380, 4))
+
+
+def run(*arguments: str, given: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["judge", *arguments], input=given)
+
+
+def written(folder: Path, name: str, content: Any) -> str:
+    file = folder / name
+    file.write_text(content if isinstance(content, str) else json.dumps(content))
+    return str(file)
+
+
+def lines(windows: list[CohortWindow]) -> str:
+    return "".join(each.dump().decode() + "\n" for each in windows)
+
+
+@pytest.fixture
+def plan_file(tmp_path: Path) -> str:
+    return written(tmp_path, "plan.yaml", plan(checks={"error_rate": {"within": "5pp"}}).dump().decode())
+
+
+@pytest.mark.parametrize(("case", "code"), [("import-a-good", 0), ("import-a-bad", 3), ("import-b", 4)])
+def test_kayentas_verdict_is_json_and_an_exit_code(case: str, code: int, tmp_path: Path) -> None:
+    got = run("--policy", "kayenta", written(tmp_path, "case.json", CASES[case]))
+    assert got.exit_code == code, got.output
+    said = json.loads(got.stdout)
+    assert said["policy"] == "kayenta"
+    assert said["score"]["classification"] == CASES[case]["expected"]["score"]["classification"]
+    assert said["groupScores"] == pytest.approx(CASES[case]["expected"]["groupScores"])
+
+
+def test_a_marginal_score_is_undecided(tmp_path: Path) -> None:
+    case = {**CASES["import-a-good"], "scoreThresholds": {"pass": 101, "marginal": 1}}
+    got = run("--policy", "kayenta", written(tmp_path, "case.json", case))
+    assert (got.exit_code, json.loads(got.stdout)["verdict"]) == (4, "undecided")
+
+
+def test_a_document_may_come_from_stdin() -> None:
+    got = run("--policy", "kayenta", "-", given=json.dumps(CASES["import-a-bad"]))
+    assert got.exit_code == 3
+
+
+def test_a_mistake_in_the_config_is_wrong_usage_with_its_place(tmp_path: Path) -> None:
+    case = json.loads(json.dumps(CASES["import-a-good"]))
+    case["config"]["metrics"][0]["analysisConfigurations"]["canary"]["critical"] = "yes"
+    got = run("--policy", "kayenta", written(tmp_path, "case.json", case))
+    assert (got.exit_code, got.stdout) == (2, "")
+    assert "config.metrics[0].analysisConfigurations.canary.critical: 'yes' is not true or false" in got.stderr
+
+
+def test_a_threshold_document_may_be_yaml(tmp_path: Path) -> None:
+    document = """
+      rule: argo
+      metrics: [{name: errors, interval: 1m, successCondition: result < 0.05, failureLimit: 1}]
+      measurements: {errors: [0.01, 0.2, null, 0.3]}
+    """
+    got = run("--policy", "threshold", written(tmp_path, "rule.yaml", document))
+    assert got.exit_code == 3
+    assert json.loads(got.stdout)["message"] == 'Metric "errors" assessed Failed due to failed (2) > failureLimit (1)'
+
+
+@pytest.mark.parametrize("policy", ["kayenta", "threshold", "sequential"])
+@pytest.mark.parametrize(("windows", "code"), [(OUTAGE, {3, 4}), (HEALTHY, {0})])
+def test_every_policy_judges_recorded_windows(
+    policy: str, windows: list[CohortWindow], code: set[int], plan_file: str, tmp_path: Path
+) -> None:
+    got = run("--policy", policy, "--plan", plan_file, written(tmp_path, "windows.jsonl", lines(windows)))
+    assert got.exit_code in code, got.output
+    assert json.loads(got.stdout)["policy"] == policy
+
+
+def test_windows_may_be_a_list_and_carry_what_newer_writers_add(plan_file: str, tmp_path: Path) -> None:
+    newer = [json.loads(each.dump()) | {"since_v9": 1} for each in OUTAGE]
+    in_list, in_lines = written(tmp_path, "w.json", newer), written(tmp_path, "w.jsonl", lines(OUTAGE))
+    outputs = {run("--plan", plan_file, file).stdout for file in (in_list, in_lines)}
+    assert len(outputs) == 1
+    assert json.loads(outputs.pop())["breachedBy"] == "error_rate"
+
+
+def test_a_rule_of_the_users_own_goes_with_the_windows(plan_file: str, tmp_path: Path) -> None:
+    rule = written(tmp_path, "rule.yaml", "rule: argo\nmetrics: [{name: error_rate, successCondition: result < 0.9}]\n")
+    windows = written(tmp_path, "w.jsonl", lines(OUTAGE))
+    got = run(
+        "--policy", "threshold", "--plan", plan_file, "--rule", rule, "--baseline", "v1", "--rollout", "1", windows
+    )
+    assert got.exit_code in {0, 3}
+    assert json.loads(got.stdout)["metricResults"][0]["name"] == "error_rate"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "content", "words"),
+    [
+        (["--policy", "kayemta"], "{}", "kayemta is no policy; known are kayenta, threshold, sequential"),
+        (["--policy", "sequential"], "{}", "add --plan PLAN"),
+        (["--policy", "kayenta"], "{", "neither JSON nor YAML"),
+        (["--policy", "kayenta"], "[]", "is not an object"),
+        (["--policy", "threshold"], "rule: flager", "known are flagger and argo"),
+    ],
+)
+def test_what_is_not_understood_is_wrong_usage(arguments: list[str], content: str, words: str, tmp_path: Path) -> None:
+    got = run(*arguments, written(tmp_path, "file", content))
+    assert (got.exit_code, got.stdout) == (2, "")
+    assert words in got.stderr
+
+
+@pytest.mark.parametrize(
+    ("windows", "words"), [("[{}]", "window 1 is not understood: "), ("{}", "window 1"), ("", "no final window")]
+)
+def test_windows_that_are_none_are_wrong_usage(windows: str, words: str, plan_file: str, tmp_path: Path) -> None:
+    got = run("--plan", plan_file, written(tmp_path, "w.jsonl", windows))
+    assert got.exit_code == 2
+    assert words in got.stderr
+
+
+def test_a_plan_with_mistakes_and_a_file_that_is_not_there_are_wrong_usage(tmp_path: Path) -> None:
+    windows = written(tmp_path, "w.jsonl", lines(OUTAGE))
+    got = run("--plan", written(tmp_path, "plan.yaml", "service: orders\ncanery: v2\n"), windows)
+    assert got.exit_code == 2
+    assert "canery: is not known here; did you mean canary?" in got.stderr
+    gone = run("--policy", "kayenta", str(tmp_path / "nowhere.json"))
+    assert gone.exit_code == 2
+    assert "nowhere.json" in gone.stderr
