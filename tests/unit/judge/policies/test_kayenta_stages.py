@@ -131,13 +131,11 @@ def test_noise_is_small_the_same_every_time_and_leaves_the_mean(drawn: Floats) -
     assert np.abs(noisy - constant).max() <= 3e-5 * abs(drawn[0])
 
 
-@given(values, values)
-def test_the_better_side_of_a_swap_is_the_other_one(x: Floats, y: Floats) -> None:
-    """With cles: the ratio of means is blind where a mean is negative. Ties may end the two searches on other steps."""
-    settings = MetricSettings("m", measure="cles", allowed=EffectLimits(0.5, 0.5))
-    labels = {classify(x, y, settings).label, classify(y, x, settings).label}
-    assert labels != {"High"}
-    assert labels != {"Low"}
+@given(st.integers(5, 40), st.integers(5, 40), st.floats(1, 1000))
+def test_what_is_high_one_way_round_is_low_the_other(m: int, n: int, apart: float) -> None:
+    low, high = np.linspace(100, 101, m), np.linspace(101 + apart, 102 + apart, n)
+    settings = MetricSettings("m")
+    assert (classify(low, high, settings).label, classify(high, low, settings).label) == ("High", "Low")
 
 
 def test_a_critical_metric_short_of_the_critical_size_fails_as_any_other() -> None:
