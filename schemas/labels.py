@@ -26,9 +26,18 @@ def nonce(seed: str, stage: int, version: str, kind: Kind) -> str:
     return hmac.new(bytes.fromhex(seed), message, hashlib.sha256).hexdigest()[:16]
 
 
+def salt(seed: str) -> str:
+    """What a rollout's principals are hashed with, 64 bits in hex: each rollout draws them anew.
+
+    Proxies are told it, the seed never.
+    """
+    return hmac.new(bytes.fromhex(seed), b"salt", hashlib.sha256).hexdigest()[:16]
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Label:
-    """Which rollout and stage a session was born in; a session keeps it for life."""
+    """Which rollout and stage a unit was assigned in. Sessions and cookies keep it for life; a principal, which has no
+    birth, has that of the stage of each request."""
 
     rollout: int
     stage: int

@@ -1,12 +1,16 @@
 """A service and its versions, as a person writes it."""
 
 import re
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from davylamp_sdk._message import Message
+from schemas.labels import Kind
 from schemas.names import ServiceName, TopicName, VersionName
+
+Era = Literal["sessions", "stateless"]
+"""Protocol revisions that begin with `initialize` (2024-11-05 to 2025-11-25), or those without (2026-07-28 and later)."""
 
 
 def _host_and_port(value: str) -> str:
@@ -16,9 +20,34 @@ def _host_and_port(value: str) -> str:
     return value
 
 
+def _without_port(value: str) -> str:
+    if ":" in value:
+        raise ValueError(f"{value!r} names a port; write the host alone, proxies take it with any port")
+    if not re.fullmatch(r"\*|(\*\.)?[A-Za-z0-9._-]+", value):
+        raise ValueError(f"{value!r} is not a host; write it like *, *.example.com or orders.example.com")
+    return value
+
+
+T = TypeVar("T")
+
+
+def _once(values: tuple[T, ...]) -> tuple[T, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("name each only once")
+    return values
+
+
+def _in_ladder_order(kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+    return tuple(kind for kind in get_args(Kind) if kind in kinds)
+
+
 Endpoint = Annotated[str, AfterValidator(_host_and_port)]
-Host = Annotated[str, StringConstraints(pattern=r"^(\*|(\*\.)?[A-Za-z0-9._-]+(:(\*|\d+))?)$", max_length=253)]
-"""A domain as proxies match it: `*`, `*.example.com`, `orders.example.com`, with a port where clients send one."""
+Host = Annotated[
+    str,
+    Field(max_length=253, json_schema_extra={"pattern": r"^(\*|(\*\.)?[A-Za-z0-9._-]+)$"}),
+    AfterValidator(_without_port),
+]
+"""A domain as proxies match it, whatever the port: `*`, `*.example.com`, `orders.example.com`."""
 
 
 class Version(Message):
@@ -26,6 +55,15 @@ class Version(Message):
 
     endpoints: tuple[Endpoint, ...] = ()
     dns: Endpoint | None = None
+    eras: Annotated[
+        tuple[Era, ...],
+        Field(
+            min_length=1,
+            description="What it speaks. `sessions`: revisions that begin with `initialize` (to 2025-11-25); `stateless`: "
+            "2026-07-28. While the versions of a rollout differ, clients are led to what both speak.",
+        ),
+        AfterValidator(_once),
+    ] = get_args(Era)
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -43,6 +81,17 @@ class Service(Message):
     baseline: VersionName
     versions: Annotated[dict[VersionName, Version], Field(min_length=1)]
     telemetry: TopicName = "mcp-requests"
+    assign: Annotated[
+        tuple[Kind, ...],
+        Field(
+            min_length=1,
+            description="What a canary's share is a share of. `session`: what `initialize` begins; `principal`: clients "
+            "without a session, by their Authorization; `cookie`: clients without either, if they keep cookies. "
+            "Everybody else stays on the baseline. The order has no meaning.",
+        ),
+        AfterValidator(_once),
+        AfterValidator(_in_ladder_order),
+    ] = ("session", "principal")
 
     @model_validator(mode="after")
     def _baseline_exists(self) -> Self:
