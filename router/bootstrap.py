@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from router.envoy_resources import (
+from router.envoy_resources import ROUTES_NAME
+from router.envoy_words import (
     HEADER_MUTATION,
     INNER_ID,
     METADATA,
-    ROUTES_NAME,
     SESSION_HEADER,
     STATEFUL_SESSION,
     TYPES,

@@ -14,11 +14,12 @@ from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.json_format import ParseDict
 
 from router import envoy_resources
+from router.envoy_words import TYPES
 from router.xds_stream import Push, Resource
 
 TYPE_URLS: dict[Resource, str] = {
-    "clusters": f"{envoy_resources.TYPES}{Cluster.DESCRIPTOR.full_name}",
-    "routes": f"{envoy_resources.TYPES}{RouteConfiguration.DESCRIPTOR.full_name}",
+    "clusters": f"{TYPES}{Cluster.DESCRIPTOR.full_name}",
+    "routes": f"{TYPES}{RouteConfiguration.DESCRIPTOR.full_name}",
 }
 RESOURCES: dict[str, Resource] = {url: resource for resource, url in TYPE_URLS.items()}
 

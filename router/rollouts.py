@@ -1,4 +1,4 @@
-"""What each rollout of a service left behind in living sessions: which labels were given out, and what becomes of them."""
+"""What each rollout of a service left behind in living sessions and cookies: which labels were given out, and what becomes of them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from functools import reduce
 from itertools import groupby
 
 from schemas.decisions import LedgerEntry, Opening
-from schemas.labels import UNJUDGED, Label
+from schemas.labels import UNJUDGED, Kind, Label, salt
 from schemas.plan import HoldMode
 from schemas.standing import Phase, Standing
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Pair:
-    """A version and a label that a living session may carry together."""
+    """A version and a label that a living session or cookie may carry together."""
 
     version: str
     label: str
@@ -36,13 +36,24 @@ class Rollout:
     mode: HoldMode | None
     """What becomes of the canary's sessions; None unless it was rolled back."""
 
-    def label(self, version: str, stage: int) -> str:
-        """The label of sessions that `stage` assigned to `version`."""
-        return str(Label.make(self.opening.seed, self.number, self._bounded(stage), version, "session"))
+    @property
+    def salt(self) -> str:
+        """What its principals are hashed with."""
+        return salt(self.opening.seed)
+
+    @property
+    def assign(self) -> tuple[Kind, ...]:
+        """The kinds that it assigns: those of its start, however the service is edited."""
+        return self.opening.service.assign
+
+    def label(self, version: str, stage: int, kind: Kind) -> str:
+        """The label of units of a kind that `stage` assigned to `version`."""
+        return str(Label.make(self.opening.seed, self.number, self._bounded(stage), version, kind))
 
     def pairs(self, *versions: str) -> list[Pair]:
-        """Every stage up to the highest, with each of `versions`."""
-        return [Pair(v, self.label(v, stage)) for stage in range(1, self._bounded(self.highest) + 1) for v in versions]
+        """Every stage up to the highest and every kind, with each of `versions`."""
+        stages = range(1, self._bounded(self.highest) + 1)
+        return [Pair(v, self.label(v, s, kind)) for s in stages for kind in self.assign for v in versions]
 
     @property
     def canary_pairs(self) -> list[Pair]:

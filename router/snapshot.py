@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from router.draws import Draw, Weight
 from router.rollouts import Pair, Rollout, baking, rolled_back, rollouts
-from schemas.labels import UNJUDGED
 from schemas.ledger import Ledger, ServiceLedger
 from schemas.service import Service, Version
-from schemas.units import FULL_SHARE
+
+__all__ = ["Offsets", "ServiceRoute", "Snapshot", "Weight", "is_later", "service_route", "snapshot"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,15 +17,6 @@ class Offsets:
 
     ledger: int = 0
     services: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """How many of 10,000 new sessions a version gets, and the label they are born with."""
-
-    version: str
-    label: str
-    weight: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +30,26 @@ class ServiceRoute:
     hosts: tuple[str, ...]
     versions: Mapping[str, Version]
     weights: tuple[Weight, ...]
-    """For requests without a session. The canary first, none without weight; they sum to 10,000."""
+    """For requests that begin a session; empty if the service does not assign by session.
+
+    Of each kind: the canary first, none without weight; they sum to 10,000."""
     pairs: tuple[Pair, ...]
-    """Sessions that go to their version and keep their label."""
+    """Sessions and cookies that go to their version and keep their label."""
     unlabelled: tuple[str, ...]
-    """Versions that also serve sessions with any other label, or none: stamped `-`, never judged."""
+    """Versions that also serve sessions and cookies with any other label, or none: stamped `-`, never judged."""
     rehomed: tuple[Pair, ...] = ()
-    """Sessions that `home` takes over from a canary that was rolled back: any of its servers, stamped `-`."""
+    """Sessions and cookies that `home` takes over from a canary that was rolled back: any of its servers, stamped `-`."""
     home: str = ""
     """The version that serves whoever has no other: today's baseline."""
+    principals: tuple[Weight, ...] = ()
+    """For requests without a session that name their principal; empty if the service does not assign by principal."""
+    salt: str = ""
+    """What principals are hashed with: one is in the canary while its hash, of 10,000, is below the canary's weight."""
+    cookies: tuple[Weight, ...] = ()
+    """For requests with neither, which are given a cookie; empty if the service does not assign by cookie."""
+    stateless: bool = True
+    """Whether requests of the protocol without sessions are served; else they are refused, so that clients of both
+    eras begin a session instead."""
 
     def cluster(self, version: str) -> str:
         """What proxies call the servers of one version: by version, not by role, so nothing moves on promotion."""
@@ -60,8 +63,8 @@ class ServiceRoute:
     @property
     def referenced(self) -> frozenset[str]:
         """The clusters that the route sends requests to."""
-        named = [w.version for w in self.weights] + [p.version for p in self.pairs] + list(self.unlabelled)
-        named += [self.home] if self.home else []
+        named = [w.version for w in (*self.weights, *self.principals, *self.cookies)]
+        named += [*(p.version for p in self.pairs), *self.unlabelled, *([self.home] if self.home else [])]
         return frozenset(self.cluster(version) for version in named)
 
 
@@ -119,29 +122,23 @@ def service_route(chain: ServiceLedger, current: Service | None) -> ServiceRoute
     versions = {**kept, **service.versions}
     told = rollouts(chain.entries)
     baseline = chain.baseline or service.baseline
-    rehomed = _rehomed(told, baseline)
+    draw = Draw(chain.standing, told, service, versions, baseline)
     return ServiceRoute(
         service=service.service,
         entry=chain.head_id,
         path=service.path,
         hosts=service.hosts,
         versions=dict(sorted(versions.items())),
-        weights=_weights(chain, told, baseline),
+        weights=draw.weights("session"),
         pairs=_pairs(chain, told, versions),
         unlabelled=_unlabelled(told, baseline, versions),
-        rehomed=rehomed,
+        rehomed=_rehomed(told, baseline),
         home=baseline,
+        principals=draw.weights("principal"),
+        salt=draw.salt,
+        cookies=draw.weights("cookie"),
+        stateless=draw.all_speak("stateless"),
     )
-
-
-def _weights(chain: ServiceLedger, told: list[Rollout], baseline: str) -> tuple[Weight, ...]:
-    """Sessions are only comparable if both cohorts are being born: without a canary's share none gets a label."""
-    standing = chain.standing
-    if not standing.live or standing.stage == 0 or standing.share == 0:
-        return (Weight(baseline, UNJUDGED, FULL_SHARE),)
-    newest = told[-1]
-    shares = ((newest.canary, standing.share), (newest.baseline, FULL_SHARE - standing.share))
-    return tuple(Weight(v, newest.label(v, standing.stage), share) for v, share in shares if share)
 
 
 def _pairs(chain: ServiceLedger, told: list[Rollout], versions: Mapping[str, Version]) -> tuple[Pair, ...]:

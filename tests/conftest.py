@@ -1,6 +1,9 @@
-"""What tests of several folders share: one real Kafka a test session."""
+"""What tests of several folders share: one real Kafka a test session, and sites of real Envoys."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -8,6 +11,9 @@ from hypothesis import settings
 from transport.local_kafka import LocalKafka
 from transport.settings import KafkaSettings
 from transport.topics import ensure_topics
+
+if TYPE_CHECKING:
+    from tests.site import Fleet
 
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
@@ -24,3 +30,12 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]:
         settings = KafkaSettings(bootstrap=node.bootstrap, control_partitions=3)
         ensure_topics(settings)
         yield settings
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> "AsyncIterator[Fleet]":
+    """Starts sites, and stops what is left of them."""
+    from tests.site import Fleet
+
+    async with AsyncExitStack() as stack:
+        yield Fleet(tmp_path, stack)

@@ -1,252 +1,23 @@
 """The ledger at one end, a real Envoy and MCP-like servers at the other: what clients and servers see."""
 
 import asyncio
-import contextlib
-import json
-import uuid
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Self
 
-import httpx2
 import pytest
 
 from router import envoy_resources
-from router.agent import Router
-from router.bootstrap import bootstrap
-from router.disk import Disk
-from router.envoy_resources import Json
-from router.envoy_xds import EnvoyXds
-from router.fold import TOPICS
-from router.keeper import Keeper
+from router.envoy_words import Json
 from router.latch import Word
-from router.local_envoy import LocalEnvoy
 from router.snapshot import Snapshot
 from schemas.control import RouteChange
-from schemas.decisions import EntryKind, LedgerEntry, Opening
-from schemas.labels import Label
-from schemas.plan import HoldMode, Plan
+from schemas.decisions import LedgerEntry
 from schemas.service import Service
-from tests.builders import SEED, entry
-from transport.clock import SystemClock
-from transport.log import Batch, WatchedReader
-from transport.memory_log import MemoryLog
-from transport.ports import free_ports
-
-FULL = 10_000
-
-
-def label(stage: int, version: str) -> str:
-    return str(Label.make(SEED, 1, stage, version, "session"))
-
-
-class McpServer:
-    """Gives out session ids, answers 404 to those it did not give out (unless it adopts them), says what it was told."""
-
-    def __init__(self, version: str) -> None:
-        self._version = version
-        self.adopts = False
-        self._sessions: set[str] = set()
-        self.port = 0
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                headers = [(n, v) for n, _, v in (line.partition(": ") for line in head.split("\r\n")[1:] if line)]
-                await reader.readexactly(int(dict(headers).get("content-length", "0")))
-                writer.write(self._answer(headers))
-                await writer.drain()
-        writer.close()
-
-    def _answer(self, headers: list[tuple[str, str]]) -> bytes:
-        session = dict(headers).get("mcp-session-id")
-        status = "200 OK" if session is None or self.adopts or session in self._sessions else "404 Not Found"
-        session = session or uuid.uuid4().hex
-        if status == "200 OK":
-            self._sessions.add(session)
-        assignments = [value for name, value in headers if name == "x-davylamp-assignment"]
-        told = {"version": self._version, "port": self.port, "session": session, "assignments": assignments}
-        body = json.dumps(told).encode()
-        head = f"HTTP/1.1 {status}\r\nmcp-session-id: {session}\r\ncontent-length: {len(body)}\r\n\r\n"
-        return head.encode() + body
-
-
-@dataclass(frozen=True)
-class Session:
-    """A session as the client and its server knew it when it was born."""
-
-    id: str
-    version: str
-    port: int
-    inner: str
-    assignment: str
-
-
-@dataclass
-class Site:
-    """A service with two versions behind Envoys, and the ledger that rules them."""
-
-    client: httpx2.AsyncClient
-    log: MemoryLog
-    service: Service
-    envoys: list[LocalEnvoy]
-    router: asyncio.Task[None]
-    servers: list[McpServer]
-    head: LedgerEntry | None = None
-    written: int = 0
-    stage: int = 1
-
-    async def write(self, kind: EntryKind, share: int, stage: int | None = None, mode: HoldMode = "drain") -> None:
-        """Append an entry and wait until every proxy has acknowledged it."""
-        self.stage = stage or self.stage
-        self.written += 1
-        opening = Opening(plan=Plan(service="orders", canary="v2"), service=self.service, seed=SEED)
-        written = entry(
-            kind,
-            self.head,
-            now=self.written,
-            stage=self.stage,
-            share=share,
-            hold_mode=mode,
-            opening=opening if kind == "start" else None,
-        )
-        self.head = written
-        await self.log.writer().append("rollout-decisions", "orders", written.dump())
-        await self.told(lambda c: c.entry == written.id and c.acknowledged)
-
-    async def told(self, wanted: Any) -> RouteChange:
-        """The first route change that is `wanted`."""
-        async with asyncio.timeout(20):
-            async for batch in self.log.reader("route-changes").batches():
-                for record in batch.records:
-                    change = RouteChange.read(record.value or b"")
-                    if wanted(change):
-                        return change
-        raise AssertionError("the log ended")
-
-    async def post(self, *headers: tuple[str, str], envoy: int = 0) -> httpx2.Response:
-        return await self.client.post(f"{self.envoys[envoy].url}/mcp", content=b"{}", headers=list(headers))
-
-    async def new(self, n: int) -> list[Session]:
-        return [born(await self.post()) for _ in range(n)]
-
-    async def again(self, *sessions: Session) -> Counter[str]:
-        """Each session calls once more: how many stayed exactly where they were, and what became of the others."""
-        seen: Counter[str] = Counter()
-        for session in sessions:
-            response = await self.post(("mcp-session-id", session.id))
-            if response.status_code != 200:
-                seen[str(response.status_code)] += 1
-            else:
-                same = born(response)
-                place = (same.id, same.port, same.inner) == (session.id, session.port, session.inner)
-                seen["same" if place else "moved"] += 1
-        return seen
-
-    async def assignments(self, *headers: tuple[str, str]) -> list[str]:
-        """What the server was told about one request."""
-        told: list[str] = (await self.post(*headers)).json()["assignments"]
-        return told
-
-
-def born(response: httpx2.Response) -> Session:
-    told = response.json()
-    (assignment,) = told["assignments"]
-    return Session(response.headers["mcp-session-id"], told["version"], told["port"], told["session"], assignment)
-
-
-class Unreachable:
-    """Reads nothing from a log that nobody can reach."""
-
-    away_s = 60.0
-
-    async def batches(self) -> AsyncIterator[Batch]:
-        await asyncio.Event().wait()
-        yield Batch((), caught_up=False)
-
-    async def close(self) -> None:
-        """Nothing to let go of."""
-
-
-@dataclass
-class Fleet:
-    """Starts a site and its routers, and stops what is left of them."""
-
-    folder: Path
-    stack: AsyncExitStack
-    log: MemoryLog = field(default_factory=MemoryLog)
-    xds_port: int = field(default_factory=lambda: free_ports(1)[0])
-    made: Router = field(init=False)
-    """The newest router."""
-
-    async def router(self, reader: WatchedReader | None = None) -> asyncio.Task[None]:
-        """A router, which may be stopped."""
-        task = asyncio.create_task(self._route(reader or self.log.reader(*TOPICS)))
-        await asyncio.sleep(0)  # it has begun
-        self.stack.push_async_callback(stop, task)
-        return task
-
-    async def _route(self, reader: WatchedReader) -> None:
-        keeper = Keeper(Disk(self.folder / "router"), self.log.writer())
-        balancer = EnvoyXds("127.0.0.1", self.xds_port, keeper.acknowledged.snapshot)
-        self.made = Router("router-1", reader, self.log.writer(), balancer, SystemClock(), keeper)
-        try:
-            await self.made.run()
-        finally:
-            await balancer.close()
-
-    async def site(self, proxies: int = 1) -> Site:
-        """Servers, a router and proxies, ready for clients."""
-        servers = [await self.stack.enter_async_context(McpServer(v)) for v in ("v1", "v1", "v2")]
-        service = _service(servers)
-        await self.log.writer().append("services", "orders", service.dump())
-        router = await self.router()
-        envoys = [await self._envoy(f"lb{i}") for i in range(proxies)]
-        client = await self.stack.enter_async_context(httpx2.AsyncClient(timeout=10))
-        site = Site(client, self.log, service, envoys, router, servers)
-        await site.told(lambda c: c.acknowledged and len(c.proxies) == proxies)
-        await asyncio.gather(*(envoy.live() for envoy in envoys))
-        return site
-
-    async def _envoy(self, node: str) -> LocalEnvoy:
-        port, admin = free_ports(2)
-        start = bootstrap(node, port, admin, (f"127.0.0.1:{self.xds_port}",))
-        return await self.stack.enter_async_context(LocalEnvoy(start, self.folder))
-
-
-def _service(servers: list[McpServer]) -> Service:
-    endpoints = [f"127.0.0.1:{server.port}" for server in servers]
-    versions = {"v1": {"endpoints": endpoints[:2]}, "v2": {"dns": f"localhost:{servers[2].port}"}}
-    return Service.model_validate({"service": "orders", "baseline": "v1", "versions": versions})
-
-
-async def stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-@pytest.fixture
-async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
-    async with AsyncExitStack() as stack:
-        yield Fleet(tmp_path, stack)
+from tests.site import Fleet, Unreachable, born, label, stop
 
 
 async def test_new_sessions_are_split_by_the_share_and_born_with_their_label(fleet: Fleet) -> None:
     site = await fleet.site()
     assert {(s.version, s.assignment) for s in await site.new(10)} == {("v1", "-;v1")}
-    await site.write("start", 5_000)
+    await site.start(5_000)
     sessions = await site.new(60)
     canary = [s for s in sessions if s.version == "v2"]
     assert 8 < len(canary) < 52  # of 60 fair draws, missed once in 10^9
@@ -260,23 +31,23 @@ async def test_new_sessions_are_split_by_the_share_and_born_with_their_label(fle
 async def test_no_session_moves_while_shares_change_and_each_keeps_its_label_for_life(fleet: Fleet) -> None:
     site = await fleet.site()
     sessions = await site.new(5)
-    await site.write("start", 5_000)
+    await site.start(5_000, 9_000)
     first = await site.new(12)
-    await site.write("proceed", 9_000, 2)
+    await site.write("proceed")
     sessions += first + await site.new(12)
     assert await site.again(*sessions) == {"same": len(sessions)}
     told = [await site.assignments(("mcp-session-id", s.id)) for s in first]
     assert told == [[s.assignment] for s in first]
-    await site.write("rollback", 0)
+    await site.write("rollback")
     assert await site.again(*sessions) == {"same": len(sessions)}
 
 
 async def test_after_a_rollback_new_sessions_are_the_baselines_and_the_canarys_drain(fleet: Fleet) -> None:
     site = await fleet.site()
-    await site.write("start", 9_999)
+    await site.start(9_999)
     (canary,) = await site.new(1)
     assert canary.version == "v2"
-    await site.write("rollback", 0)
+    await site.write("rollback")
     assert {(s.version, s.assignment) for s in await site.new(20)} == {("v1", "-;v1")}
     assert await site.again(canary) == {"same": 1}
     assert await site.assignments(("mcp-session-id", canary.id)) == [canary.assignment]
@@ -284,30 +55,30 @@ async def test_after_a_rollback_new_sessions_are_the_baselines_and_the_canarys_d
 
 async def test_a_drain_that_is_over_ends_the_canarys_sessions(fleet: Fleet) -> None:
     site = await fleet.site()
-    await site.write("start", 5_000)
+    await site.start(5_000)
     sessions = await site.new(12)
-    await site.write("rollback", 0)
-    await site.write("drained", 0)
+    await site.write("rollback")
+    await site.write("drained")
     assert (await site.again(*(s for s in sessions if s.version == "v2"))).keys() == {"404"}
     assert (await site.again(*(s for s in sessions if s.version == "v1"))).keys() == {"same"}
 
 
 async def test_an_evicted_canarys_sessions_end_at_once_and_the_baselines_live(fleet: Fleet) -> None:
     site = await fleet.site()
-    await site.write("start", 5_000)
+    await site.start(5_000)
     sessions = await site.new(12)
-    await site.write("rollback", 0, mode="evict")
+    await site.write("rollback", hold_mode="evict")
     assert (await site.again(*(s for s in sessions if s.version == "v2"))).keys() == {"404"}
     assert (await site.again(*(s for s in sessions if s.version == "v1"))).keys() == {"same"}
 
 
 async def test_a_rehomed_session_reaches_any_server_of_the_baseline_with_its_inner_id(fleet: Fleet) -> None:
     site = await fleet.site()
-    await site.write("start", 9_999)
+    await site.start(9_999)
     (canary,) = await site.new(1)
     for server in site.servers[:2]:
         server.adopts = True
-    await site.write("rollback", 0, mode="rehome")
+    await site.write("rollback", hold_mode="rehome")
     answers = [await site.post(("mcp-session-id", canary.id)) for _ in range(8)]
     assert {a.status_code for a in answers} == {200}
     assert {a.json()["session"] for a in answers} == {canary.inner}
@@ -319,11 +90,11 @@ async def test_a_rehomed_session_reaches_any_server_of_the_baseline_with_its_inn
 
 async def test_a_promotion_that_is_undone_drains_the_sessions_that_were_born_at_100_percent(fleet: Fleet) -> None:
     site = await fleet.site()
-    await site.write("start", 9_999)
+    await site.start(9_999)
     sessions = await site.new(2)
-    await site.write("complete", FULL, 4)
+    await site.write("complete")
     sessions += await site.new(2)
-    await site.write("rollback", 0, 4)
+    await site.write("rollback")
     assert {(s.version, s.assignment) for s in await site.new(5)} == {("v1", "-;v1")}
     assert await site.again(*sessions) == {"same": 4}
 
@@ -331,18 +102,18 @@ async def test_a_promotion_that_is_undone_drains_the_sessions_that_were_born_at_
 async def test_a_retired_baselines_sessions_are_told_to_initialize_again(fleet: Fleet) -> None:
     site = await fleet.site()
     (old,) = await site.new(1)
-    await site.write("start", 9_999)
-    await site.write("complete", FULL, 4)
+    await site.start(9_999)
+    await site.write("complete")
     assert await site.again(old) == {"same": 1}
-    await site.write("retire", FULL, 4)
+    await site.write("retire")
     assert await site.again(old) == {"404": 1}
 
 
 async def test_after_completion_the_canary_is_the_baseline_and_old_sessions_stay_unjudged(fleet: Fleet) -> None:
     site = await fleet.site()
-    await site.write("start", 1)
+    await site.start(1)
     (old,) = await site.new(1)
-    await site.write("complete", FULL, 4)
+    await site.write("complete")
     assert {(s.version, s.assignment) for s in await site.new(20)} == {("v2", "-;v2")}
     assert await site.again(old) == {"same": 1}
     assert await site.assignments(("mcp-session-id", old.id)) == ["-;v1"]
@@ -353,7 +124,7 @@ async def test_nobody_can_write_their_own_assignment(fleet: Fleet) -> None:
     forged = [("x-davylamp-assignment", f"{label(1, 'v2')};v2"), ("X-Davylamp-Assignment", "9.9.session.ff;v9")]
     assert await site.assignments(*forged) == ["-;v1"]
     (old,) = await site.new(1)
-    await site.write("start", 1)
+    await site.start(1)
     assert await site.assignments(*forged) == [f"{label(1, 'v1')};v1"]
     assert await site.assignments(("mcp-session-id", old.id), *forged) == ["-;v1"]
     (labelled,) = await site.new(1)
@@ -362,7 +133,7 @@ async def test_nobody_can_write_their_own_assignment(fleet: Fleet) -> None:
 
 async def test_a_forged_label_opens_no_canary_and_is_not_judged_on_the_baseline(fleet: Fleet) -> None:
     site = await fleet.site()
-    await site.write("start", 5_000)
+    await site.start(5_000)
     sessions = await site.new(30)
     canary = next(s for s in sessions if s.version == "v2")
     baseline = next(s for s in sessions if s.version == "v1")
@@ -431,14 +202,14 @@ async def test_a_rollback_reaches_every_proxy_while_another_services_edit_is_ref
     site = await fleet.site(proxies=2)
     billing = site.service.model_copy(update={"service": "billing", "path": "/billing"})
     broken = billing.model_copy(update={"hosts": ("broken.example",)})
-    await site.write("start", 9_999)
+    await site.start(9_999)
     (canary,) = await site.new(1)
     await fleet.log.writer().append("services", "billing", billing.dump())
     await site.told(lambda c: c.service == "billing" and c.acknowledged)
     await fleet.log.writer().append("services", "billing", broken.dump())
     refused = await site.told(lambda c: [p.state for p in c.proxies] == ["rejected", "rejected"])
     assert refused.service == "billing"
-    await site.write("rollback", 0)
+    await site.write("rollback")
     assert {(s.version, s.assignment) for s in await site.new(10)} == {("v1", "-;v1")}
     assert await site.again(canary) == {"same": 1}
     told = [RouteChange.read(r.value or b"") for r in fleet.log.records("route-changes")]
@@ -449,9 +220,9 @@ async def test_a_rollback_reaches_every_proxy_while_another_services_edit_is_ref
 
 async def test_a_version_leaves_the_proxies_only_after_the_last_route_to_it(fleet: Fleet) -> None:
     site = await fleet.site()
-    await site.write("start", 9_999)
+    await site.start(9_999)
     (canary,) = await site.new(1)
-    await site.write("rollback", 0)
+    await site.write("rollback")
     assert await site.again(canary) == {"same": 1}
     smaller = site.service.model_copy(update={"versions": {"v1": site.service.versions["v1"]}})
     await fleet.log.writer().append("services", "orders", smaller.dump())
@@ -462,7 +233,7 @@ async def test_a_version_leaves_the_proxies_only_after_the_last_route_to_it(flee
 
 async def test_every_proxy_is_waited_for_and_one_that_dies_is_missed(fleet: Fleet) -> None:
     site = await fleet.site(proxies=2)
-    await site.write("start", 5_000)
+    await site.start(5_000)
     (session,) = await site.new(1)
     assert born(await site.post(("mcp-session-id", session.id), envoy=1)) == session
     await site.envoys[1].stop()
@@ -473,19 +244,19 @@ async def test_every_proxy_is_waited_for_and_one_that_dies_is_missed(fleet: Flee
 
 async def test_proxies_serve_on_without_a_router_and_find_the_next_one(fleet: Fleet) -> None:
     site = await fleet.site()
-    await site.write("start", 9_999)
+    await site.start(9_999)
     (canary,) = await site.new(1)
     await stop(site.router)
     assert await site.again(canary) == {"same": 1}
     await fleet.router()
-    await site.write("rollback", 0)
+    await site.write("rollback")
     assert {s.version for s in await site.new(10)} == {"v1"}
     assert await site.again(canary) == {"same": 1}
 
 
 async def test_a_direct_rollback_reaches_proxies_without_a_log_and_after_a_restart_of_the_router(fleet: Fleet) -> None:
     site = await fleet.site(proxies=2)
-    await site.write("start", 9_999)
+    await site.start(9_999)
     (canary,) = await site.new(1)
     log, word = fleet.log, Word(service="orders", rollout=1, actor="ada")
     log.away_s = 60.0
@@ -511,15 +282,3 @@ async def acknowledged(fleet: Fleet, proxies: int) -> None:
     async with asyncio.timeout(20):
         while [p.state for p in fleet.made.observe("orders")] != ["acknowledged"] * proxies:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-
-
-async def test_clients_of_a_protocol_without_sessions_stay_on_the_baseline(fleet: Fleet) -> None:
-    site = await fleet.site()
-    await site.write("start", 9_999)
-    told = [(await site.post(("mcp-protocol-version", "2026-07-28"))).json() for _ in range(20)]
-    assert {t["version"] for t in told} == {"v1"}
-    assert {a for t in told for a in t["assignments"]} == {"-;v1"}
-    (session,) = await site.new(1)
-    assert session.version == "v2"
-    both = await site.post(("mcp-session-id", session.id), ("mcp-protocol-version", "2025-11-25"))
-    assert both.json()["version"] == "v2"

@@ -14,7 +14,7 @@ from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2  # noqa
 from google.protobuf.json_format import ParseDict
 
 from router.bootstrap import bootstrap
-from router.envoy_resources import Json
+from router.envoy_words import Json
 
 MADE = bootstrap("lb0", 8080, 9901, routers=("127.0.0.1:18000", "router-b:18000"), listener_host="0.0.0.0")
 

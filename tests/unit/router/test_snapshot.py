@@ -10,19 +10,25 @@ from hypothesis import strategies as st
 from router.rollouts import Pair
 from router.snapshot import Offsets, ServiceRoute, Weight, service_route, snapshot
 from schemas.decisions import EntryKind, Opening
-from schemas.labels import Label
+from schemas.labels import Kind, Label, salt
 from schemas.ledger import Accepted, Ledger, ServiceLedger
 from schemas.plan import HoldMode, Plan
-from schemas.service import Service
+from schemas.service import Era, Service
 from schemas.units import FULL_SHARE
 from tests.builders import entry
 
 SEEDS = {n: f"{n:032x}" for n in range(40)}
 
 
-def service(*versions: str, name: str = "orders", baseline: str = "v1", port: int = 8001) -> Service:
+def service(
+    *versions: str,
+    name: str = "orders",
+    baseline: str = "v1",
+    port: int = 8001,
+    assign: tuple[Kind, ...] = ("session", "principal"),
+) -> Service:
     places = {v: {"endpoints": [f"127.0.0.1:{port + i}"]} for i, v in enumerate(versions)}
-    return Service.model_validate({"service": name, "baseline": baseline, "versions": places})
+    return Service.model_validate({"service": name, "baseline": baseline, "versions": places, "assign": assign})
 
 
 ORDERS = service("v1", "v2", "v3")
@@ -35,6 +41,8 @@ class Story:
     """A ledger that is written step by step."""
 
     ledger: Ledger = field(default_factory=Ledger)
+    of: Service = ORDERS
+    """What each start embeds."""
     rollout: int = 0
     baseline: str = "v1"
     canary: str = "v2"
@@ -48,7 +56,7 @@ class Story:
     def write(self, kind: EntryKind, stage: int, share: int, *, stale: bool = False, mode: HoldMode = "drain") -> bool:
         self.now += 1
         plan = Plan(service="orders", canary=self.canary, approve=self.approve)
-        opening = Opening(plan=plan, service=ORDERS, seed=SEEDS[self.rollout])
+        opening = Opening(plan=plan, service=self.of, seed=SEEDS[self.rollout])
         written = entry(
             kind,
             STRAY if stale else self.chain.head,
@@ -99,12 +107,13 @@ class Story:
         return self.then(kind, standing.stage, standing.share)
 
 
-def label(rollout: int, stage: int, version: str) -> str:
-    return str(Label.make(SEEDS[rollout], rollout, stage, version, "session"))
+def label(rollout: int, stage: int, version: str, kind: Kind = "session") -> str:
+    return str(Label.make(SEEDS[rollout], rollout, stage, version, kind))
 
 
-def pairs(rollout: int, stages: int, *versions: str) -> set[Pair]:
-    return {Pair(v, label(rollout, stage, v)) for stage in range(1, stages + 1) for v in versions}
+def pairs(rollout: int, stages: int, *versions: str, kinds: tuple[Kind, ...] = ("session", "principal")) -> set[Pair]:
+    stage_numbers = range(1, stages + 1)
+    return {Pair(v, label(rollout, stage, v, kind)) for stage in stage_numbers for v in versions for kind in kinds}
 
 
 def route_of(story: Story, current: Service | None = ORDERS) -> ServiceRoute:
@@ -242,6 +251,98 @@ def test_each_situation_of_the_ledger_has_its_route(
     assert set(route.pairs) == living
     assert len(route.pairs) == len(living)
     assert route.unlabelled == unlabelled
+
+
+ALL_KINDS: tuple[Kind, ...] = ("session", "cookie", "principal")
+KEEN = service("v1", "v2", "v3", assign=ALL_KINDS)
+
+
+def drawn(route: ServiceRoute) -> dict[Kind, tuple[Weight, ...]]:
+    return {"session": route.weights, "cookie": route.cookies, "principal": route.principals}
+
+
+def test_every_kind_is_drawn_by_the_same_shares_with_labels_of_its_own() -> None:
+    route = route_of(Story(of=KEEN).start().proceed(2, 1_000), KEEN)
+    for kind, weights in drawn(route).items():
+        shares = ((1_000, "v2"), (9_000, "v1"))
+        assert weights == tuple(Weight(v, label(1, 2, v, kind), share) for share, v in shares)
+    assert set(route.pairs) == pairs(1, 2, "v1", "v2", kinds=ALL_KINDS)
+    assert route.salt == salt(SEEDS[1])
+
+
+@pytest.mark.parametrize("assign", [("session",), ("principal",), ("cookie", "principal")])
+def test_only_what_a_service_assigns_by_is_drawn(assign: tuple[Kind, ...]) -> None:
+    one = service("v1", "v2", "v3", assign=assign)
+    route = route_of(Story(of=one).start(), one)
+    assert tuple(kind for kind, weights in drawn(route).items() if weights) == assign
+    assert set(route.pairs) == pairs(1, 1, "v1", "v2", kinds=assign)
+
+
+@pytest.mark.parametrize(
+    "tell",
+    [
+        lambda s: s,
+        lambda s: s.start(waits=True),
+        lambda s: s.start().roll_back(),
+        lambda s: s.start().roll_back().drain(),
+    ],
+)
+def test_without_a_share_every_kind_is_the_baselines(tell: Callable[[Story], Story]) -> None:
+    route = route_of(tell(Story(of=KEEN)), KEEN)
+    assert set(drawn(route).values()) == {ALL_TO_V1}
+
+
+def test_each_rollout_has_a_salt_of_its_own_that_does_not_tell_the_seed() -> None:
+    first, second = (route_of(s).salt for s in (Story().start(), Story().start().roll_back().start()))
+    assert first != second
+    assert not set(SEEDS.values()) & {first, second}
+    assert route_of(Story().start().roll_back()).salt == ""
+
+
+def test_a_rollout_goes_on_with_the_kinds_of_its_start_however_the_service_is_edited() -> None:
+    story = Story().start()
+    assert drawn(route_of(story, KEEN))["cookie"] == ()
+    assert set(route_of(story.roll_back(), KEEN).pairs) == pairs(1, 1, "v2")
+    assert drawn(route_of(story, KEEN))["cookie"] == ALL_TO_V1
+
+
+def speaking(**eras: list[Era]) -> Service:
+    body = service(*eras, baseline=next(iter(eras))).model_dump()
+    versions = {name: {**place, "eras": eras[name]} for name, place in body["versions"].items()}
+    return Service.model_validate({**body, "versions": versions})
+
+
+@pytest.mark.parametrize(
+    ("tell", "served"),
+    [
+        pytest.param(lambda s: s, False, id="the baseline does not speak it"),
+        pytest.param(lambda s: s.start(), False, id="running"),
+        pytest.param(lambda s: s.start(waits=True), False, id="waiting for a person's word"),
+        pytest.param(lambda s: s.start().complete(), False, id="completed, and may be undone"),
+        pytest.param(lambda s: s.start().complete().retire(), True, id="only the new version is left"),
+        pytest.param(lambda s: s.start().complete().retire().start("v3"), False, id="the next one does not speak it"),
+        pytest.param(lambda s: s.start().complete().retire().start("v3").roll_back(), True, id="and is gone again"),
+    ],
+)
+def test_the_protocol_without_sessions_is_served_while_all_speak_it(
+    tell: Callable[[Story], Story],
+    served: bool,  # noqa: FBT001
+) -> None:
+    mixed = speaking(v1=["sessions"], v2=["sessions", "stateless"], v3=["sessions"])
+    assert route_of(tell(Story(of=mixed)), mixed).stateless is served
+
+
+def test_versions_that_left_the_service_have_no_say() -> None:
+    left = speaking(v2=["sessions", "stateless"], v3=["sessions"])
+    mixed = speaking(v1=["sessions"], v2=["sessions", "stateless"])
+    assert route_of(Story(of=mixed).start().complete(), left).stateless is True
+
+
+def test_a_canary_that_does_not_begin_sessions_is_given_none() -> None:
+    mixed = speaking(v1=["sessions", "stateless"], v2=["stateless"])
+    route = route_of(Story(of=mixed).start(), mixed)
+    assert route.weights == ALL_TO_V1
+    assert [w.weight for w in route.principals] == [100, 9_900]
 
 
 def moved(story: Story) -> tuple[set[Pair], str]:
@@ -416,7 +517,7 @@ def test_no_new_session_reaches_a_canary_that_was_rolled_back(steps: list[Step])
 @given(STEPS)
 def test_every_session_that_is_born_can_come_back(steps: list[Step]) -> None:
     route = route_of(told(steps))
-    for weight in route.weights:
+    for weight in (*route.weights, *route.principals):
         assert Pair(weight.version, weight.label) in route.pairs or weight.version in route.unlabelled
 
 
