@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import logging
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -48,6 +49,28 @@ class BatchChannel(faust.Channel):
         return self._queue
 
 
+def credentials(kafka: KafkaSettings) -> Any:
+    """The same log-in in Faust's words (`faust.Credentials`); None for a cluster that asks nobody. Raises ``ssl.SSLError`` for bad files."""
+    if not kafka.sasl and not kafka.tls:
+        return None
+    context = _tls(kafka) if kafka.tls else None
+    if not kafka.sasl or kafka.sasl_password is None:
+        return faust.SSLCredentials(context)
+    return faust.SASLCredentials(
+        username=kafka.sasl_username,
+        password=kafka.sasl_password.get_secret_value(),
+        ssl_context=context,
+        mechanism=kafka.sasl_mechanism,
+    )
+
+
+def _tls(kafka: KafkaSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(kafka.ssl_ca) if kafka.ssl_ca else None)
+    if kafka.ssl_cert is not None and kafka.ssl_key is not None:
+        context.load_cert_chain(kafka.ssl_cert, kafka.ssl_key)
+    return context
+
+
 def make_app(name: str, kafka: KafkaSettings, instance: str, data_folder: Path) -> faust.App:
     """A Faust app without tables, leader topic, web server or topic declarations.
 
@@ -58,6 +81,7 @@ def make_app(name: str, kafka: KafkaSettings, instance: str, data_folder: Path) 
     app = faust.App(
         f"davylamp-{name}",
         broker=kafka.faust_broker(),
+        broker_credentials=credentials(kafka),
         store="memory://",
         datadir=str(data_folder),
         origin=name,

@@ -41,6 +41,10 @@ _HEALING = frozenset(
 """Errors (librdkafka's names) of a broker that is away or busy electing: to be waited out."""
 
 
+READER_GROUP = "davylamp-reader-"
+"""Prefix of the groups that readers name and never join."""
+
+
 class KafkaReader:
     """A :class:`transport.log.WatchedReader` by manual assignment: no group, no commits, no rebalance.
 
@@ -50,7 +54,7 @@ class KafkaReader:
 
     def __init__(self, settings: KafkaSettings, client_id: str, topics: Sequence[Topic]) -> None:
         self._config = settings.librdkafka(client_id) | {
-            "group.id": f"unused-{client_id}",  # librdkafka wants one; nothing is ever committed to it
+            "group.id": f"{READER_GROUP}{client_id}",  # librdkafka asks for its coordinator; nothing is ever committed
             "enable.auto.commit": False,
             "auto.offset.reset": "error",  # records that vanish while being read are a hole, never skipped in silence
             "enable.partition.eof": True,

@@ -8,7 +8,7 @@ import secrets
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, Self
@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from transport.clock import Clock, SystemClock
 from transport.kafka_runtime import VERSION, LocalKafkaError, cache_folder, find_jars, find_java
-from transport.local_kafka_config import DATA_FOLDER, HOST, JVM, PROPERTIES_FILE, write_config
+from transport.local_kafka_config import ADMIN, DATA_FOLDER, HOST, JVM, PROPERTIES_FILE, SCRAM, write_config
 from transport.tether import tethered
 
 __all__ = ["LocalKafka", "LocalKafkaError"]
@@ -39,8 +39,17 @@ class LocalKafka:
     manager. Not safe for two threads at once.
     """
 
-    def __init__(self, folder: Path, port: int = 0, cache: Path | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int = 0,
+        cache: Path | None = None,
+        clock: Clock | None = None,
+        users: Mapping[str, str] | None = None,
+    ) -> None:
+        """With `users` (name → password, ``admin`` among them) it asks for a name and enforces ACLs: to try yours."""
         self.port = port
+        self._users = users
         self._folder = folder
         self._cache = cache or cache_folder()
         self._clock = clock or SystemClock()
@@ -69,7 +78,7 @@ class LocalKafka:
         self._folder.mkdir(parents=True, exist_ok=True)
         with _locked(self._folder) as lock:
             self.port, controller = _ports(self.port)
-            write_config(self._folder, self.port, controller)
+            write_config(self._folder, self.port, controller, self._users)
             self._format(command)
             self._spawn([*command, "kafka.Kafka", PROPERTIES_FILE], lock)
         try:
@@ -109,6 +118,8 @@ class LocalKafka:
         # Starts with a letter, whatever is drawn: with a dash Kafka would read it as an option.
         cluster = base64.urlsafe_b64encode(b"davy" + secrets.token_bytes(12)).decode().rstrip("=")
         arguments = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", PROPERTIES_FILE]
+        for name, password in (self._users or {}).items():
+            arguments += ["--add-scram", f"{SCRAM}=[name={name},password={password}]"]
         done = subprocess.run(  # noqa: S603 - our own command
             tethered([*command, *arguments]), cwd=self._folder, capture_output=True, text=True, check=False
         )
@@ -143,7 +154,7 @@ class LocalKafka:
     def _await_ready(self) -> None:
         deadline = self._clock.monotonic_s() + _READY_S
         config = {"bootstrap.servers": self.bootstrap, "reconnect.backoff.max.ms": 200, "log_level": 0}
-        with AdminClient(config) as admin:
+        with AdminClient({**config, **self._log_in()}) as admin:
             while self._clock.monotonic_s() < deadline:
                 if not self._runs():
                     raise LocalKafkaError(f"Kafka {VERSION} ended at once:\n{self._said()}")
@@ -151,6 +162,12 @@ class LocalKafka:
                     if admin.list_topics(timeout=1).brokers:
                         return
         raise LocalKafkaError(f"Kafka {VERSION} did not answer within {_READY_S:.0f} s:\n{self._said()}")
+
+    def _log_in(self) -> dict[str, str]:
+        if self._users is None:
+            return {}
+        named = {"sasl.username": ADMIN, "sasl.password": self._users[ADMIN]}
+        return {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": SCRAM, **named}
 
     def _said(self) -> str:
         """The end of its log without Java's stacks and warnings."""

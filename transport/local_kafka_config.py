@@ -1,5 +1,6 @@
 """The configuration of the local Kafka: one small, quiet node that is broker and controller."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -27,9 +28,9 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{HOST}:{{controller}}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://{HOST}:{{port}},CONTROLLER://{HOST}:{{controller}}
-advertised.listeners=PLAINTEXT://{HOST}:{{port}}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listeners={{listener}}://{HOST}:{{port}},CONTROLLER://{HOST}:{{controller}}
+advertised.listeners={{listener}}://{HOST}:{{port}}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,{{listener}}:{{listener}}
 # Relative, and run in its folder: no path needs the escapes of this format.
 log.dirs={DATA_FOLDER}
 # Topics are made by `ensure_topics`; a missing one is a mistake to be told.
@@ -69,8 +70,29 @@ appender.out.layout.pattern = [%d] %p %m (%c)%n
 """
 
 
-def write_config(folder: Path, port: int, controller: int) -> None:
-    """Write the two files that the node reads, for its port and its controller's."""
-    properties = _PROPERTIES.format(port=port, controller=controller)
+SCRAM = "SCRAM-SHA-512"
+ADMIN = "admin"
+_SECURED = f"""\
+inter.broker.listener.name=SASL_PLAINTEXT
+sasl.enabled.mechanisms={SCRAM}
+sasl.mechanism.inter.broker.protocol={SCRAM}
+listener.name.sasl_plaintext.{SCRAM.lower()}.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required username="{ADMIN}" password="{{password}}";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+# The node speaks to its own controller without a name.
+super.users=User:{ADMIN};User:ANONYMOUS
+"""
+
+
+def write_config(folder: Path, port: int, controller: int, users: Mapping[str, str] | None = None) -> None:
+    """Write the two files that the node reads, for its port and its controller's.
+
+    With `users` (name → password, `admin` among them) it asks for a name by SCRAM and lets nobody but `admin` do
+    anything that no ACL allows.
+    """
+    listener = "PLAINTEXT" if users is None else "SASL_PLAINTEXT"
+    properties = _PROPERTIES.format(port=port, controller=controller, listener=listener)
+    if users is not None:
+        properties += _SECURED.format(password=users[ADMIN])
     (folder / PROPERTIES_FILE).write_text(properties, encoding="utf-8")
     (folder / _LOG4J_FILE).write_text(_LOG4J, encoding="utf-8")

@@ -5,9 +5,9 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, ValidationError, model_validator
 
 CONFIG_VARIABLE = "DAVYLAMP_CONFIG"
 
@@ -53,6 +53,33 @@ class KafkaSettings(Settings):
     telemetry_partitions: int = Field(default=4, ge=1)
     control_partitions: int = Field(default=1, ge=1, description="The same for every control topic.")
     replication_factor: int = Field(default=1, ge=1)
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_username: str | None = Field(
+        default=None, description="One a component: `davylamp kafka acls` says who needs what."
+    )
+    sasl_password: SecretStr | None = None
+    ssl_ca: FilePath | None = Field(default=None, description="PEM; without it the system's authorities are trusted.")
+    ssl_cert: FilePath | None = Field(default=None, description="PEM, for a cluster that asks its clients for one.")
+    ssl_key: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.sasl and (self.sasl_username is None or self.sasl_password is None):
+            raise ValueError(f"{self.security_protocol} needs sasl_username and sasl_password")
+        if (self.ssl_cert is None) != (self.ssl_key is None):
+            raise ValueError("ssl_cert and ssl_key belong together")
+        return self
+
+    @property
+    def sasl(self) -> bool:
+        """Whether clients log in by name and password."""
+        return self.security_protocol.startswith("SASL")
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.security_protocol.endswith("SSL")
 
     def librdkafka(self, client_id: str) -> dict[str, Any]:
         """Settings that every client of confluent-kafka shares."""
@@ -62,7 +89,19 @@ class KafkaSettings(Settings):
             "reconnect.backoff.max.ms": 1000,
             "log_level": 3,
             "logger": logging.getLogger("librdkafka"),  # one log, one form
+            **self.librdkafka_security(),
         }
+
+    def librdkafka_security(self) -> dict[str, Any]:
+        """How to log in, in librdkafka's words; nothing for a cluster that asks nobody."""
+        found: dict[str, Any] = (
+            {} if self.security_protocol == "PLAINTEXT" else {"security.protocol": self.security_protocol}
+        )
+        if self.sasl and self.sasl_password is not None:
+            found |= {"sasl.mechanism": self.sasl_mechanism, "sasl.username": self.sasl_username}
+            found |= {"sasl.password": self.sasl_password.get_secret_value()}
+        files = {"ca": self.ssl_ca, "certificate": self.ssl_cert, "key": self.ssl_key} if self.tls else {}
+        return found | {f"ssl.{name}.location": str(file) for name, file in files.items() if file is not None}
 
     def faust_broker(self) -> str:
         """The broker URL of a Faust app."""

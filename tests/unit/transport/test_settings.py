@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from transport.faust_app import credentials
 from transport.settings import CONFIG_VARIABLE, KafkaSettings, Settings, SettingsError
 
 
@@ -85,3 +86,51 @@ def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path, text: str | 
         path.write_text(text, encoding="utf-8")
     with pytest.raises(SettingsError, match=r"davylamp\.toml"):
         WindowSettings.load("streams", {CONFIG_VARIABLE: str(path)})
+
+
+def test_a_log_in_is_told_in_librdkafkas_words_and_the_password_is_not_shown() -> None:
+    named = {"sasl_username": "judge", "sasl_password": "secret"}
+    found = KafkaSettings.model_validate({"security_protocol": "SASL_PLAINTEXT", **named})
+    assert found.librdkafka_security() == {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "judge",
+        "sasl.password": "secret",
+    }
+    assert "secret" not in repr(found)
+    assert KafkaSettings().librdkafka_security() == {}
+
+
+def test_certificates_are_told_only_where_the_connection_is_encrypted(tmp_path: Path) -> None:
+    for name in ("ca", "cert", "key"):
+        (tmp_path / name).touch()
+    files = {f"ssl_{name}": tmp_path / name for name in ("ca", "cert", "key")}
+    found = KafkaSettings.model_validate({"security_protocol": "SSL", **files})
+    assert found.librdkafka_security() == {
+        "security.protocol": "SSL",
+        "ssl.ca.location": str(tmp_path / "ca"),
+        "ssl.certificate.location": str(tmp_path / "cert"),
+        "ssl.key.location": str(tmp_path / "key"),
+    }
+    assert KafkaSettings.model_validate(files).librdkafka_security() == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"security_protocol": "SASL_SSL"}, "sasl_username and sasl_password"),
+        ({"ssl_key": __file__}, "belong together"),
+        ({"ssl_ca": "/nowhere/ca.pem"}, "ssl_ca"),
+    ],
+)
+def test_half_a_log_in_is_refused(values: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        KafkaSettings.load("kafka", {f"DAVYLAMP_KAFKA_{key.upper()}": value for key, value in values.items()})
+
+
+def test_faust_logs_in_by_the_same_name() -> None:
+    named = {"sasl_username": "judge", "sasl_password": "secret"}
+    found = credentials(KafkaSettings.model_validate({"security_protocol": "SASL_SSL", **named}))
+    assert (found.username, found.password, found.mechanism.value) == ("judge", "secret", "SCRAM-SHA-512")
+    assert found.protocol.value == "SASL_SSL"
+    assert credentials(KafkaSettings()) is None
