@@ -127,6 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--service", default="orders")
     parser.add_argument("--version", required=True)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--fault", choices=FAULTS)
@@ -143,9 +144,10 @@ def main() -> None:
         bootstrap="127.0.0.1:1" if args.fault == "telemetry_lost" else args.bootstrap,
         tools=frozenset(TOOLS),
     )
-    inner = make_server(Behaviour(version, args.fault, args.incident), telemetry).streamable_http_app()
+    server = make_server(Behaviour(version, args.fault, args.incident), telemetry)
+    inner = server.streamable_http_app(host=args.host)
     app = Sessions(inner, args.slow, DIES_AFTER if args.fault == "dying_sessions" else None)
-    config = uvicorn.Config(app, "127.0.0.1", args.port, log_level="error", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, args.host, args.port, log_level="error", timeout_graceful_shutdown=1)
     Server(config, telemetry).run()
 
 

@@ -1,6 +1,8 @@
 """docker-compose.yml: valid by the compose specification's schema, and equal to what `davylamp up` starts."""
 
 import json
+import subprocess
+import sys
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ import yaml
 
 from cli.stack import SERVICES
 from router.bootstrap import bootstrap
+from schemas.service import Service
 
 ROOT = Path(__file__).parents[2]
+EXAMPLES = ("orders-v1", "orders-v2")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,25 @@ def test_it_is_valid_by_the_compose_specifications_schema(compose: dict[str, Any
 def test_it_starts_the_services_that_up_starts(compose: dict[str, Any]) -> None:
     ours = {name: s["command"] for name, s in compose["services"].items() if name in SERVICES}
     assert ours == {name: ["davylamp", "run", name] for name in SERVICES}
-    assert set(compose["services"]) - set(SERVICES) == {"kafka", "topics", "envoy"}
+    assert set(compose["services"]) - set(SERVICES) == {"kafka", "topics", "envoy", *EXAMPLES}
+    assert {s.get("image") for name, s in compose["services"].items() if name in SERVICES} == {"davylamp"}
+
+
+def test_its_example_servers_take_the_arguments_that_they_are_given(compose: dict[str, Any]) -> None:
+    for name in EXAMPLES:
+        interpreter, *arguments = compose["services"][name]["command"]
+        assert interpreter == "python"
+        shown = subprocess.run([sys.executable, *arguments[:2], "--help"], capture_output=True, text=True, check=True)
+        assert all(word in shown.stdout for word in arguments if word.startswith("--"))
+
+
+def test_its_example_service_names_the_servers_that_it_starts(compose: dict[str, Any]) -> None:
+    service = Service.model_validate(
+        yaml.safe_load((ROOT / "examples/orders/compose.yaml").read_text(encoding="utf-8"))
+    )
+    assert {f"{service.service}-{version}" for version in service.versions} == set(EXAMPLES)
+    assert {v.dns for v in service.versions.values()} == {f"{name}:8000" for name in EXAMPLES}
+    assert set(EXAMPLES) <= set(compose["services"])
 
 
 def test_its_envoy_runs_the_bootstrap_that_the_router_makes(compose: dict[str, Any]) -> None:
