@@ -79,8 +79,7 @@ def _threshold_windows(recorded: Recorded, rule: Any) -> Report:
 def _sequential_windows(recorded: Recorded, rule: Any) -> Report:
     if rule is not None:
         raise ValueError("sequential takes no configuration beside the plan")
-    state = recorded_state(recorded)
-    return _assessed(Sequential().assess(state.evidence(), state.plan, state.times))
+    return _assessed(recorded_state(recorded).assess(Sequential()))
 
 
 POLICIES: Mapping[str, OfflinePolicy] = {

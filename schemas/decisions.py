@@ -69,11 +69,18 @@ class CheckResult(Message):
     """One comparison of canary with baseline. Absent numbers mean "no data", never zero.
 
     The claim under test is ``p_C <= ratio * p_B + margin`` (arms swapped where lower is worse). ``difference``, ``low``
-    and ``high`` are of ``p_C - ratio * p_B``; of a latency these are shares of requests above the threshold.
+    and ``high`` are of ``p_C - ratio * p_B``; of a latency these are shares of requests above the threshold. The verdict
+    is `breached` where this check is enough by itself, which is when ``low >= margin``, and `within` when
+    ``high <= gate_margin``: bounds are rounded outwards, so that neither ever contradicts the other.
     """
 
     check: str
     kind: CheckKind = "rate"
+    since: int | None = Field(
+        default=None,
+        description="Counts and difference are of windows that end after this moment, Unix milliseconds: from where most "
+        "of the evidence against the canary comes. None: of the whole rollout.",
+    )
     worse: Literal["higher", "lower"] = "higher"
     verdict: Literal["breached", "within", "undecided"]
     baseline: Count
@@ -92,10 +99,14 @@ class CheckResult(Message):
     )
     log_e_breach: float = Field(description="Natural log of the evidence against the margin.")
     log_e_within: float = Field(description="Natural log of the evidence for being within the gate's margin.")
-    dispersion: float = Field(default=1.0, description="Variance over mean of the bucket sums, at least 1.")
-    share: float = Field(default=1.0, description="The check's part of alpha.")
-    score: float | None = Field(default=None, description="0 to 100, this check alone.")
-    why_undecided: str | None = Field(default=None, description="`no_data`, `few_buckets` or `more_needed`.")
+    dispersion: float = Field(default=1.0, description="Variance over mean of the bucket sums; of rates at least 1.")
+    share: float = Field(default=1.0, description="The check's part of alpha; 0: it is shown and decides nothing.")
+    score: float | None = Field(default=None, description="0 to 100, this check alone; None: no data.")
+    why_undecided: Literal["no_data", "few_buckets", "more_needed"] | None = Field(
+        default=None,
+        description="Few buckets: there would be evidence enough for a breach, but too few sessions bear it. None of a "
+        "check that only warns and has data.",
+    )
     needed: int | None = Field(
         default=None, description="About so many more canary sessions until the gate's margin is proven."
     )

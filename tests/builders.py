@@ -9,6 +9,12 @@ from schemas.service import Service
 
 SEED = "0a" * 16
 
+ONLY_ERRORS: dict[str, Any] = {
+    "error_rate": {"within": "5pp"},
+    **dict.fromkeys(("tool_success", "latency_p99", "latency_p90", "session_loss", "tools", "availability"), "off"),
+}
+"""The checks of a plan that can be proven with requests that have nothing but an outcome."""
+
 SERVICE = Service.model_validate(
     {
         "service": "orders",

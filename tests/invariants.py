@@ -21,8 +21,11 @@ def assert_no_share_rose_on_missing_word(entries: Sequence[LedgerEntry]) -> None
         assert after.checks
         for check in after.checks:
             assert check.verdict != "breached"
-            assert check.baseline.n > 0
-            assert check.canary.n > 0
+        for check in after.checks:
+            if check.verdict == "within":
+                assert check.baseline.n > 0
+                assert check.canary.n > 0
+        assert any(check.baseline.n > 0 and check.canary.n > 0 for check in after.checks)
 
 
 def assert_chain(entries: Sequence[LedgerEntry]) -> None:

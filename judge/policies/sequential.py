@@ -1,29 +1,24 @@
 """davylamp's own policy: one exact two-sample e-process a check, valid at every look."""
 
-import math
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from judge.evidence import Counts, Evidence, Strata
+from judge.policies.families.port import Claim
+from judge.policies.families.table import families, score_weight, shares
+from judge.policies.lane import Asked, Lane
 from judge.policies.port import Assessment, StageTimes
-from judge.stats.bounds import bounds
-from judge.stats.dispersion import dispersion
+from judge.policies.results import Reading, check_result, rounded
 from judge.stats.mixture import combine, needed_log_e
-from judge.stats.process import RateProcess
 from judge.stats.restarts import restart_schedule
-from judge.stats.score import CheckEvidence, score
-from judge.stats.within import is_within, whole_service_margin
-from schemas.decisions import CheckResult, Count
-from schemas.plan import Plan
+from judge.stats.score import score
+from judge.stats.within import exceedance_margin, whole_service_margin
+from judge.trial import Trial, TrialWindow
 from schemas.units import FULL_SHARE
 
-SUSPICION = 3.0
-"""Evidence from which a stage is extended rather than passed unproven."""
-
-_ERROR_RATE = "error_rate"
-_SHARES = {_ERROR_RATE: 1.0}
-"""The checks' parts of alpha. A plan's checks share all of it; so far there is one."""
+NOTHING_KNOWN = 75.0
+"""The score of a plan that only warns, before it has data: that of a check without evidence."""
 
 
 class Sequential:
@@ -33,81 +28,86 @@ class Sequential:
     broken clients are not a bad release.
     """
 
-    def assess(self, evidence: Evidence, plan: Plan, times: StageTimes) -> Assessment:
+    def begin(self, trial: Trial) -> "SequentialComparison":
         """See :class:`judge.policies.port.Policy`."""
-        everything = evidence.final + evidence.open
-        final = _result(evidence.final, plan, times)
-        now = _result(everything, plan, times)
-        combined = combine({_ERROR_RATE: now.log_e_breach}, _SHARES, plan.alpha)
-        shown = now.model_copy(
-            update={
-                "verdict": _verdict(breached=combined.breached, within=final.verdict == "within"),
-                "log_e_within": final.log_e_within,
-                "high": final.high,
-            }
-        )
-        scored = CheckEvidence(now.log_e_breach, final.log_e_within, _SHARES[_ERROR_RATE], weight=1.0)
+        schedule = restart_schedule([stage.duration_s for stage in trial.plan.stages])
+        return SequentialComparison(trial, Lane.of(families(trial.plan.checks), schedule), shares(trial.plan.checks))
+
+
+@dataclass(slots=True)
+class SequentialComparison:
+    """One rollout under the policy; the numbers of its checks are read together, lane by lane."""
+
+    trial: Trial
+    lane: Lane
+    shares: dict[str, float]
+    _requests: int = 0
+    _sessions: int = 0
+
+    def add(self, window: TrialWindow) -> None:
+        """See :class:`judge.policies.port.Comparison`."""
+        self.lane.add(window)
+        for cell in window.cells("canary"):
+            self._requests += sum(cell.outcomes.values())
+            self._sessions += cell.new_sessions
+
+    def assess(self, still_open: Sequence[TrialWindow], times: StageTimes) -> Assessment:
+        """See :class:`judge.policies.port.Comparison`."""
+        readings, suspicious = self._read(still_open, times)
+        plan, deciding = self.trial.plan, [r for r in readings if r.share]
+        log_e = dict.fromkeys(self.shares, 0.0) | {r.family.claim.check: r.log_e for r in deciding}
+        combined = combine(log_e, self.shares, plan.alpha)
+        proving = [r for r in deciding if r.gate_margin is not None]
+        known = [r for r in deciding if r.has_data or r.gate_margin is not None]
+        scored = [r.evidence(score_weight(r.family.claim.check)) for r in known]
+        per_session = self._requests / self._sessions if self._sessions else None
         return Assessment(
-            score=round(score([scored], plan.alpha, breached=combined.breached), 1),
-            checks=(shown,),
+            score=round(score(scored, plan.alpha, breached=combined.breached), 1) if scored else NOTHING_KNOWN,
+            checks=tuple(check_result(r, plan.alpha, per_session) for r in readings),
             breached_by=combined.worst if combined.breached else None,
-            within=final.verdict == "within",
-            suspicious=final.log_e_breach >= math.log(SUSPICION),
+            within=bool(proving) and all(r.within for r in proving),
+            suspicious=suspicious,
         )
 
+    def _read(self, still_open: Sequence[TrialWindow], times: StageTimes) -> tuple[list[Reading], bool]:
+        """Every check of a lane at one look, and whether any has become suspicious."""
+        asked = self._asked(times)
+        against, proof = self.lane.look(still_open, times, asked)
+        found = []
+        for i, family in enumerate(self.lane.families):
+            reading = Reading(
+                family=family,
+                share=self.shares.get(family.claim.check, 0.0),
+                needed=float(asked.needed[i]),
+                gate_margin=float(asked.gate_margins[i]) if family.claim.proves else None,
+                log_e=float(against.log_e[i]),
+                unbelieved=float(against.unbelieved[i]),
+                members=against.members[i],
+                log_e_within=float(proof.log_e[i]),
+                low=float(against.lows[i]),
+                high=float(proof.highs[i]),
+                dispersion=float(against.spread.pooled[i]),
+                counts=against.counts[i],
+                stage_counts=proof.counts[i],
+                since_ms=against.since_ms[i],
+            )
+            found.append(reading)
+        return found, proof.suspicious
 
-def _result(strata: Strata, plan: Plan, times: StageTimes) -> CheckResult:
-    """The error rate over `strata`; `within` where this stage's margin is proved, breaches are for the caller."""
-    margin = plan.checks.error_rate.within
-    gate_margin = whole_service_margin(margin, plan.next_share(times.stage) / FULL_SHARE)
-    process = _process(strata, plan, times)
-    spread = dispersion(strata.canary_buckets, strata.baseline_buckets)
-    found = bounds(process, spread, needed_log_e(plan.alpha, _SHARES[_ERROR_RATE]), margin, gate_margin)
-    within = process.log_e_within(gate_margin, spread)
-    baseline, canary = _count(strata.baseline), _count(strata.canary)
-    return CheckResult(
-        check=_ERROR_RATE,
-        verdict=_verdict(breached=False, within=is_within(within)),
-        baseline=baseline,
-        canary=canary,
-        difference=_rounded(canary.bad / canary.n - baseline.bad / baseline.n) if canary.n and baseline.n else None,
-        low=_rounded(found.lower),
-        high=_rounded(found.upper),
-        margin=margin,
-        gate_margin=_rounded(gate_margin),
-        log_e_breach=_rounded(process.log_e_breach(margin, spread)) or 0.0,
-        log_e_within=_rounded(within) or 0.0,
-        dispersion=_rounded(spread.pooled) or 1.0,
-    )
-
-
-def _process(strata: Strata, plan: Plan, times: StageTimes) -> RateProcess:
-    """Fold the windows in time order, starting afresh where the plan says; nothing before the first acknowledgement."""
-    if not times.started_ms or not len(strata.window_end_ms):
-        return RateProcess.empty()
-    ends = strata.window_end_ms
-    schedule = restart_schedule([stage.duration_s for stage in plan.stages])
-    now_ms = max(
-        int(ends[-1]), times.started_ms[-1]
-    )  # a stage has begun when it was acknowledged, with data or without
-    begun = schedule.begun([ms / 1000 for ms in times.started_ms], now_ms / 1000)
-    process, done = RateProcess.empty(), 0
-    for restart in begun:
-        until = int(np.searchsorted(ends, restart.at_s * 1000, side="right"))
-        process = process.add(strata.canary[done:until], strata.baseline[done:until]).restart(restart)
-        done = until
-    return process.add(strata.canary[done:], strata.baseline[done:])
+    def _asked(self, times: StageTimes) -> Asked:
+        plan = self.trial.plan
+        next_share = plan.next_share(times.stage) / FULL_SHARE
+        claims = [family.claim for family in self.lane.families]
+        needed = [needed_log_e(plan.alpha, self.shares.get(claim.check, 1.0)) for claim in claims]
+        margins = [_gate_margin(claim, next_share) for claim in claims]
+        return Asked(np.array(needed), np.array(margins))
 
 
-def _verdict(*, breached: bool, within: bool) -> Literal["breached", "within", "undecided"]:
-    return "breached" if breached else "within" if within else "undecided"
-
-
-def _count(counts: Counts) -> Count:
-    n, bad = counts.sum(axis=0).tolist()
-    return Count(n=n, bad=bad)
-
-
-def _rounded(value: float | None) -> float | None:
-    """Six significant digits: what an entry carries must be the same on every machine."""
-    return None if value is None else float(f"{value:.6g}")
+def _gate_margin(claim: Claim, next_share: float) -> float:
+    """Rounded before it is tested, so that what people read is what was proved."""
+    if not claim.proves:
+        return claim.margin
+    wide = whole_service_margin(claim.margin, next_share)
+    if claim.tail is not None:
+        wide = exceedance_margin(claim.tail, next_share)
+    return rounded(wide) or 0.0

@@ -9,6 +9,7 @@ from judge.rollout.gate import Silence, StageLook
 from judge.rollout.stage_clock import StageClock
 from judge.rollout.state import ServiceState
 from judge.rollout.wording import breach_sentence
+from judge.trial import Cohort
 from schemas.decisions import Cut
 from schemas.units import FULL_SHARE
 
@@ -34,7 +35,7 @@ def stage_look(state: ServiceState, cut: Cut, evidence: Evidence, assessment: As
         canary=_silence(state, evidence, clock, "canary"),
         overdue=_overdue(state, cut),
         route_acknowledged=state.route_acknowledged(cut.now),
-        canary_sessions=evidence.canary_sessions_of_stage,
+        canary_sessions=evidence.sessions("canary", standing.stage),
         min_sessions=stage.min_sessions,
         last_stage=standing.stage == len(plan.stages),
         strict=plan.strict,
@@ -50,9 +51,7 @@ def _windows_age_s(state: ServiceState, clock: StageClock, cut: Cut) -> float:
     return max(0, cut.now - newest) / 1000
 
 
-def _silence(
-    state: ServiceState, evidence: Evidence, clock: StageClock, cohort: Literal["baseline", "canary"]
-) -> Silence:
+def _silence(state: ServiceState, evidence: Evidence, clock: StageClock, cohort: Cohort) -> Silence:
     """Since the cohort's newest request in a final window, or since the stage began."""
     frontier = state.book.frontier()
     if clock.acknowledged is None or frontier is None:
@@ -66,11 +65,10 @@ def _silence(
     )
 
 
-def _expected_gap_s(
-    state: ServiceState, evidence: Evidence, clock: StageClock, cohort: Literal["baseline", "canary"]
-) -> float:
+def _expected_gap_s(state: ServiceState, evidence: Evidence, clock: StageClock, cohort: Cohort) -> float:
     """Between two sessions of the cohort, by the baseline's sessions of this stage: 0 where there are none."""
-    born, share = evidence.baseline_sessions_of_stage, state.chain.standing.share / FULL_SHARE
+    standing = state.chain.standing
+    born, share = evidence.sessions("baseline", standing.stage), standing.share / FULL_SHARE
     if not born or not 0 < share < 1:
         return math.inf if cohort == "canary" else 0.0
     gap_s = clock.elapsed_s / born

@@ -55,10 +55,10 @@ class Machine:
         """Everything that is compared: nothing before the first rollout, and no verdict where none is running."""
         if state.chain.opening is None:
             return Seen()
-        evidence = state.evidence()
+        evidence = state.under(self.policy).evidence
         if not state.chain.standing.live or state.chain.standing.stage == 0:
             return Seen(evidence=evidence)
-        assessment = self.policy.assess(evidence, state.plan, state.times)
+        assessment = state.assess(self.policy)
         return Seen(evidence, assessment, _verdict(state, cut, evidence, assessment))
 
 

@@ -38,13 +38,17 @@ def stage_clock(
 
 
 def stage_starts(entries: Sequence[LedgerEntry], acknowledged: Mapping[str, Acknowledgement]) -> tuple[int, ...]:
-    """When each stage so far was first in force on every proxy, Unix milliseconds; a retried stage counts anew."""
+    """When each stage so far was first in force on every proxy, Unix milliseconds.
+
+    A retried stage keeps its start: its clock and its proof begin anew, while the evidence for a breach keeps what it has,
+    good or bad. To stake a stage's weight anew whenever somebody asks for it would be to forget what it lost.
+    """
     starts: dict[int, int] = {}
     opened = [i for i, e in enumerate(entries) if e.kind in _OPENS_STAGE and e.stage > 0]
     for i, j in zip(opened, [*opened[1:], len(entries)], strict=True):
         first = _first_acknowledgement(entries[i:j], acknowledged)
         if first is not None:
-            starts[entries[i].stage] = first.at
+            starts.setdefault(entries[i].stage, first.at)
     return tuple(at for _, at in sorted(starts.items()))
 
 

@@ -1,11 +1,13 @@
 """Everything the judge knows of one service: a fold of its inputs, whatever the order in which topics arrive."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import groupby
 
-from judge.evidence import Evidence, RolloutWindows, Strata, labelled
-from judge.policies.port import StageTimes
+from judge.evidence import Evidence
+from judge.policies.port import Assessment, Comparison, Policy, StageTimes
 from judge.rollout.stage_clock import StageClock, stage_clock, stage_starts
+from judge.trial import Trial, TrialWindow, by_rollout
 from schemas.control import Command, RouteChange
 from schemas.decisions import Acknowledgement, LedgerEntry, Opening
 from schemas.fleet import Fleet
@@ -13,7 +15,7 @@ from schemas.ledger import Accepted, ServiceLedger, Void
 from schemas.plan import Plan
 from schemas.service import Service
 from schemas.window_book import WindowBook
-from schemas.windows import CohortWindow
+from schemas.windows import Cell, CohortWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,32 @@ class Asked:
 
     command: Command
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What one window, of all partitions, says of one rollout: final."""
+
+    end_ms: int
+    window_ms: int
+    cells: list[Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The newest rollout as its windows tell it, under one policy."""
+
+    policy: Policy
+    trial: Trial
+    evidence: Evidence
+    comparison: Comparison
+
+    def add(self, closed: Closed) -> None:
+        """The next final window in which the rollout's sessions were heard."""
+        window = self.trial.window(closed.end_ms, closed.window_ms, closed.cells)
+        if window.strata:
+            self.evidence.add(window)
+            self.comparison.add(window)
 
 
 @dataclass(slots=True)
@@ -37,8 +65,9 @@ class ServiceState:
     """By entry: when it was first in force on every proxy."""
     asked: list[Asked] = field(default_factory=list)
     book: WindowBook = field(default_factory=WindowBook)
-    windows: dict[int, RolloutWindows] = field(default_factory=dict)
-    """Final windows by rollout."""
+    windows: dict[int, list[Closed]] = field(default_factory=dict)
+    """Final windows by rollout that nobody has compared yet: a start may be read after windows of its sessions."""
+    compared: Compared | None = None
     window_ms: int = 0
     """The size of a window; 0 before the first."""
 
@@ -68,9 +97,15 @@ class ServiceState:
         """What one telemetry partition says; windows are folded once every partition has closed them."""
         self.book.read(window)
         self.window_ms = window.window_ms
-        for final in self.book.take_final():
-            for rollout, cells in labelled(final.cells).items():
-                self.windows.setdefault(rollout, RolloutWindows()).add(final.window_end, cells)
+        for _, finals in groupby(self.book.take_final(), key=lambda final: final.window_start):
+            self._close(tuple(finals))
+
+    def _close(self, finals: Sequence[CohortWindow]) -> None:
+        """One window, of every partition that had something to say. Older rollouts than the newest are over."""
+        cells = [cell for final in finals for cell in final.cells]
+        for rollout, labelled in by_rollout(cells).items():
+            if rollout >= self.chain.standing.rollout:
+                self.windows.setdefault(rollout, []).append(Closed(finals[0].window_end, finals[0].window_ms, labelled))
 
     @property
     def opening(self) -> Opening:
@@ -113,25 +148,36 @@ class ServiceState:
     def times(self) -> StageTimes:
         """Where the rollout stands, for a policy."""
         stage = min(max(self.chain.standing.stage, 1), len(self.plan.stages))
-        return StageTimes(stage, stage_starts(self.rollout, self.acknowledged))
+        begun = self.clock.acknowledged
+        return StageTimes(stage, stage_starts(self.rollout, self.acknowledged), begun.at if begun else None)
 
-    def evidence(self) -> Evidence:
-        """What the windows say about the newest rollout."""
-        standing, opening, baseline = self.chain.standing, self.opening, self.own_baseline
-        canary = opening.plan.canary
-        final = self.windows.get(standing.rollout, RolloutWindows())
-        born = partial(final.new_sessions, opening, standing.rollout)
-        still_open = RolloutWindows()
+    def under(self, policy: Policy) -> Compared:
+        """The newest rollout with all its final windows. A state is compared under one policy: windows are not kept.
+
+        Raises ``RuntimeError`` before the first rollout, and for another policy than the first one's.
+        """
+        rollout = self.chain.standing.rollout
+        if self.compared is None or self.compared.trial.rollout != rollout:
+            trial = Trial.of(self.opening, rollout, self.own_baseline)
+            self.compared = Compared(policy, trial, Evidence(), policy.begin(trial))
+            self.windows = {number: closed for number, closed in self.windows.items() if number >= rollout}
+        if self.compared.policy is not policy:
+            raise RuntimeError(f"service {self.name} is compared under another policy already")
+        for closed in self.windows.pop(rollout, ()):
+            self.compared.add(closed)
+        return self.compared
+
+    def assess(self, policy: Policy) -> Assessment:
+        """What `policy` says of the newest rollout now, open windows included."""
+        compared = self.under(policy)
+        return compared.comparison.assess(self._open_windows(compared.trial), self.times)
+
+    def _open_windows(self, trial: Trial) -> tuple[TrialWindow, ...]:
+        """Up to a moment that all partitions have reached for the canary, beyond it for the baseline."""
+        cells: dict[tuple[int, int], list[Cell]] = {}
         for upto, beyond in self.book.aligned_windows():
-            pairs = [(upto, [canary]), (beyond, [baseline])]
-            for window, versions in pairs:
-                cells = labelled(window.cells).get(standing.rollout, []) if window else []
-                still_open.add(beyond.window_end, [(label, cell) for label, cell in cells if cell.version in versions])
-        return Evidence(
-            final=final.strata(opening, baseline, standing.rollout),
-            open=still_open.strata(opening, baseline, standing.rollout) if still_open.windows else Strata.empty(),
-            baseline_sessions=born(baseline),
-            canary_sessions=born(canary),
-            baseline_sessions_of_stage=born(baseline, standing.stage),
-            canary_sessions_of_stage=born(canary, standing.stage),
-        )
+            mine = [cell for cell in upto.cells if cell.version == trial.canary] if upto else []
+            theirs = [cell for cell in beyond.cells if cell.version == trial.baseline]
+            cells.setdefault((beyond.window_end, beyond.window_ms), []).extend(mine + theirs)
+        windows = (trial.window(end_ms, window_ms, found) for (end_ms, window_ms), found in sorted(cells.items()))
+        return tuple(window for window in windows if window.strata)

@@ -58,8 +58,8 @@ def view(state: ServiceState, cut: Cut, seen: Seen) -> RolloutView:
             "stage_elapsed_s": clock.elapsed_s if running else None,
             "score": running.score if running else head.score,
             "checks": running.checks if running else head.checks,
-            "baseline_sessions": seen.evidence.baseline_sessions if seen.evidence else 0,
-            "canary_sessions": seen.evidence.canary_sessions if seen.evidence else 0,
+            "baseline_sessions": seen.evidence.sessions("baseline") if seen.evidence else 0,
+            "canary_sessions": seen.evidence.sessions("canary") if seen.evidence else 0,
         }
     )
 

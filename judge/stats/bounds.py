@@ -1,57 +1,45 @@
 """Bounds of the difference ``p_C - r p_B`` that hold at every look at once: margins the evidence just rejects."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import numpy as np
 
-from judge.stats.dispersion import Dispersion
-from judge.stats.process import RateProcess
-from judge.stats.within import NEEDED_LOG_E
+from judge.stats.evidence import Floats
+from judge.stats.lines import Lines
 
-_STEPS = 30
-"""The limit, then halvings of what is left of [-1, 1]: to 4e-9 at worst."""
+_MOST_STEPS = 60
+_CLOSE = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Either end is None where the evidence rules nothing out, above all without data."""
+def lower_bounds(lines: Lines, needed: Floats, limit: Floats, scale: Floats) -> Floats:
+    """The largest margin that each check still rejects, NaN where it rejects none; all of shape (g,).
 
-    lower: float | None
-    """From the whole rollout, at the check's share of alpha."""
-    upper: float | None
-    """From the current stage alone: "ruled out: more than +x"."""
+    The evidence of `lines` falls in the margin, `needed` is what rejects. At `limit` the bound never contradicts the
+    verdict: it is at least `limit` exactly when the evidence there is enough. Nothing beyond +-`scale` is asked for.
 
-
-def bounds(process: RateProcess, spread: Dispersion, needed: float, limit: float, stage_limit: float) -> Bounds:
-    """Bounds that never contradict the verdict: ``lower >= limit`` exactly when this check breaches by itself, and
-    ``upper <= stage_limit`` exactly when it is within.
-
-    `needed` is the ln E of a breach by this check alone; `limit` its margin, `stage_limit` the stage's, both inside
-    (-1, 1) for the promise to hold. The ends rest on different windows and may cross when the canary changed.
+    Newton's method: the evidence is convex, so from the left of the root it never oversteps; and the root of any single
+    term lies to the left, for the sum is more than each of its terms.
     """
-    return Bounds(
-        lower_bound(lambda margin: process.log_e_breach(margin, spread), needed, limit),
-        upper_bound(lambda margin: process.log_e_within(margin, spread), NEEDED_LOG_E, stage_limit),
-    )
+    margin = np.clip(_best_single_term(lines, needed), -scale, scale)
+    evidence, slope = lines.with_slope(margin)
+    unknown = (margin <= -scale) & (evidence < needed)
+    for _ in range(_MOST_STEPS):
+        step = np.where((evidence > needed) & (slope < 0), (needed - evidence) / np.where(slope < 0, slope, 1), 0.0)
+        if np.all(step <= _CLOSE * scale):
+            break
+        margin = np.minimum(margin + step, scale)
+        evidence, slope = lines.with_slope(margin)
+    rejected = lines.at(limit) >= needed
+    margin = np.where(rejected, np.maximum(margin, limit), np.minimum(margin, np.nextafter(limit, -np.inf)))
+    return np.where(unknown & ~rejected, np.nan, margin)
 
 
-def lower_bound(log_e: Callable[[float], float], needed: float, limit: float) -> float | None:
-    """The largest margin that `log_e`, which falls in the margin, still rejects; None if it rejects not even -1.
-
-    `limit` is tried first, so that rounding cannot put the bound on its wrong side.
-    """
-    low, high = -1.0, 1.0
-    if log_e(low) < needed:
-        return None
-    if log_e(high) >= needed:
-        return high
-    middle = limit if low < limit < high else 0.0
-    for _ in range(_STEPS):
-        low, high = (middle, high) if log_e(middle) >= needed else (low, middle)
-        middle = (low + high) / 2
-    return low
+def upper_bounds(lines: Lines, needed: Floats, limit: Floats, scale: Floats) -> Floats:
+    """The smallest margin that each check still rejects, NaN where it rejects none: evidence that rises in the margin."""
+    return -lower_bounds(lines.mirrored(), needed, -limit, scale)
 
 
-def upper_bound(log_e: Callable[[float], float], needed: float, limit: float) -> float | None:
-    """The smallest margin that `log_e`, which rises in the margin, still rejects; None if it rejects not even 1."""
-    mirrored = lower_bound(lambda margin: log_e(-margin), needed, -limit)
-    return None if mirrored is None else -mirrored
+def _best_single_term(lines: Lines, needed: Floats) -> Floats:
+    if not len(lines.intercept):
+        return np.full(len(needed), -np.inf)
+    falls = lines.slope > 0
+    roots = (lines.intercept - needed[lines.owner]) / np.where(falls, lines.slope, 1)
+    return np.maximum.reduceat(np.where(falls, roots, -np.inf), lines.first)

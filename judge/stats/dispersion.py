@@ -12,17 +12,22 @@ BASELINE_BUCKETS_WORTH = 8
 MIN_BUCKETS = 3
 """Fewer canary buckets with events are never a breach: one broken client is not a bad release."""
 
+MIN_FILLED = 20
+"""A mean's dispersion is a variance over buckets and nothing else bounds it: it takes so many of the canary's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dispersion:
     """The variance of a cohort's bad requests over their number, 1 when independent, and how widely they are spread."""
 
     pooled: float
-    """D: log wealth is divided by it. At least 1 and at least the canary's own."""
+    """D: log wealth is divided by it. At least the canary's own, and for rates at least 1."""
     canary: float
     baseline: float
     canary_buckets: int
     """k_y: session buckets in which the canary had a bad request."""
+    canary_filled: int = 0
+    """Session buckets in which the canary was counted at all."""
 
     @property
     def widespread(self) -> bool:
@@ -30,23 +35,25 @@ class Dispersion:
         return self.canary_buckets >= MIN_BUCKETS
 
 
-def dispersion(canary: Counts, baseline: Counts) -> Dispersion:
+def dispersion(canary: Counts, baseline: Counts, floor: float = 1.0) -> Dispersion:
     """Pool the dispersions of both cohorts, each of shape (buckets, 2) and cumulative over the rollout.
 
     Up fast, down slowly: the canary's own dispersion counts in full where it is high, and replaces the baseline's only
     as its events spread over buckets. A bucket is a hash of the assigned unit, salted differently from the assignment.
     """
-    of_canary, of_baseline = cohort_dispersion(canary), cohort_dispersion(baseline)
-    spread = int(np.count_nonzero(canary[:, 1]))
+    of_canary, of_baseline = cohort_dispersion(canary, floor), cohort_dispersion(baseline, floor)
+    spread, filled = np.count_nonzero(canary > 0, axis=0)[::-1].tolist()
     shrunk = (BASELINE_BUCKETS_WORTH * of_baseline + spread * of_canary) / (BASELINE_BUCKETS_WORTH + spread)
-    return Dispersion(max(of_canary, shrunk), of_canary, of_baseline, spread)
+    return Dispersion(max(of_canary, shrunk), of_canary, of_baseline, spread, filled)
 
 
-def cohort_dispersion(buckets: Counts) -> float:
-    """One cohort's variance over mean: the ratio estimator's variance over k buckets, by the bad requests; at least 1.
+def cohort_dispersion(buckets: Counts, floor: float = 1.0) -> float:
+    """One cohort's variance over mean: the ratio estimator's variance over k buckets, by the bad requests.
 
-    Cochran, Sampling Techniques (1977), ch. 6 with the factor k / (k - 1). Without bad requests, or with less than two
-    buckets to tell apart, it is 1. Over the mean, not over the binomial variance, since the bets are Poisson's.
+    Cochran, Sampling Techniques (1977), ch. 6 with the factor k / (k - 1). Over the mean, not over the binomial
+    variance, since the bets are Poisson's. At least `floor`: 1 for rates; 0 for the sums of a mean, whose unit is
+    anything, so that dividing by it makes the evidence free of the unit. Without bad requests, or with less than two
+    buckets to tell apart, it is 1.
     """
     filled = buckets[buckets[:, 0] > 0]
     counted, bad = filled.T
@@ -54,4 +61,4 @@ def cohort_dispersion(buckets: Counts) -> float:
         return 1.0
     rate = bad.sum() / counted.sum()
     factor = len(filled) / (len(filled) - 1)
-    return max(1.0, float(factor * np.square(bad - rate * counted).sum() / bad.sum()))
+    return max(floor, float(factor * np.square(bad - rate * counted).sum() / bad.sum()))

@@ -37,7 +37,7 @@ BETS_BELOW = _bets(-np.geomspace(0.03, 3, 12))
 class LogWealth:
     """Log wealth of J bets, linear in the margin: ``at_zero - margin * slope``. Sums over independent strata add up.
 
-    One process has shape (J,), a stack of k snapshots (k, J).
+    The last axis is the bets'; those before it are processes side by side, and snapshots of them.
     """
 
     at_zero: Floats
@@ -61,19 +61,26 @@ class LogWealth:
         """The log wealth against the claim that the difference of rates lies at `margin`."""
         return self.at_zero - margin * self.slope
 
+    def bets(self, first: int, last: int | None = None) -> "LogWealth":
+        """A part of the bets."""
+        return LogWealth(self.at_zero[..., first:last], self.slope[..., first:last])
 
-def log_wealth(canary: Counts, baseline: Counts, bets: Floats, ratio: float = 1.0) -> LogWealth:
-    """What `bets` win on all rows together: shapes (rows, 2), (rows, 2), (J,) to (J,).
+
+def log_wealth(canary: Counts, baseline: Counts, bets: Floats, ratio: float | Floats = 1.0) -> LogWealth:
+    """What `bets` win on all rows together: shapes (rows, ..., 2), (rows, ..., 2), (J,) to (..., J).
 
     A row is a stratum: one window, stage of birth and kind. Rows are never pooled, for under changing load a pooled
-    rate blames the canary for an incident that both cohorts shared (Simpson's paradox). A row in which one cohort is
-    empty compares nothing and wins exactly 0. `ratio` is r of ``p_C <= r p_B + m``.
+    rate blames the canary for an incident that both cohorts shared (Simpson's paradox). What is between the rows' axis
+    and the last one stands side by side: other checks of the same rows. Where one cohort is empty nothing is compared
+    and exactly 0 is won. `ratio` is r of ``p_C <= r p_B + m``, one for all or one each.
     """
-    compared = (canary[:, 0] > 0) & (baseline[:, 0] > 0)
-    n_canary, bad_canary = canary[compared].T[:, :, np.newaxis]
-    n_baseline, bad_baseline = baseline[compared].T[:, :, np.newaxis]
-    theta = ratio * n_canary / (ratio * n_canary + n_baseline)
+    n_canary, bad_canary = np.moveaxis(canary, -1, 0)[..., np.newaxis]
+    n_baseline, bad_baseline = np.moveaxis(baseline, -1, 0)[..., np.newaxis]
+    compared = (n_canary > 0) & (n_baseline > 0)
+    weight = np.where(compared, np.asarray(ratio)[..., np.newaxis] * n_canary, 0.0)
+    theta = weight / np.where(compared, weight + n_baseline, 1.0)
+    g = 1 + theta * (bets - 1)
     log_g = np.log1p(theta * (bets - 1))
-    at_zero = bad_canary * (np.log(bets) - log_g) - bad_baseline * log_g
-    slope = n_canary * (1 - theta) * (bets - 1) / np.exp(log_g)
+    at_zero = np.where(compared, bad_canary * (np.log(bets) - log_g) - bad_baseline * log_g, 0.0)
+    slope = np.where(compared, n_canary * (1 - theta) * (bets - 1) / g, 0.0)
     return LogWealth(at_zero.sum(axis=0), slope.sum(axis=0))

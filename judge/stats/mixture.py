@@ -7,7 +7,6 @@ from typing import Self
 
 import numpy as np
 
-from judge.stats.dispersion import Dispersion
 from judge.stats.evidence import Floats, LogWealth
 
 _ROUNDING = 1e-9
@@ -20,31 +19,36 @@ class RestartMixture:
     weights: Floats
     """Shape (k,), sum at most 1."""
     since: LogWealth
-    """Shape (k, J): the log wealth of the bets when each restart began."""
+    """Shape (k, columns, J): the log wealth of the bets when each restart began."""
 
     @classmethod
-    def cash(cls, bets: int) -> Self:
+    def none(cls, columns: int, bets: int) -> Self:
         """Nothing has begun."""
-        return cls(np.zeros(0), LogWealth.none(0, bets))
+        return cls(np.zeros(0), LogWealth.none(0, columns, bets))
+
+    @property
+    def cash(self) -> float:
+        """What is not at stake."""
+        return max(0.0, 1.0 - float(self.weights.sum()))
 
     def restart(self, wealth: LogWealth, weight: float) -> "RestartMixture":
-        """Begin afresh from `wealth`, shape (J,). A ValueError unless weights are above 0 and sum to at most 1."""
+        """Begin afresh from `wealth`, shape (columns, J). A ValueError unless weights are above 0 and sum to at most 1."""
         weights = np.append(self.weights, weight)
         if weight <= 0 or weights.sum() > 1 + _ROUNDING:
             raise ValueError(f"restart weights must be above 0 and sum to at most 1, not {weights.tolist()}")
-        at_zero = np.vstack((self.since.at_zero, wealth.at_zero))
-        return RestartMixture(weights, LogWealth(at_zero, np.vstack((self.since.slope, wealth.slope))))
+        at_zero = np.concatenate((self.since.at_zero, wealth.at_zero[np.newaxis]))
+        slope = np.concatenate((self.since.slope, wealth.slope[np.newaxis]))
+        return RestartMixture(weights, LogWealth(at_zero, slope))
 
-    def log_e(self, wealth: LogWealth, margin: float, spread: Dispersion) -> float:
-        """ln E: the log evidence against ``p_C <= r p_B + margin``, falling in `margin`; 0 where there is no data.
+    def terms(self, wealth: LogWealth, pooled: Floats) -> LogWealth:
+        """The logs whose exponentials, with the cash, add up to E: shape (columns, k, J), tempered by `pooled`.
 
-        At most 0 while the canary's bad requests come from too few session buckets.
+        They are linear in the margin like the wealth they come from.
         """
-        cash = max(0.0, 1.0 - float(self.weights.sum()))
-        won = (wealth - self.since).at(margin) / spread.pooled
-        average = log_mean_exp(won) + np.log(self.weights)
-        log_e = log_sum_exp(np.append(average, math.log(cash) if cash > 0 else -math.inf))
-        return log_e if spread.widespread else min(log_e, 0.0)
+        won = wealth - self.since
+        spread = pooled[:, np.newaxis]
+        part = np.log(self.weights)[:, np.newaxis, np.newaxis] - math.log(wealth.at_zero.shape[-1])
+        return LogWealth(np.swapaxes(won.at_zero / spread + part, 0, 1), np.swapaxes(won.slope / spread, 0, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +84,3 @@ def combine(log_e: Mapping[str, float], shares: Mapping[str, float], alpha: floa
 def log_sum_exp(logs: Floats) -> float:
     """ln of the sum, shape (k,); never overflows. -inf is a term of 0."""
     return float(np.logaddexp.reduce(logs))
-
-
-def log_mean_exp(logs: Floats) -> Floats:
-    """ln of the mean over the last axis, which must be finite; never overflows."""
-    top = logs.max(axis=-1, keepdims=True)
-    mean: Floats = np.log(np.exp(logs - top).mean(axis=-1)) + top[..., 0]
-    return mean

@@ -1,52 +1,113 @@
-"""The evidence of one rate check over a rollout, folded window by window."""
+"""The evidence of a plan's rate checks over a rollout, side by side, folded window by window."""
 
+import math
 from dataclasses import dataclass, replace
-from typing import Self
+from functools import cached_property
 
-from judge.stats.dispersion import Dispersion
-from judge.stats.evidence import BETS_ABOVE, BETS_BELOW, Counts, LogWealth, log_wealth
+import numpy as np
+
+from judge.stats.evidence import BETS_ABOVE, BETS_BELOW, Counts, Floats, LogWealth, log_wealth
+from judge.stats.lines import Indices, Lines
 from judge.stats.mixture import RestartMixture
 from judge.stats.restarts import Restart
-from judge.stats.within import log_e_within
+
+_BETS = np.concatenate((BETS_ABOVE, BETS_BELOW))
+_ABOVE = len(BETS_ABOVE)
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Which columns make a check: most have one, a check of many members (tools, ages) one each."""
+
+    ratio: Floats
+    """Shape (columns,): r of ``p_C <= r p_B + margin``."""
+    first: Indices
+    """Shape (checks,), ascending: where each check's columns begin."""
+
+    @classmethod
+    def of(cls, *checks: tuple[int, float]) -> "Layout":
+        """Of checks as (columns, ratio)."""
+        sizes = np.array([columns for columns, _ in checks], np.intp)
+        return cls(np.repeat([float(ratio) for _, ratio in checks], sizes), np.cumsum(sizes) - sizes)
+
+    @cached_property
+    def members(self) -> Indices:
+        """Shape (checks,): how many columns each has."""
+        return np.diff(np.append(self.first, len(self.ratio)))
+
+    @cached_property
+    def owner(self) -> Indices:
+        """Shape (columns,): the check of each."""
+        return np.repeat(np.arange(len(self.first)), self.members)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RateProcess:
+class Processes:
     """A value: every verb returns a new one, so adding open windows to look ahead leaves the final ones as they were.
 
     Fold in time order: windows that end at a restart or before, then the restart, then what follows. Before the first
     restart nothing is at stake and the evidence stays 0.
     """
 
-    ratio: float
-    """r of ``p_C <= r p_B + margin``."""
+    layout: Layout
     above: LogWealth
-    """Of the bets that the canary is worse, since the rollout began."""
+    """Of the bets that the canary is worse, since the rollout began; shape (columns, J)."""
     restarts: RestartMixture
     below: LogWealth
     """Of the bets that it is better than a margin, since the stage began."""
 
     @classmethod
-    def empty(cls, ratio: float = 1.0) -> Self:
+    def empty(cls, layout: Layout) -> "Processes":
         """No data, no restart."""
-        above, below = len(BETS_ABOVE), len(BETS_BELOW)
-        return cls(ratio, LogWealth.none(above), RestartMixture.cash(above), LogWealth.none(below))
+        columns = len(layout.ratio)
+        above, below = (columns, _ABOVE), (columns, len(BETS_BELOW))
+        return cls(layout, LogWealth.none(*above), RestartMixture.none(*above), LogWealth.none(*below))
 
-    def add(self, canary: Counts, baseline: Counts) -> "RateProcess":
-        """Fold strata in: shapes (rows, 2), row by row the same window, stage of birth and kind."""
-        above = log_wealth(canary, baseline, BETS_ABOVE, self.ratio)
-        below = log_wealth(canary, baseline, BETS_BELOW, self.ratio)
-        return replace(self, above=self.above + above, below=self.below + below)
+    def add(self, canary: Counts, baseline: Counts) -> "Processes":
+        """Fold strata in: shapes (rows, columns, 2), row by row the same window, stage of birth and kind."""
+        won = log_wealth(canary, baseline, _BETS, self.layout.ratio)
+        return replace(self, above=self.above + won.bets(0, _ABOVE), below=self.below + won.bets(_ABOVE))
 
-    def restart(self, restart: Restart) -> "RateProcess":
+    def restart(self, restart: Restart) -> "Processes":
         """Stake `restart`'s weight from here on; with a stage its proof starts afresh too."""
-        below = LogWealth.none(len(BETS_BELOW)) if restart.opens_stage else self.below
-        return replace(self, restarts=self.restarts.restart(self.above, restart.weight), below=below)
+        below = LogWealth.none(*self.below.at_zero.shape) if restart.opens_stage else self.below
+        restarts = self.restarts.restart(self.above, restart.weight) if restart.weight else self.restarts
+        return replace(self, restarts=restarts, below=below)
 
-    def log_e_breach(self, margin: float, spread: Dispersion) -> float:
-        """ln E against ``p_C <= r p_B + margin``; `spread` over the same windows."""
-        return self.restarts.log_e(self.above, margin, spread)
+    def alone(self) -> "Processes":
+        """The same columns, each as a check by itself."""
+        return replace(self, layout=Layout(self.layout.ratio, np.arange(len(self.layout.ratio))))
 
-    def log_e_within(self, margin: float, spread: Dispersion) -> float:
-        """ln E against ``p_C >= r p_B + margin``, from this stage alone; `spread` over all windows."""
-        return log_e_within(self.below, margin, spread)
+    def against(self, pooled: Floats) -> Lines:
+        """ln E against ``p_C <= r p_B + margin``, falling in the margin, tempered by `pooled`; both of shape (checks,).
+
+        The members of a check are averaged, never added: one bad tool of ten is a bad tool.
+        """
+        layout = self.layout
+        terms = self.restarts.terms(self.above, pooled[layout.owner])
+        each = len(self.restarts.weights) * _ABOVE
+        share = np.repeat(np.log(layout.members[layout.owner]), each)
+        return Lines(terms.at_zero.ravel() - share, terms.slope.ravel(), layout.first * each, self.restarts.cash)
+
+    def strongest(self, margin: Floats, pooled: Floats) -> Indices:
+        """On which restart most of each check's evidence rests, shape (checks,), by number; 0 where none has begun."""
+        layout = self.layout
+        if not len(self.restarts.weights):
+            return np.zeros(len(layout.first), np.intp)
+        terms = self.restarts.terms(self.above, pooled[layout.owner])
+        logs = terms.at_zero - margin[layout.owner][:, np.newaxis, np.newaxis] * terms.slope
+        per_column = np.logaddexp.reduce(logs, axis=2)
+        found: Indices = np.argmax(np.logaddexp.reduceat(per_column, layout.first, axis=0), axis=1)
+        return found
+
+    def within(self, checks: Indices, pooled: Floats) -> Lines:
+        """ln E against ``p_C >= r p_B + margin``, rising in the margin, of `checks` that have one column each.
+
+        From this stage alone, while `pooled`, of shape (checks,), is that of all windows.
+        """
+        columns = self.layout.first[checks]
+        spread = pooled[checks][:, np.newaxis]
+        each = len(BETS_BELOW)
+        intercept = self.below.at_zero[columns] / spread - math.log(each)
+        slope = self.below.slope[columns] / spread
+        return Lines(intercept.ravel(), slope.ravel(), np.arange(len(checks)) * each, 0.0)

@@ -10,6 +10,8 @@ STAGES_WEIGHT = 0.16
 TIMED_WEIGHT = 0.24
 """Split over the timed restarts of the planned duration."""
 EVERY_S = 300.0
+MOST_TIMED = 96
+"""A plan of more than eight hours spaces them wider: each is looked at for ever, and a look must stay cheap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,9 @@ class RestartSchedule:
         return tuple(sorted((r for r in restarts if r.at_s <= now_s), key=lambda r: r.at_s))
 
     def _timed(self, start_s: float) -> list[Restart]:
-        count = int(self.planned_s // EVERY_S)
-        return [Restart(start_s + i * EVERY_S, TIMED_WEIGHT / count, opens_stage=False) for i in range(1, count + 1)]
+        every_s = max(EVERY_S, self.planned_s / MOST_TIMED)
+        count = min(int(self.planned_s // every_s), MOST_TIMED)
+        return [Restart(start_s + i * every_s, TIMED_WEIGHT / count, opens_stage=False) for i in range(1, count + 1)]
 
 
 def restart_schedule(stage_durations_s: Sequence[float]) -> RestartSchedule:

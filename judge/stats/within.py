@@ -1,8 +1,6 @@
 """The proof that a stage needs: the canary is not worse than the baseline by more than a margin."""
 
-from judge.stats.dispersion import Dispersion
-from judge.stats.evidence import LogWealth
-from judge.stats.mixture import log_mean_exp, needed_log_e
+from judge.stats.mixture import needed_log_e
 
 ALPHA = 0.05
 """Probability of a proof although the canary is at the margin. All checks must prove theirs, so it is not split."""
@@ -21,12 +19,12 @@ def whole_service_margin(margin: float, next_share: float) -> float:
     return margin / next_share
 
 
-def log_e_within(stage: LogWealth, margin: float, spread: Dispersion) -> float:
-    """ln E against ``p_C >= r p_B + margin``, rising in `margin`; 0 where there is no data.
+def exceedance_margin(tail: float, next_share: float) -> float:
+    """By how much the canary's share of slow requests may exceed `tail`, the share that is slow by definition.
 
-    `stage` holds what ``BETS_BELOW`` won in this stage, shape (J,).
+    A quarter of the tail for the service as a whole: at `next_share` 1 nothing, for then the canary is the service.
     """
-    return float(log_mean_exp(stage.at(margin) / spread.pooled))
+    return tail / 4 * (1 - next_share) / next_share
 
 
 def is_within(log_e: float) -> bool:

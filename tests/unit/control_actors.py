@@ -1,21 +1,21 @@
 """Who acts in the model of control: judges, routers and proxies around a log that is turned by hand."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from judge.agent import TOPICS, Judge
-from judge.evidence import Evidence
 from judge.fold import LEDGER
 from judge.policies.port import Assessment, StageTimes
 from judge.rollout.machine import Decision, Machine
 from judge.rollout.state import ServiceState
+from judge.trial import Cohort, Trial, TrialWindow
 from router.fold import ROUTED, Fold
 from router.snapshot import Snapshot, is_later
 from schemas.control import ProxyRoute, RouteChange
 from schemas.decisions import CheckResult, Count, Cut
 from schemas.ledger import ServiceLedger
-from schemas.plan import Plan
 from schemas.topics import Topic
 from transport.clock import FakeClock
 from transport.log import Batch, LogError, Position, Record
@@ -31,10 +31,29 @@ class DiedError(BaseException):
 class Plain:
     """A policy whose statistics anybody can follow: one failed canary request is a breach, five sessions are proof."""
 
-    def assess(self, evidence: Evidence, plan: Plan, times: StageTimes) -> Assessment:
-        seen = evidence.final + evidence.open
-        (n, bad), (others, _) = seen.canary.sum(axis=0).tolist(), seen.baseline.sum(axis=0).tolist()
-        within = not bad and evidence.canary_sessions_of_stage >= 5
+    def begin(self, trial: Trial) -> "Counted":
+        return Counted()
+
+
+@dataclass
+class Counted:
+    final: list[TrialWindow] = field(default_factory=list)
+
+    def add(self, window: TrialWindow) -> None:
+        self.final.append(window)
+
+    def assess(self, still_open: Sequence[TrialWindow], times: StageTimes) -> Assessment:
+        seen = [*self.final, *still_open]
+        n, bad = _requests(seen, "canary")
+        others, _ = _requests(seen, "baseline")
+        born = [
+            cell.new_sessions
+            for window in self.final
+            for stratum, pair in window.strata.items()
+            if stratum.stage == times.stage
+            for cell in pair.canary.cells
+        ]
+        within = not bad and sum(born) >= 5
         check = CheckResult(
             check="error_rate",
             verdict="breached" if bad else "within" if within else "undecided",
@@ -45,6 +64,11 @@ class Plain:
             log_e_within=9.0 if within else 0.0,
         )
         return Assessment(0.0 if bad else 80.0, (check,), "error_rate" if bad else None, within, suspicious=False)
+
+
+def _requests(windows: Sequence[TrialWindow], cohort: Cohort) -> tuple[int, int]:
+    outcomes = [cell.outcomes for window in windows for cell in window.cells(cohort)]
+    return sum(sum(o.values()) for o in outcomes), sum(o.get("server_error", 0) for o in outcomes)
 
 
 class Strict(Machine):

@@ -1,20 +1,20 @@
 """The machine: which entry comes next, for every state and input."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from judge.evidence import Evidence
 from judge.policies.port import Assessment, StageTimes
 from judge.policies.sequential import Sequential
 from judge.rollout.commands import COMMAND_EXPIRES_S
 from judge.rollout.machine import Decision, Machine
 from judge.rollout.state import ServiceState
+from judge.trial import Trial, TrialWindow
 from schemas.control import Command, CommandKind
 from schemas.decisions import CheckResult, Count, Cut, LedgerEntry, Reason
 from schemas.labels import Label
-from schemas.plan import Plan
 from schemas.windows import Cell, CohortWindow
 from tests.builders import SEED, SERVICE, entry, opening, plan, route
 
@@ -42,9 +42,17 @@ class Says:
         self.assessment = assessment
         self.times: list[StageTimes] = []
 
-    def assess(self, evidence: Evidence, plan: Plan, times: StageTimes) -> Assessment:
+    def begin(self, trial: Trial) -> "Says":
+        return self
+
+    def add(self, window: TrialWindow) -> None: ...
+
+    def assess(self, still_open: Sequence[TrialWindow], times: StageTimes) -> Assessment:
         self.times.append(times)
         return self.assessment
+
+
+ORACLE = Says(CALM)
 
 
 def state(*entries: LedgerEntry, acknowledged: bool = True) -> ServiceState:
@@ -88,7 +96,8 @@ BOTH = (served("v1"), served("v2"), served("v1", 2), served("v2", 2))
 
 def decide(made: ServiceState, assessment: Assessment = CALM, after_s: float = 1.0) -> Decision:
     cut = Cut(offsets={"cohort-windows-0": 1}, now=T0 + round(after_s * 1000))
-    return Machine(Says(assessment), "0.1").decide(made, cut)
+    ORACLE.assessment = assessment
+    return Machine(ORACLE, "0.1").decide(made, cut)
 
 
 def ask(
@@ -293,7 +302,7 @@ def test_nothing_is_judged_after_the_end() -> None:
 def test_the_policy_learns_when_each_stage_was_acknowledged() -> None:
     policy = Says(CALM)
     Machine(policy, "0.1").decide(state(START, PROCEED), Cut(offsets={}, now=T0))
-    assert policy.times == [StageTimes(2, (T0, T0))]
+    assert policy.times == [StageTimes(2, (T0, T0), T0)]
 
 
 def test_the_same_state_and_cut_give_the_same_entry_byte_for_byte() -> None:
@@ -641,9 +650,10 @@ def test_the_real_policy_raises_no_share_when_a_cohort_falls_silent(silent: str)
         close_windows(made, second, *(c.model_copy(update={"outcomes": {"ok": 400}}) for c in cells))
     speaking = cells[0] if silent == "canary" else cells[1]
     kinds: set[str | None] = set()
+    machine = Machine(Sequential(), "0.1")
     for second in range(4, 80):
         close_windows(made, second, speaking)
-        got = Machine(Sequential(), "0.1").decide(made, Cut(offsets={}, now=T0 + second * 1000)).entry
+        got = machine.decide(made, Cut(offsets={}, now=T0 + second * 1000)).entry
         kinds.add(f"{got.kind} {got.reason.code}" if got else None)
     assert kinds == {None, f"hold {silent}_silent"}
 

@@ -34,7 +34,7 @@ def test_the_assessment_is_the_live_judges(counts: list[tuple[tuple[int, int], t
     live, recorded = live_state(windows), recorded_state(Recorded(windows, PLAN, "v1"))
     assert recorded.times == live.times
     policy = Sequential()
-    assert policy.assess(recorded.evidence(), PLAN, recorded.times) == policy.assess(live.evidence(), PLAN, live.times)
+    assert recorded.assess(policy) == live.assess(policy)
 
 
 def test_a_stage_begins_with_the_first_window_that_holds_a_session_of_it() -> None:
@@ -57,8 +57,8 @@ def test_approvals_are_taken_for_given() -> None:
 
 def test_the_newest_rollout_is_judged_unless_another_is_named() -> None:
     windows = [window(0, cell("v1", 5, rollout=4), cell("v2", 5, rollout=4), cell("v1", 7, rollout=9))]
-    assert recorded_state(Recorded(windows, PLAN, "v1", 4)).evidence().canary_sessions == 1
-    assert recorded_state(Recorded(windows, PLAN, "v1")).evidence().canary_sessions == 0
+    assert recorded_state(Recorded(windows, PLAN, "v1", 4)).under(Sequential()).evidence.sessions("canary") == 1
+    assert recorded_state(Recorded(windows, PLAN, "v1")).under(Sequential()).evidence.sessions("canary") == 0
     assert recorded_series(Recorded(windows, PLAN, "v1", 4)).total.baseline.value("requests") == 5
 
 

@@ -4,17 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from judge.evidence import Evidence
-from judge.policies.port import Assessment, StageTimes
+from judge.policies.port import Assessment
 from judge.rollout.machine import Decision, Machine
 from judge.rollout.state import ServiceState
 from schemas.control import Command
 from schemas.decisions import Cut, LedgerEntry
 from schemas.fleet import SILENT_MS
 from schemas.labels import Label
-from schemas.plan import Plan
 from schemas.windows import Cell, CohortWindow
 from tests.builders import SEED, SERVICE, entry, route
+from tests.unit.judge.test_machine import ORACLE
 
 T0 = 1_700_000_000_000
 ENDED = T0 + 20_000
@@ -22,14 +21,6 @@ ENDED = T0 + 20_000
 START = entry("start", now=T0)
 CALM = Assessment(score=80.0, checks=(), breached_by=None, within=True, suspicious=False)
 BREACH = replace(CALM, breached_by="error_rate", within=False)
-
-
-class Says:
-    def __init__(self, assessment: Assessment) -> None:
-        self.assessment = assessment
-
-    def assess(self, evidence: Evidence, plan: Plan, times: StageTimes) -> Assessment:
-        return self.assessment
 
 
 def running(*, heard_ms: int) -> ServiceState:
@@ -60,7 +51,8 @@ def running(*, heard_ms: int) -> ServiceState:
 
 
 def decide(made: ServiceState, now_ms: int, assessment: Assessment = CALM) -> Decision:
-    return Machine(Says(assessment), "0.1").decide(made, Cut(offsets={"cohort-windows-0": 1}, now=now_ms))
+    ORACLE.assessment = assessment
+    return Machine(ORACLE, "0.1").decide(made, Cut(offsets={"cohort-windows-0": 1}, now=now_ms))
 
 
 def kind(entry: LedgerEntry | None) -> str | None:

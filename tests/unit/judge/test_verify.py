@@ -22,14 +22,14 @@ from schemas.ledger import ServiceLedger
 from schemas.service import Service
 from schemas.windows import Bucket, Cell, CohortWindow
 from status.rollback import rollback_entry
-from tests.builders import SEED, SERVICE, entry, opening, route
+from tests.builders import ONLY_ERRORS, SEED, SERVICE, entry, opening, route
 from transport.clock import FakeClock
 from transport.log import Batch, Record
 from transport.memory_log import MemoryLog
 
 T0 = FakeClock().now_ms()
 MACHINE = Machine(Sequential(), "0.1")
-CHECKS = {"error_rate": {"within": "5pp"}}
+CHECKS = ONLY_ERRORS
 Tapes = dict[str, list[Record]]
 
 

@@ -7,55 +7,56 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judge.stats.bounds import Bounds, bounds, lower_bound, upper_bound
-from judge.stats.dispersion import Dispersion
+from judge.stats.bounds import lower_bounds, upper_bounds
+from judge.stats.lines import Lines
 from judge.stats.mixture import needed_log_e
-from judge.stats.process import RateProcess
+from judge.stats.process import Layout, Processes
 from judge.stats.restarts import Restart
-from judge.stats.within import is_within
+from judge.stats.within import NEEDED_LOG_E
 
 START = Restart(0, 0.60, opens_stage=True)
-WIDE = Dispersion(pooled=1.0, canary=1.0, baseline=1.0, canary_buckets=64)
-FEW = Dispersion(pooled=1.0, canary=1.0, baseline=1.0, canary_buckets=2)
 NEEDED = needed_log_e(0.05)
-UNKNOWN = Bounds(lower=None, upper=None)
+ONE = np.ones(1)
 
 counted = st.integers(0, 5000)
 
 
-def after(canary: tuple[int, int], baseline: tuple[int, int]) -> RateProcess:
-    return RateProcess.empty().restart(START).add(np.array([canary]), np.array([baseline]))
+def after(canary: tuple[int, float], baseline: tuple[int, float]) -> Processes:
+    started = Processes.empty(Layout.of((1, 1.0))).restart(START)
+    return started.add(np.array([[canary]]), np.array([[baseline]]))
 
 
-@pytest.mark.parametrize("process", [RateProcess.empty(), after((0, 0), (900, 5)), after((900, 5), (0, 0))])
-def test_without_data_nothing_is_known(process: RateProcess) -> None:
-    assert bounds(process, WIDE, NEEDED, 0.005, 0.05) == UNKNOWN
+def interval(
+    process: Processes, limit: float = 0.005, stage_limit: float = 0.05, needed: float = NEEDED
+) -> tuple[float, float]:
+    """NaN: nothing is ruled out."""
+    low = lower_bounds(process.against(ONE), np.array([needed]), np.array([limit]), ONE)
+    within = process.within(np.array([0]), ONE)
+    high = upper_bounds(within, np.array([NEEDED_LOG_E]), np.array([stage_limit]), ONE)
+    return float(low[0]), float(high[0])
+
+
+EMPTY = Processes.empty(Layout.of((1, 1.0)))
+
+
+@pytest.mark.parametrize("process", [EMPTY, EMPTY.restart(START), after((0, 0), (900, 5)), after((900, 5), (0, 0))])
+def test_without_data_nothing_is_known(process: Processes) -> None:
+    assert all(math.isnan(end) for end in interval(process))
 
 
 def test_few_data_rule_nothing_out() -> None:
-    assert bounds(after((3, 1), (5, 1)), WIDE, NEEDED, 0.005, 0.05) == UNKNOWN
+    assert all(math.isnan(end) for end in interval(after((3, 1), (5, 1))))
 
 
 @pytest.mark.parametrize("difference", [-0.05, 0.0, 0.02, 0.3])
 def test_many_data_close_in_on_the_difference(difference: float) -> None:
-    canary = 100_000, round(100_000 * (0.1 + difference))
-    found = bounds(after(canary, (900_000, 90_000)), WIDE, NEEDED, 0.005, 0.05)
-    assert found.lower is not None
-    assert found.upper is not None
-    assert difference - 0.02 < found.lower < difference < found.upper < difference + 0.02
-
-
-def test_two_clients_cannot_raise_the_lower_bound() -> None:
-    assert bounds(after((500, 400), (500, 5)), FEW, NEEDED, 0.005, 0.05).lower is None
+    low, high = interval(after((100_000, round(100_000 * (0.1 + difference))), (900_000, 90_000)))
+    assert difference - 0.02 < low < difference < high < difference + 0.02
 
 
 def test_a_smaller_share_of_the_error_rate_gives_a_lower_bound() -> None:
     process = after((500, 100), (5000, 50))
-    alone = bounds(process, WIDE, NEEDED, 0.005, 0.05).lower
-    shared = bounds(process, WIDE, needed_log_e(0.05, 0.1), 0.005, 0.05).lower
-    assert alone is not None
-    assert shared is not None
-    assert 0 < shared < alone
+    assert 0 < interval(process, needed=needed_log_e(0.05, 0.1))[0] < interval(process)[0]
 
 
 @given(counted, counted, st.floats(0, 1), st.floats(0, 1), st.floats(-0.5, 0.5), st.floats(0, 0.9))
@@ -63,38 +64,45 @@ def test_the_picture_and_the_verdict_never_disagree(
     n: int, k: int, rate: float, other: float, limit: float, stage_limit: float
 ) -> None:
     process = after((n, round(n * rate)), (k, round(k * other)))
-    found = bounds(process, WIDE, NEEDED, limit, stage_limit)
-    breached = process.log_e_breach(limit, WIDE) >= NEEDED
-    within = is_within(process.log_e_within(stage_limit, WIDE))
-    assert (found.lower is not None and found.lower >= limit) is breached
-    assert (found.upper is not None and found.upper <= stage_limit) is within
+    low, high = interval(process, limit, stage_limit)
+    breached = bool(process.against(ONE).at(np.array([limit]))[0] >= NEEDED)
+    within = bool(process.within(np.array([0]), ONE).at(np.array([stage_limit]))[0] >= NEEDED_LOG_E)
+    assert (low >= limit) is breached
+    assert (high <= stage_limit) is within
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.floats(0, 1))
 def test_equal_rates_keep_zero_inside(n: int, k: int, rate: float) -> None:
-    process = RateProcess.empty().restart(START).add(np.array([[n, n * rate]]), np.array([[k, k * rate]]))
-    found = bounds(process, WIDE, NEEDED, 0.005, 0.05)
-    assert found.lower is None or -1 <= found.lower < 0
-    assert found.upper is None or 0 < found.upper <= 1
+    low, high = interval(after((n, n * rate), (k, k * rate)))
+    assert math.isnan(low) or -1 <= low < 0
+    assert math.isnan(high) or 0 < high <= 1
 
 
-@given(st.floats(-0.999, 0.999), st.floats(-2, 2))
-def test_bisection_finds_the_crossing_to_nine_digits(crossing: float, limit: float) -> None:
-    assert lower_bound(lambda m: crossing - m, 0.0, limit) == pytest.approx(crossing, abs=5e-9)
-    assert upper_bound(lambda m: m - crossing, 0.0, limit) == pytest.approx(crossing, abs=5e-9)
+@given(counted, counted, st.floats(0, 1), st.floats(0, 1))
+def test_at_the_bound_the_evidence_is_just_enough(n: int, k: int, rate: float, other: float) -> None:
+    lines = after((n, round(n * rate)), (k, round(k * other))).against(ONE)
+    low = lower_bounds(lines, np.array([NEEDED]), np.array([0.0]), ONE)
+    if not math.isnan(low[0]) and -1 < low[0] < 1:
+        assert lines.at(low)[0] == pytest.approx(NEEDED, abs=1e-6)
+
+
+@given(st.floats(-0.999, 0.999), st.floats(-2, 2), st.floats(0.01, 1e6))
+def test_the_crossing_of_a_line_is_found(crossing: float, limit: float, steepness: float) -> None:
+    falling = Lines(np.array([crossing * steepness]), np.array([steepness]), np.array([0]))
+    zero, at = np.zeros(1), np.array([limit])
+    assert lower_bounds(falling, zero, at, ONE)[0] == pytest.approx(crossing, abs=5e-9)
+    assert upper_bounds(falling.mirrored(), zero, at, ONE)[0] == pytest.approx(-crossing, abs=5e-9)
 
 
 @given(st.floats(-0.9, 0.9), st.sampled_from([-1e-12, 0.0, 1e-12]))
 def test_a_limit_next_to_the_crossing_falls_on_its_own_side(crossing: float, offset: float) -> None:
     limit = crossing + offset
-    lower = lower_bound(lambda m: crossing - m, 0.0, limit)
-    upper = upper_bound(lambda m: m - crossing, 0.0, limit)
-    assert lower is not None
-    assert upper is not None
-    assert (lower >= limit) is (limit <= crossing)
-    assert (upper <= limit) is (limit >= crossing)
+    falling = Lines(np.array([crossing]), np.array([1.0]), np.array([0]))
+    rejected = bool(falling.at(np.array([limit]))[0] >= 0)
+    assert (lower_bounds(falling, np.zeros(1), np.array([limit]), ONE)[0] >= limit) == rejected
 
 
 def test_evidence_at_every_margin_bounds_at_the_end_of_the_scale() -> None:
-    assert lower_bound(lambda _: math.inf, 3.0, 0.0) == 1.0
-    assert upper_bound(lambda _: math.inf, 3.0, 0.0) == -1.0
+    everywhere = Lines(np.array([1e9]), np.array([1.0]), np.array([0]))
+    assert lower_bounds(everywhere, ONE, np.zeros(1), ONE).tolist() == [1.0]
+    assert upper_bounds(everywhere.mirrored(), ONE, np.zeros(1), ONE).tolist() == [-1.0]

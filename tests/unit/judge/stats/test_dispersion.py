@@ -20,6 +20,10 @@ def buckets(counted: Sequence[float], bad: Sequence[float]) -> Floats:
     return np.array([counted, bad], np.float64).T
 
 
+CLUSTERS: dict[str, Any] = json.loads(
+    (Path(__file__).parents[3] / "golden" / "03-cluster-variance.json").read_text(encoding="utf-8")
+)
+
 cells = st.integers(0, 40).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n)))
 tables = st.lists(cells, min_size=6, max_size=6).map(lambda rows: np.array(rows, np.int64))
 
@@ -32,6 +36,20 @@ def test_it_equals_forty_digit_arithmetic(case: dict[str, Any]) -> None:
     assert spread.baseline == pytest.approx(case["D_baseline"], rel=GOLDEN["rel_tol"])
     assert spread.pooled == pytest.approx(case["D"], rel=GOLDEN["rel_tol"])
     assert spread.canary_buckets == case["buckets_with_events"]
+
+
+@pytest.mark.parametrize("case", CLUSTERS["cases"], ids=lambda case: case["name"])
+def test_it_is_the_cluster_robust_variance_of_a_rate_over_the_number_of_bad_ones(case: dict[str, Any]) -> None:
+    expected = case["expected"]
+    found = cohort_dispersion(buckets(case["n"], case["y"]), floor=0.0)
+    variance_of_sum = expected["var_R"] * expected["N"] ** 2
+    assert found == pytest.approx(variance_of_sum / expected["Y"] if expected["Y"] else 1.0, rel=CLUSTERS["rel_tol"])
+    assert cohort_dispersion(buckets(case["n"], case["y"])) == max(1.0, found)
+
+
+def test_it_knows_how_many_buckets_the_canary_filled() -> None:
+    canary = buckets([10] * 20 + [0] * 44, [1] * 5 + [0] * 59)
+    assert (dispersion(canary, canary).canary_filled, dispersion(canary, canary).canary_buckets) == (20, 5)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """The number for people: by the formula, and zero when and only when the canary is out."""
 
+import json
 import math
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,12 +12,33 @@ from hypothesis import strategies as st
 from judge.stats.mixture import combine, needed_log_e
 from judge.stats.score import CheckEvidence, check_score, score
 
+GOLDEN: dict[str, Any] = json.loads(
+    (Path(__file__).parents[3] / "golden" / "14-twin-score.json").read_text(encoding="utf-8")
+)
 ALPHA = 0.05
 NEEDED = needed_log_e(ALPHA, 0.3)
 
 
 def check(breach: float, within: float | None = 0.0, share: float = 0.3, weight: float = 30) -> CheckEvidence:
     return CheckEvidence(breach, within, share, weight)
+
+
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["name"])
+def test_it_equals_forty_digit_arithmetic(case: dict[str, Any]) -> None:
+    shares, weights, tolerance = GOLDEN["share"], GOLDEN["weights"], GOLDEN["rel_tol"]
+    combined = combine(case["log_E_breach"], shares, GOLDEN["alpha"])
+    assert combined.log_g == pytest.approx(case["G"], rel=tolerance, abs=1e-12)
+    assert combined.breached is case["breach"]
+    if case["breach"]:
+        assert combined.worst == case["worst"]
+    evidence = {
+        name: CheckEvidence(log_e, case["log_E_within"].get(name), shares[name], weights[name])
+        for name, log_e in case["log_E_breach"].items()
+    }
+    for name, expected in case["check_scores"].items():
+        assert check_score(evidence[name], GOLDEN["alpha"]) == pytest.approx(expected, rel=tolerance)
+    found = score(list(evidence.values()), GOLDEN["alpha"], breached=combined.breached)
+    assert found == pytest.approx(case["score"], rel=tolerance)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""The port of a check: what it counts, and how clustered that is. One module a family."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from judge.trial import TrialWindow
+from schemas.decisions import CheckKind, Count
+from schemas.labels import Kind
+
+Whole = NDArray[np.int64]
+
+RowKey = tuple[int, Kind, int]
+"""Stage of birth, kind, and a number where one stratum has several rows in a window."""
+
+Rows = Mapping[RowKey, Whole]
+"""Shape (columns, 4) each: counted and bad of the canary, counted and bad of the baseline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What is tested: ``p_C <= ratio * p_B + margin``, in each column by itself."""
+
+    check: str
+    kind: CheckKind = "rate"
+    worse: Literal["higher", "lower"] = "higher"
+    """Lower is worse: families count the arms exchanged."""
+    margin: float = 0.0
+    ratio: float = 1.0
+    columns: int = 1
+    tail: float | None = None
+    """Of a latency: the share of the baseline's requests that are above its quantile."""
+    proves: bool = False
+    """A gate asks for the proof of its margin."""
+    decides: bool = True
+    """No: people are shown it, and nothing follows."""
+    unit: float = 1.0
+    """What one counted bad is in the numbers that people read: a millionth, of a mean."""
+    scale: float = 1.0
+    """No difference is larger, in counted bad per counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How clustered the bad ones are, and whether enough sessions had them for a breach to be believed."""
+
+    pooled: float = 1.0
+    believed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What people read of a check beside the evidence."""
+
+    baseline: Count
+    canary: Count
+    threshold: float | None = None
+    culprits: tuple[str, ...] = ()
+
+
+class Family(Protocol):
+    """One check as a fold of final windows, in order."""
+
+    @property
+    def claim(self) -> Claim:
+        """What it tests."""
+
+    def fold(self, window: TrialWindow) -> Rows:
+        """The rows of the next final window. What it learns from this window may change later rows only."""
+
+    def peek(self, window: TrialWindow) -> Rows:
+        """The rows of a window that still fills, without learning; none where the check waits for finals."""
+
+    def spread(self, still_open: Sequence[TrialWindow] = ()) -> Spread:
+        """Over all windows so far."""
+
+    def figures(self, counts: Whole, log_e: Sequence[float]) -> Figures:
+        """From what the columns counted, shape (columns, 4), and the evidence against each."""

@@ -1,0 +1,142 @@
+"""Rates of requests: errors, failed tool calls, cancelled and rejected requests."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from judge.policies.families.port import Claim, Figures, Rows, Spread, Whole
+from judge.stats.dispersion import MIN_BUCKETS, Dispersion, dispersion
+from judge.trial import COHORTS, Cohort, CohortCells, TrialWindow
+from schemas.decisions import Count
+from schemas.outcomes import ERROR_BAD, ERROR_COUNTED, total
+from schemas.windows import BUCKETS
+
+Counting = Callable[[CohortCells], tuple[int, int]]
+"""(counted, bad)."""
+
+UNCLUSTERED_DISPERSION = 3.0
+"""Where sessions cannot be told apart: more than was measured for errors that come in clumps."""
+
+
+def errors(cohort: CohortCells) -> tuple[int, int]:
+    """Requests, and those that failed."""
+    cells = cohort.cells
+    return sum(total(c.outcomes, ERROR_COUNTED) for c in cells), sum(total(c.outcomes, ERROR_BAD) for c in cells)
+
+
+def tool_failures(cohort: CohortCells) -> tuple[int, int]:
+    """Tool calls, and those that failed."""
+    return sum(c.tool_calls for c in cohort.cells), int(cohort.buckets[:, 3].sum())
+
+
+def cancellations(cohort: CohortCells) -> tuple[int, int]:
+    """Requests, and those that the client cancelled."""
+    cancelled = sum(c.outcomes.get("cancelled", 0) for c in cohort.cells)
+    return errors(cohort)[0] + cancelled, cancelled
+
+
+def rejections(cohort: CohortCells) -> tuple[int, int]:
+    """Requests, and those that the transport rejected."""
+    rejected = sum(c.outcomes.get("rejected", 0) for c in cohort.cells)
+    return errors(cohort)[0] + rejected, rejected
+
+
+def rows_of(window: TrialWindow, count: Counting) -> Rows:
+    """One row a stratum, of one column."""
+    return {
+        (stratum.stage, stratum.kind, 0): np.array([[*count(pair.canary), *count(pair.baseline)]], np.int64)
+        for stratum, pair in window.strata.items()
+    }
+
+
+def rate_count(n: int, bad: int) -> Count:
+    """A cohort's counts, with the rate if there is one."""
+    return Count(n=n, bad=bad, value=float(f"{bad / n:.6g}") if n else None)
+
+
+def rate_figures(counts: Whole) -> Figures:
+    """The sums over columns."""
+    n_canary, bad_canary, n_baseline, bad_baseline = counts.sum(axis=0).tolist()
+    return Figures(rate_count(n_baseline, bad_baseline), rate_count(n_canary, bad_canary))
+
+
+def _no_buckets() -> dict[Cohort, Whole]:
+    return {cohort: np.zeros((BUCKETS, 2), np.int64) for cohort in COHORTS}
+
+
+@dataclass(slots=True)
+class Clusters:
+    """Sums per session bucket of both cohorts, over the rollout."""
+
+    sums: dict[Cohort, Whole] = field(default_factory=_no_buckets)
+
+    def add(self, cohort: Cohort, table: Whole) -> None:
+        """Shape (64, 2)."""
+        self.sums[cohort] = self.sums[cohort] + table
+
+    def dispersion(self, floor: float = 1.0) -> Dispersion:
+        """Of both cohorts, pooled."""
+        return dispersion(self.sums["canary"], self.sums["baseline"], floor)
+
+
+@dataclass(slots=True)
+class ClusteredRate:
+    """A rate whose counts come per session bucket, in open windows too."""
+
+    claim: Claim
+    count: Counting
+    columns: slice
+    """Of the bucket table: counted, bad."""
+    clusters: Clusters = field(default_factory=Clusters)
+
+    def fold(self, window: TrialWindow) -> Rows:
+        """See :class:`Family`."""
+        for cohort in COHORTS:
+            self.clusters.add(cohort, window.buckets(cohort)[:, self.columns])
+        return self.peek(window)
+
+    def peek(self, window: TrialWindow) -> Rows:
+        """See :class:`Family`."""
+        return rows_of(window, self.count)
+
+    def spread(self, still_open: Sequence[TrialWindow] = ()) -> Spread:
+        """See :class:`Family`."""
+        clusters = Clusters(dict(self.clusters.sums))
+        for window in still_open:
+            for cohort in COHORTS:
+                clusters.add(cohort, window.buckets(cohort)[:, self.columns])
+        found = clusters.dispersion()
+        return Spread(found.pooled, found.widespread)
+
+    def figures(self, counts: Whole, log_e: Sequence[float]) -> Figures:
+        """See :class:`Family`."""
+        return rate_figures(counts)
+
+
+@dataclass(slots=True)
+class UnclusteredRate:
+    """A rate whose sessions cannot be told apart: a fixed dispersion, and events in at least three windows."""
+
+    claim: Claim
+    count: Counting
+    windows: int = 0
+    """With a bad request of the canary."""
+
+    def fold(self, window: TrialWindow) -> Rows:
+        """See :class:`Family`."""
+        rows = rows_of(window, self.count)
+        self.windows += any(row[0, 1] for row in rows.values())
+        return rows
+
+    def peek(self, window: TrialWindow) -> Rows:
+        """See :class:`Family`."""
+        return {}
+
+    def spread(self, still_open: Sequence[TrialWindow] = ()) -> Spread:
+        """See :class:`Family`."""
+        return Spread(UNCLUSTERED_DISPERSION, self.windows >= MIN_BUCKETS)
+
+    def figures(self, counts: Whole, log_e: Sequence[float]) -> Figures:
+        """See :class:`Family`."""
+        return rate_figures(counts)

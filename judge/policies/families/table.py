@@ -1,0 +1,103 @@
+"""Every check that a plan may ask for: its family, its part of alpha, its weight in the score."""
+
+import math
+from collections.abc import Callable, Mapping
+
+from judge.policies.families.latency import Latency
+from judge.policies.families.port import Claim, Family
+from judge.policies.families.rates import (
+    ClusteredRate,
+    UnclusteredRate,
+    cancellations,
+    errors,
+    rejections,
+    tool_failures,
+)
+from schemas.checks import Checks
+
+ALPHA_PARTS: Mapping[str, float] = {
+    "error_rate": 0.30,
+    "tool_success": 0.20,
+    "latency_p99": 0.20,
+    "latency_p90": 0.10,
+    "session_loss": 0.10,
+    "tools": 0.10,
+    "cancel_rate": 0.10,
+    "rejected_rate": 0.10,
+}
+"""Of alpha, before they are divided by their sum: so what a plan lacks goes to the others in proportion."""
+
+ALPHA_PARTS_BESIDE_AVAILABILITY: Mapping[str, float] = {
+    **ALPHA_PARTS,
+    "error_rate": 0.25,
+    "tool_success": 0.15,
+    "availability": 0.10,
+}
+
+CUSTOM_PART = 0.10
+"""Of each custom metric: as much as a built-in check that warns."""
+
+SCORE_WEIGHTS: Mapping[str, float] = {
+    "error_rate": 30.0,
+    "tool_success": 25.0,
+    "latency_p99": 25.0,
+    "latency_p90": 8.0,
+    "session_loss": 6.0,
+    "tools": 6.0,
+}
+OTHER_SCORE_WEIGHT = 6.0
+
+
+def shares(checks: Checks) -> dict[str, float]:
+    """Each deciding check's part of alpha: by the plan alone, fixed before the first request. They sum to 1."""
+    parts = ALPHA_PARTS_BESIDE_AVAILABILITY if checks.availability.enabled else ALPHA_PARTS
+    mine = {check: parts.get(check, CUSTOM_PART) for check in checks.enabled}
+    return {check: part / math.fsum(mine.values()) for check, part in mine.items()}
+
+
+def score_weight(check: str) -> float:
+    """The check's part of the score, in any unit."""
+    return SCORE_WEIGHTS.get(check, OTHER_SCORE_WEIGHT)
+
+
+def families(checks: Checks) -> list[Family]:
+    """The checks that are fed by windows, built-in ones first; cancelled and rejected requests are always shown."""
+    shown = {"cancel_rate", "rejected_rate"}
+    return [make(checks) for check, make in _FAMILIES.items() if getattr(checks, check).enabled or check in shown]
+
+
+def _error_rate(checks: Checks) -> Family:
+    return ClusteredRate(Claim("error_rate", margin=checks.error_rate.within, proves=True), errors, slice(0, 2))
+
+
+def _tool_success(checks: Checks) -> Family:
+    claim = Claim("tool_success", margin=checks.tool_success.within, proves=True)
+    return ClusteredRate(claim, tool_failures, slice(2, 4))
+
+
+def _latency_p99(checks: Checks) -> Family:
+    return Latency(Claim("latency_p99", "latency", tail=0.01, proves=True), checks.latency_p99)
+
+
+def _latency_p90(checks: Checks) -> Family:
+    return Latency(Claim("latency_p90", "latency", tail=0.10), checks.latency_p90)
+
+
+def _cancel_rate(checks: Checks) -> Family:
+    plan = checks.cancel_rate
+    return UnclusteredRate(Claim("cancel_rate", margin=plan.within, decides=plan.enabled), cancellations)
+
+
+def _rejected_rate(checks: Checks) -> Family:
+    plan = checks.rejected_rate
+    return UnclusteredRate(Claim("rejected_rate", margin=plan.within, decides=plan.enabled), rejections)
+
+
+_FAMILIES: dict[str, Callable[[Checks], Family]] = {
+    "error_rate": _error_rate,
+    "tool_success": _tool_success,
+    "latency_p99": _latency_p99,
+    "latency_p90": _latency_p90,
+    "cancel_rate": _cancel_rate,
+    "rejected_rate": _rejected_rate,
+}

@@ -1,0 +1,171 @@
+"""Checks that are fed by one stream of windows: counted, folded and read together, as arrays."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from judge.policies.families.port import Family, RowKey, Rows, Whole
+from judge.policies.port import StageTimes
+from judge.policies.track import ENTER_SUSPICION, Boundary, SpreadOfChecks, Standing, Track
+from judge.stats.bounds import lower_bounds, upper_bounds
+from judge.stats.evidence import Floats
+from judge.stats.process import Layout
+from judge.stats.restarts import RestartSchedule
+from judge.stats.within import NEEDED_LOG_E
+from judge.trial import TrialWindow
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of each check at a look, shape (checks,)."""
+
+    needed: Floats
+    """ln E of a breach by this check alone."""
+    gate_margins: Floats
+    """What this stage's gate must prove; of a check that proves nothing, its own margin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """What speaks against the canary at a look, check by check."""
+
+    spread: SpreadOfChecks
+    log_e: Floats
+    """ln E at each check's margin, shape (checks,)."""
+    unbelieved: Floats
+    """The same, as if enough sessions bore it."""
+    lows: Floats
+    """Differences that are ruled out below; NaN: none is."""
+    counts: tuple[Whole, ...]
+    """Shape (columns, 4) each: since `since_ms`, or over the rollout."""
+    since_ms: tuple[int | None, ...]
+    """The restart on which most of the evidence rests; None while there is little of it."""
+    members: tuple[tuple[float, ...], ...]
+    """ln E of each member of a check of many, empty for the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class For:
+    """What final windows of this stage say for the canary; NaN for checks of many members."""
+
+    spread: SpreadOfChecks
+    log_e: Floats
+    """ln E for each gate margin."""
+    highs: Floats
+    """Differences that are ruled out above; NaN: none is."""
+    counts: tuple[Whole, ...]
+    """Shape (columns, 4) each, since the stage's proof began."""
+    suspicious: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The families of a plan, or some of them, and their evidence. Windows are added, and looked at in between."""
+
+    families: tuple[Family, ...]
+    schedule: RestartSchedule
+    track: Track
+    _final: dict[tuple[int, StageTimes], tuple[Standing, For]] = field(default_factory=dict)
+    """The newest look's, for the next one often asks the same."""
+    _boundaries: dict[StageTimes, tuple[Boundary, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, families: Sequence[Family], schedule: RestartSchedule) -> "Lane":
+        """Without data."""
+        claims = [family.claim for family in families]
+        layout = Layout.of(*((claim.columns, claim.ratio) for claim in claims))
+        margins, decides = np.array([(claim.margin, claim.decides) for claim in claims]).T
+        return cls(tuple(families), schedule, Track(layout, margins, decides.astype(bool)))
+
+    def add(self, window: TrialWindow) -> None:
+        """The next final window."""
+        rows = self._together([family.fold(window) for family in self.families])
+        self.track.append(window.end_ms - window.window_ms, window.end_ms, rows, self._spread())
+
+    def look(self, still_open: Sequence[TrialWindow], times: StageTimes, asked: Asked) -> tuple[Against, For]:
+        """Open windows speak against the canary and never for it. Changes nothing that a later look could see."""
+        key = self.track.windows, times
+        if key not in self._final:
+            self._final.clear()
+            standing = self.track.standing(self._starts(times))
+            self._final[key] = standing, self._for(standing, times, asked)
+        standing, proof = self._final[key]
+        return self._against(standing, still_open, times, asked), proof
+
+    def _starts(self, times: StageTimes) -> tuple[Boundary, ...]:
+        if times not in self._boundaries:
+            self._boundaries.clear()
+            self._boundaries[times] = Boundary.all(self.schedule, times)
+        return self._boundaries[times]
+
+    def _spread(self, still_open: Sequence[TrialWindow] = ()) -> SpreadOfChecks:
+        return SpreadOfChecks.of([family.spread(still_open) for family in self.families])
+
+    def _together(self, parts: Sequence[Rows]) -> Rows:
+        """Each family's columns beside those of the others."""
+        layout, rows = self.track.layout, dict[RowKey, Whole]()
+        for first, part in zip(layout.first.tolist(), parts, strict=True):
+            for key, row in part.items():
+                whole = rows.setdefault(key, np.zeros((len(layout.ratio), 4), np.int64))
+                whole[first : first + len(row)] = row
+        return rows
+
+    def _for(self, standing: Standing, times: StageTimes, asked: Asked) -> For:
+        """A stage that was begun since the newest window has nothing yet."""
+        now_ms = max(self.track.end_ms, times.proof_ms or 0.0, *times.started_ms) if times.started_ms else 0.0
+        begun = standing.meet(self._starts(times), math.nextafter(now_ms, math.inf))
+        layout, spread = self.track.layout, self._spread()
+        single = np.nonzero(layout.members == 1)[0]
+        lines = begun.processes.within(single, spread.pooled)
+        margins, needed = asked.gate_margins[single], np.full(len(single), NEEDED_LOG_E)
+        log_e, highs = np.full((2, len(layout.first)), np.nan)
+        log_e[single] = lines.at(margins)
+        highs[single] = upper_bounds(lines, needed, margins, self._scale()[single])
+        if times.proof_ms is None:  # the stage is begun anew, and not every proxy has acknowledged that
+            log_e, highs = np.zeros_like(log_e), np.full_like(highs, np.nan)
+        return For(spread, log_e, highs, self._split(begun.counts - begun.counts_before_proof), standing.suspicious)
+
+    def _against(self, final: Standing, still_open: Sequence[TrialWindow], times: StageTimes, asked: Asked) -> Against:
+        standing, starts = final, self._starts(times)
+        for window in still_open:
+            rows = self._together([family.peek(window) for family in self.families])
+            standing = standing.meet(starts, window.end_ms)
+            standing = standing.add(window.end_ms - window.window_ms, *self.track.stack(rows))
+        spread, margins = self._spread(still_open), self.track.margins
+        lines = standing.processes.against(spread.pooled)
+        unbelieved = lines.at(margins)
+        log_e = spread.believable(unbelieved)
+        lows = np.where(spread.believed, lower_bounds(lines, asked.needed, margins, self._scale()), np.nan)
+        counts, since = self._counts(standing, log_e, spread)
+        return Against(spread, log_e, unbelieved, lows, counts, since, self._members(standing, spread))
+
+    def _counts(
+        self, standing: Standing, log_e: Floats, spread: SpreadOfChecks
+    ) -> tuple[tuple[Whole, ...], tuple[int | None, ...]]:
+        """Of each check: since its strongest restart if that one speaks against the canary, else over the rollout."""
+        counts, since_ms = list(self._split(standing.counts)), [None] * len(log_e)
+        speak = np.nonzero(log_e >= ENTER_SUSPICION)[0].tolist()
+        if speak:
+            strongest = standing.processes.strongest(self.track.margins, spread.pooled)
+            for check in speak:
+                since = standing.since[strongest[check]]
+                counts[check] = counts[check] - self._split(since.counts)[check]
+                since_ms[check] = round(since.at_ms)
+        return tuple(counts), tuple(since_ms)
+
+    def _members(self, standing: Standing, spread: SpreadOfChecks) -> tuple[tuple[float, ...], ...]:
+        layout = self.track.layout
+        if (layout.members == 1).all():
+            return ((),) * len(layout.first)
+        log_e = standing.processes.alone().against(spread.pooled[layout.owner]).at(self.track.margins[layout.owner])
+        parts = np.split(log_e, layout.first[1:])
+        return tuple(tuple(part.tolist()) if len(part) > 1 else () for part in parts)
+
+    def _split(self, counts: Whole) -> tuple[Whole, ...]:
+        return tuple(np.split(counts, self.track.layout.first[1:]))
+
+    def _scale(self) -> Floats:
+        claims = [family.claim for family in self.families]
+        return np.array([claim.scale * max(1.0, claim.ratio) for claim in claims])

@@ -1,0 +1,147 @@
+"""From the evidence of a check to what an entry and people are told of it."""
+
+import math
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from typing import Literal
+
+import numpy as np
+
+from judge.policies.families.port import Family, Whole
+from judge.stats.evidence import BETS_BELOW
+from judge.stats.planner import growth, requests_until
+from judge.stats.score import CheckEvidence, check_score
+from judge.stats.within import NEEDED_LOG_E, is_within
+from schemas.decisions import CheckResult
+
+DIGITS = 6
+"""Significant ones: what an entry carries must be the same on every machine."""
+
+Verdict = Literal["breached", "within", "undecided"]
+Why = Literal["no_data", "few_buckets", "more_needed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One check at one look."""
+
+    family: Family
+    share: float
+    """0: it is shown and decides nothing."""
+    needed: float
+    """ln E of a breach by this check alone."""
+    gate_margin: float | None
+    """None: it proves nothing."""
+    log_e: float
+    unbelieved: float
+    members: tuple[float, ...]
+    log_e_within: float
+    low: float
+    high: float
+    dispersion: float
+    counts: Whole
+    stage_counts: Whole
+    since_ms: int | None
+
+    @property
+    def breached(self) -> bool:
+        """By itself."""
+        return self.share > 0 and self.log_e >= self.needed
+
+    @property
+    def within(self) -> bool:
+        """What the gate asks for is proved."""
+        return self.gate_margin is not None and is_within(self.log_e_within)
+
+    @property
+    def has_data(self) -> bool:
+        """Both cohorts were counted."""
+        return bool((self.counts[:, [0, 2]].sum(axis=0) > 0).all())
+
+    def evidence(self, weight: float) -> CheckEvidence:
+        """What the score needs."""
+        proof = self.log_e_within if self.gate_margin is not None else None
+        return CheckEvidence(self.log_e, proof, self.share, weight)
+
+
+def check_result(reading: Reading, alpha: float, canary_requests_a_session: float | None) -> CheckResult:
+    """What an entry quotes."""
+    claim = reading.family.claim
+    figures = reading.family.figures(reading.counts, reading.members)
+    unit = claim.unit
+    return CheckResult(
+        check=claim.check,
+        kind=claim.kind,
+        worse=claim.worse,
+        since=reading.since_ms,
+        verdict=_verdict(reading),
+        baseline=figures.baseline,
+        canary=figures.canary,
+        difference=_difference(reading),
+        low=_outwards(reading.low * unit, ROUND_FLOOR),
+        high=_outwards(reading.high * unit, ROUND_CEILING),
+        margin=claim.margin * unit,
+        ratio=claim.ratio,
+        gate_margin=reading.gate_margin,
+        threshold=rounded(figures.threshold),
+        log_e_breach=rounded(reading.log_e) or 0.0,
+        log_e_within=(rounded(reading.log_e_within) or 0.0) if reading.gate_margin is not None else 0.0,
+        dispersion=rounded(reading.dispersion * unit) or 0.0,
+        share=rounded(reading.share) or 0.0,
+        score=_score(reading, alpha),
+        why_undecided=_why_undecided(reading),
+        needed=_needed(reading, canary_requests_a_session),
+        culprits=figures.culprits,
+    )
+
+
+def rounded(value: float | None) -> float | None:
+    """To :data:`DIGITS`."""
+    return None if value is None else float(f"{value:.{DIGITS}g}")
+
+
+def _outwards(value: float, way: str) -> float | None:
+    """Rounded so that a bound is never better than it was; None for NaN."""
+    return None if math.isnan(value) else float(Context(prec=DIGITS, rounding=way).create_decimal(Decimal(value)))
+
+
+def _verdict(reading: Reading) -> Verdict:
+    return "breached" if reading.breached else "within" if reading.within else "undecided"
+
+
+def _difference(reading: Reading) -> float | None:
+    claim = reading.family.claim
+    if not reading.has_data:
+        return None
+    n_canary, bad_canary, n_baseline, bad_baseline = reading.counts.sum(axis=0).tolist()
+    return rounded((bad_canary / n_canary - claim.ratio * bad_baseline / n_baseline) * claim.unit)
+
+
+def _score(reading: Reading, alpha: float) -> float | None:
+    if not reading.share or not reading.has_data:
+        return None
+    return round(check_score(reading.evidence(1.0), alpha), 1)
+
+
+def _why_undecided(reading: Reading) -> Why | None:
+    if reading.breached or reading.within or not reading.share:
+        return None
+    if not reading.has_data:
+        return "no_data"
+    if reading.unbelieved >= reading.needed:
+        return "few_buckets"
+    return "more_needed" if reading.gate_margin is not None else None
+
+
+def _needed(reading: Reading, requests_a_session: float | None) -> int | None:
+    """By the rates of this stage so far, each a little towards one half, for few requests say little."""
+    n_canary, bad_canary, n_baseline, bad_baseline = reading.stage_counts.sum(axis=0).tolist()
+    if reading.gate_margin is None or reading.breached or reading.within:
+        return None
+    if not requests_a_session or not n_canary or not n_baseline:
+        return None
+    rates = (bad_canary + 0.5) / (n_canary + 1), (bad_baseline + 0.5) / (n_baseline + 1)
+    share = n_canary / (n_canary + n_baseline)
+    step = growth(rates, reading.gate_margin, share, BETS_BELOW, reading.family.claim.ratio)
+    more = requests_until(NEEDED_LOG_E, reading.log_e_within, step, reading.dispersion) / requests_a_session
+    return int(np.ceil(float(f"{more:.2g}"))) if math.isfinite(more) else None
