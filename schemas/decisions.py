@@ -70,8 +70,9 @@ class CheckResult(Message):
 
     The claim under test is ``p_C <= ratio * p_B + margin`` (arms swapped where lower is worse). ``difference``, ``low``
     and ``high`` are of ``p_C - ratio * p_B``; of a latency these are shares of requests above the threshold. The verdict
-    is `breached` where this check is enough by itself, which is when ``low >= margin``, and `within` when
-    ``high <= gate_margin``: bounds are rounded outwards, so that neither ever contradicts the other.
+    is `breached` where this check is enough by itself, which is exactly when ``low >= margin``; the culprit of a breach
+    that several checks bear together has it, too. It is `within` exactly when ``high <= gate_margin``. Bounds are rounded
+    outwards, so that picture and verdict never contradict each other.
     """
 
     check: str
@@ -96,6 +97,9 @@ class CheckResult(Message):
     )
     threshold: float | None = Field(
         default=None, description="Of a latency: ms above which a baseline request is counted."
+    )
+    canary_threshold: float | None = Field(
+        default=None, description="Of a latency: ms above which a canary request is counted."
     )
     log_e_breach: float = Field(description="Natural log of the evidence against the margin.")
     log_e_within: float = Field(description="Natural log of the evidence for being within the gate's margin.")

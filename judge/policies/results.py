@@ -42,6 +42,8 @@ class Reading:
     counts: Whole
     stage_counts: Whole
     since_ms: int | None
+    is_culprit: bool = False
+    """Of a breach, which several checks may bear together."""
 
     @property
     def breached(self) -> bool:
@@ -84,6 +86,7 @@ def check_result(reading: Reading, alpha: float, canary_requests_a_session: floa
         ratio=claim.ratio,
         gate_margin=reading.gate_margin,
         threshold=rounded(figures.threshold),
+        canary_threshold=rounded(figures.canary_threshold),
         log_e_breach=rounded(reading.log_e) or 0.0,
         log_e_within=(rounded(reading.log_e_within) or 0.0) if reading.gate_margin is not None else 0.0,
         dispersion=rounded(reading.dispersion * unit) or 0.0,
@@ -106,7 +109,7 @@ def _outwards(value: float, way: str) -> float | None:
 
 
 def _verdict(reading: Reading) -> Verdict:
-    return "breached" if reading.breached else "within" if reading.within else "undecided"
+    return "breached" if reading.breached or reading.is_culprit else "within" if reading.within else "undecided"
 
 
 def _difference(reading: Reading) -> float | None:
@@ -124,7 +127,7 @@ def _score(reading: Reading, alpha: float) -> float | None:
 
 
 def _why_undecided(reading: Reading) -> Why | None:
-    if reading.breached or reading.within or not reading.share:
+    if _verdict(reading) != "undecided" or not reading.share:
         return None
     if not reading.has_data:
         return "no_data"
@@ -136,7 +139,7 @@ def _why_undecided(reading: Reading) -> Why | None:
 def _needed(reading: Reading, requests_a_session: float | None) -> int | None:
     """By the rates of this stage so far, each a little towards one half, for few requests say little."""
     n_canary, bad_canary, n_baseline, bad_baseline = reading.stage_counts.sum(axis=0).tolist()
-    if reading.gate_margin is None or reading.breached or reading.within:
+    if reading.gate_margin is None or _verdict(reading) != "undecided":
         return None
     if not requests_a_session or not n_canary or not n_baseline:
         return None

@@ -1,7 +1,7 @@
 """davylamp's own policy: one exact two-sample e-process a check, valid at every look."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -60,11 +60,15 @@ class SequentialComparison:
         proving = [r for r in deciding if r.gate_margin is not None]
         known = [r for r in deciding if r.has_data or r.gate_margin is not None]
         scored = [r.evidence(score_weight(r.family.claim.check)) for r in known]
+        culprit = combined.worst if combined.breached else None
         per_session = self._requests / self._sessions if self._sessions else None
         return Assessment(
             score=round(score(scored, plan.alpha, breached=combined.breached), 1) if scored else NOTHING_KNOWN,
-            checks=tuple(check_result(r, plan.alpha, per_session) for r in readings),
-            breached_by=combined.worst if combined.breached else None,
+            checks=tuple(
+                check_result(replace(r, is_culprit=r.family.claim.check == culprit), plan.alpha, per_session)
+                for r in readings
+            ),
+            breached_by=culprit,
             within=bool(proving) and all(r.within for r in proving),
             suspicious=suspicious,
         )

@@ -68,9 +68,9 @@ class Threshold:
     """The edge next above so much more than that edge: rounding both on their own would test another factor."""
 
     @property
-    def value(self) -> float:
-        """The baseline's edge."""
-        return float(edges()[self.baseline])
+    def values(self) -> tuple[float, float]:
+        """The edges in milliseconds."""
+        return float(edges()[self.baseline]), float(edges()[self.canary])
 
 
 def threshold(histogram: Dense, q: float, within: float) -> Threshold | None:

@@ -50,10 +50,9 @@ async def test_a_canary_that_fails_thirty_percent_is_rolled_back_by_itself(stage
     assert rollback.share == 0
     assert rollback.actor == "judge"
     assert rollback.reason.code == "breach"
-    check = rollback.checks[0]
+    check = next(check for check in rollback.checks if check.check == rollback.culprit)
     assert check.verdict == "breached"
-    assert check.low is not None
-    assert check.low >= check.margin
+    assert rollback.reason.sentence.startswith(("Error rate", "Failed"))
     assert story.decision_to_acknowledged_ms is not None
     assert set(after.sessions) == {"v1"}
     assert_chain(story.entries)

@@ -66,7 +66,7 @@ class Latency:
         return Figures(
             Count(n=n_baseline, bad=bad_baseline, value=shown["baseline"]),
             Count(n=n_canary, bad=bad_canary, value=shown["canary"]),
-            self.threshold.value if self.threshold is not None else None,
+            *(self.threshold.values if self.threshold is not None else (None, None)),
         )
 
     def _refresh(self, now_ms: int) -> None:

@@ -58,6 +58,8 @@ class Figures:
     baseline: Count
     canary: Count
     threshold: float | None = None
+    """Of a latency, ms: in the baseline, and in the canary."""
+    canary_threshold: float | None = None
     culprits: tuple[str, ...] = ()
 
 

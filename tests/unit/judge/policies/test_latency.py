@@ -128,7 +128,7 @@ def test_the_quantile_is_that_of_the_newest_windows() -> None:
         family.fold(window)
     assert before is not None
     assert family.threshold is not None
-    assert family.threshold.value / before.value == pytest.approx(4, rel=0.15)
+    assert family.threshold.values[0] / before.values[0] == pytest.approx(4, rel=0.15)
 
 
 def test_a_threshold_holds_for_a_period_of_data_time() -> None:

@@ -31,7 +31,7 @@ def test_the_canarys_edge_is_the_next_one_above_the_raised_baselines(index: int,
     assert found is not None
     raised = edges()[found.canary] / edges()[found.baseline]
     assert 1 + within <= raised < (1 + within) * (1 + 1 / 64)
-    assert found.value == edges()[index + 1]
+    assert found.values[0] == edges()[index + 1]
 
 
 def test_beyond_the_last_bin_nothing_is_slow() -> None:
