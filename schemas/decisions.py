@@ -6,28 +6,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, StringConstraints
 
+from davylamp_sdk import _link
 from davylamp_sdk._message import Message, canonical_json
 from schemas.names import ServiceName, VersionName
 from schemas.plan import HoldMode, Plan
 from schemas.service import Service
 from schemas.units import FULL_SHARE
 
-EntryKind = Literal[
-    "start",
-    "approve",
-    "proceed",
-    "retry",
-    "hold",
-    "resume",
-    "rollback",
-    "drained",
-    "complete",
-    "retire",
-    "freeze",
-    "unfreeze",
-]
-
-NO_ENTRY = ""
+EntryKind = _link.EntryKind
+NO_ENTRY = _link.NO_ENTRY
 """What the first entry of a service follows."""
 
 

@@ -55,7 +55,7 @@ def render_machine() -> str:
     return "\n".join([*lines, "", *_rules(), "", f"Written by `make schemas` from {_MACHINE}.", ""])
 
 
-_MACHINE = "`schemas/standing.py` and `schemas/entry_rules.py`"
+_MACHINE = "`_standing.py` and `_entry_rules.py` of the SDK"
 
 
 def _rules() -> list[str]:

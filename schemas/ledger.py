@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
+from davylamp_sdk import _chain
 from schemas.decisions import NO_ENTRY, LedgerEntry, Opening
-from schemas.entry_rules import why_wrong
 from schemas.standing import Standing
 
 
@@ -53,30 +53,9 @@ class ServiceLedger:
     def why_void(self, entry: LedgerEntry) -> str | None:
         """Why an entry would have no effect here, None if it would.
 
-        A `rollback` of the newest rollout holds at any head, once; everything else must follow the head. All must be
-        legal in their phase (:data:`schemas.standing.TRANSITIONS`) and say what follows from the plan
-        (:data:`schemas.entry_rules.RULES`).
+        By :func:`davylamp_sdk._chain.why_void`, which servers read the ledger by as well.
         """
-        if entry.id != entry.derived_id():
-            return "its id does not follow from its content"
-        if entry.kind == "rollback" and entry.rollout != self.standing.rollout:
-            return f"rollout {entry.rollout} is not the newest"
-        if entry.kind != "rollback" and entry.after != self.head_id:
-            return f"it follows {entry.after or 'nothing'}, the head is {self.head_id or 'nothing'}"
-        if not self.standing.may_follow(entry.kind):
-            frozen = " and frozen" if self.standing.frozen else ""
-            return f"a {entry.kind} is not possible while the service is {self.standing.phase or 'without a rollout'}{frozen}"
-        return self._why_malformed(entry) or why_wrong(self.standing, entry)
-
-    def _why_malformed(self, entry: LedgerEntry) -> str | None:
-        if (entry.kind == "start") != (entry.opening is not None):
-            return "`opening` belongs to `start` and to nothing else"
-        if (entry.kind == "approve") != (entry.approves is not None):
-            return "`approves` belongs to `approve` and to nothing else"
-        expected = self.standing.rollout + (entry.kind == "start")
-        if entry.rollout != expected:
-            return f"it is of rollout {entry.rollout}, which should be {expected}"
-        return None
+        return _chain.why_void(self.standing, self.head_id, entry)
 
     def rollout(self, number: int) -> tuple[LedgerEntry, ...]:
         """The accepted entries of one rollout."""
