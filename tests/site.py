@@ -212,6 +212,9 @@ class Unreachable:
         await asyncio.Event().wait()
         yield Batch((), caught_up=False)
 
+    async def read_to_end(self) -> None:
+        await asyncio.Event().wait()
+
     async def close(self) -> None:
         """Nothing to let go of."""
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.partitions import partition_of
 from schemas.topics import Topic
@@ -23,6 +24,7 @@ _ASK_S = 1.0
 """How long a question to the broker waits before it is asked again."""
 _PROBE_S = 1.0
 """How long a quiet log is believed to be there: then the broker is asked."""
+_AGAIN_S = 0.1
 _ANSWER_S = 30.0
 _FLUSH_S = 5.0
 _MOST = 500
@@ -53,7 +55,8 @@ class KafkaReader:
     """
 
     def __init__(self, settings: KafkaSettings, client_id: str, topics: Sequence[Topic]) -> None:
-        self._config = settings.librdkafka(client_id) | {
+        self._plain = settings.librdkafka(client_id) | {"log_level": 0}  # the outage is told once, by us
+        self._config = self._plain | {
             "group.id": f"{READER_GROUP}{client_id}",  # librdkafka asks for its coordinator; nothing is ever committed
             "enable.auto.commit": False,
             "auto.offset.reset": "error",  # records that vanish while being read are a hole, never skipped in silence
@@ -61,11 +64,16 @@ class KafkaReader:
             "fetch.queue.backoff.ms": 5,
             "fetch.wait.max.ms": 100,
             "allow.auto.create.topics": False,
-            "log_level": 0,  # the outage is told once, by us
         }
         self._topics = topics
         self._thread = ThreadPoolExecutor(1, f"read {client_id}")
         self._consumer: Any = None
+        self._admin: Any = None
+        self._reached: dict[tuple[str, int], int] = {}
+        """By assigned partition: first offset not read, by the reading thread."""
+        self._taken: dict[tuple[str, int], int] = {}
+        """The same, once whoever takes batches has come back for more."""
+        self._came_back = asyncio.Condition()
         self._behind: dict[tuple[str, int], int] | None = None
         self._caught_up = False
         self._away = False
@@ -83,13 +91,48 @@ class KafkaReader:
             batch = await loop.run_in_executor(self._thread, self._poll)
             if batch is not None and not self._closed:
                 yield batch
+            await self._come_back()
+
+    async def read_to_end(self) -> None:
+        ends = await self._ends()
+        async with self._came_back:
+            await self._came_back.wait_for(
+                lambda: self._closed or all(self._taken[at] >= end for at, end in ends.items())
+            )
+        self._require_open()
 
     async def close(self) -> None:
         if self._closed:
             return
         self._closed = True
+        await self._come_back()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._release)
         self._thread.shutdown()
+
+    async def _come_back(self) -> None:
+        """Nothing is polled meanwhile: what was reached has been taken."""
+        self._taken = dict(self._reached)
+        async with self._came_back:
+            self._came_back.notify_all()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise LogError(f"reading {', '.join(self._topics)}: the reader is closed")
+
+    async def _ends(self) -> dict[tuple[str, int], int]:
+        """Where the assigned partitions end now, by a client of its own: the consumer's thread is busy polling."""
+        async with self._came_back:
+            await self._came_back.wait_for(lambda: self._closed or bool(self._taken))
+        self._admin = self._admin or AdminClient(self._plain)
+        asked = {TopicPartition(topic, partition): OffsetSpec.latest() for topic, partition in self._taken}
+        while not self._closed:
+            try:
+                answers = self._admin.list_offsets(asked, request_timeout=_ASK_S)
+                return {(at.topic, at.partition): (await asyncio.wrap_future(f)).offset for at, f in answers.items()}
+            except KafkaException:  # no answer, whatever the reason, is no answer
+                await asyncio.sleep(_AGAIN_S)
+        self._require_open()
+        return {}
 
     def _poll(self) -> Batch | None:
         self._answered = self._answered or time.monotonic()
@@ -125,6 +168,7 @@ class KafkaReader:
                 assignment.append(TopicPartition(topic, partition, low))
                 if high > low:
                     behind[topic, partition] = high
+        self._reached = {(at.topic, at.partition): at.offset for at in assignment}
         self._consumer.assign(assignment)
         return behind
 
@@ -139,11 +183,18 @@ class KafkaReader:
             messages += self._consumer.consume(_MOST, 0)
         counted = [message for message in messages if self._counts(message)]
         for message in counted:
-            _advance(behind, message)
+            self._advance(behind, message)
         records = [record_of(message) for message in counted if message.error() is None]
         if counted:
             self._heard()
         return records
+
+    def _advance(self, behind: dict[tuple[str, int], int], message: Message) -> None:
+        """Note how far its partition is read, and strike that out where it reaches the end that it had."""
+        at, reached = (message.topic(), message.partition()), message.offset() + (message.error() is None)
+        self._reached[at] = reached
+        if reached >= behind.get(at, reached + 1):
+            del behind[at]
 
     def _heard(self) -> None:
         self._answered, self._away = time.monotonic(), False
@@ -245,13 +296,6 @@ def partitions(client: Any, topic: str, timeout_s: float) -> Sequence[int]:
     if metadata.error is not None:
         raise KafkaException(metadata.error)
     return sorted(metadata.partitions)
-
-
-def _advance(behind: dict[tuple[str, int], int], message: Message) -> None:
-    """Strike the partition out when the message reaches the end that it had."""
-    reached = message.offset() + (message.error() is None)
-    if reached >= behind.get((message.topic(), message.partition()), reached + 1):
-        del behind[message.topic(), message.partition()]
 
 
 def record_of(message: Message) -> Record:

@@ -73,6 +73,13 @@ class WatchedReader(Reader, Protocol):
         when nobody writes.
         """
 
+    async def read_to_end(self) -> None:
+        """Return once whoever takes from the iteration has come back after the last record of now.
+
+        Where the log ends is asked of the log itself after this call, so that a process that was asleep first learns
+        what it has missed. Waits as long as the log does not answer. Raises :class:`LogError` once the reader is closed.
+        """
+
 
 class Writer(Protocol):
     """Appends to control topics, to the partition of the service (murmur2, explicit)."""

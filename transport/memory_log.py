@@ -18,8 +18,18 @@ class MemoryLog:
         self._clock = clock or FakeClock()
         self._topics: dict[tuple[str, int], list[Record]] = defaultdict(list)
         self._grown = asyncio.Condition()
+        self._reachable = asyncio.Event()
         self.away_s = 0.0
-        """A log in memory is never out of reach, unless a test says for how long: then nobody can write to it."""
+
+    @property
+    def away_s(self) -> float:
+        """A log in memory is never out of reach, unless a test says for how long: then it answers nobody."""
+        return self._away_s
+
+    @away_s.setter
+    def away_s(self, seconds: float) -> None:
+        self._away_s = seconds
+        (self._reachable.clear if seconds > 0 else self._reachable.set)()
 
     async def put(
         self,
@@ -56,12 +66,15 @@ class MemoryReader:
     def __init__(self, log: MemoryLog, topics: Sequence[str], partitions: int) -> None:
         self._log = log
         self._next = {(topic, p): 0 for topic in topics for p in range(partitions)}
+        self._taken: dict[tuple[str, int], int] = {}
+        """How far whoever takes batches has come back for more."""
         self._closed = False
 
     async def batches(self) -> AsyncIterator[Batch]:
         if not self._closed:
             yield Batch(self._take(), caught_up=True)
         while not self._closed:
+            await self._come_back()
             async with self._log._grown:  # noqa: SLF001 - the two classes are one implementation
                 await self._log._grown.wait_for(lambda: self._closed or self._waiting())  # noqa: SLF001
             if records := self._take():
@@ -70,6 +83,21 @@ class MemoryReader:
     @property
     def away_s(self) -> float:
         return self._log.away_s
+
+    async def read_to_end(self) -> None:
+        await self._log._reachable.wait()  # noqa: SLF001
+        ends = {at: len(self._log.records(*at)) for at in self._next}
+        async with self._log._grown:  # noqa: SLF001
+            await self._log._grown.wait_for(  # noqa: SLF001
+                lambda: self._closed or all(self._taken.get(at, -1) >= end for at, end in ends.items())
+            )
+        if self._closed:
+            raise LogError("the reader is closed")
+
+    async def _come_back(self) -> None:
+        self._taken = dict(self._next)
+        async with self._log._grown:  # noqa: SLF001
+            self._log._grown.notify_all()  # noqa: SLF001
 
     def _waiting(self) -> bool:
         return any(len(self._log.records(*at)) > n for at, n in self._next.items())

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from schemas.partitions import partition_of
 from schemas.topics import Topic
 from transport.kafka_log import KafkaReader, KafkaWriter
-from transport.log import Batch, LogError, Position, Reader, Record, Writer
+from transport.log import Batch, LogError, Position, Record, WatchedReader, Writer
 from transport.memory_log import MemoryLog
 from transport.settings import KafkaSettings
 
@@ -26,7 +26,7 @@ class Log(Protocol):
 
     topics: Sequence[Topic]
 
-    def reader(self) -> Reader: ...
+    def reader(self) -> WatchedReader: ...
 
     def writer(self) -> Writer: ...
 
@@ -40,7 +40,7 @@ class InMemory:
     def __init__(self) -> None:
         self._log = MemoryLog(PARTITIONS)
 
-    def reader(self) -> Reader:
+    def reader(self) -> WatchedReader:
         return self._log.reader(*self.topics)
 
     def writer(self) -> Writer:
@@ -67,7 +67,7 @@ class OnKafka:
             ):  # the broker hears of them a moment later
                 pass
 
-    def reader(self) -> Reader:
+    def reader(self) -> WatchedReader:
         return KafkaReader(self._settings, "conformance-reader", self.topics)
 
     def writer(self) -> Writer:
@@ -81,7 +81,7 @@ class OnKafka:
 class Following:
     """A reader under way; holds every batch to what the port says of it."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: WatchedReader) -> None:
         self.reader = reader
         self.records: list[Record] = []
         self.caught_up = False
@@ -118,7 +118,7 @@ class Desk:
     def __init__(self, log: Log) -> None:
         self.log = log
         self.first, self.second = log.topics
-        self._open: list[Reader | Writer] = []
+        self._open: list[WatchedReader | Writer] = []
 
     def follow(self) -> Following:
         reader = self.log.reader()
@@ -327,3 +327,83 @@ async def test_what_was_under_way_is_delivered_when_the_writer_closes(desk: Desk
     await writer.close()
     assert [p.offset for p in await asyncio.gather(*under_way)] == [1, 2, 3, 4]
     assert len(await desk.follow().until_caught_up()) == 5
+
+
+class Taking:
+    """Takes what a reader gives, and is slow about it: a batch is done with only some turns of the loop later."""
+
+    def __init__(self, following: Following) -> None:
+        self.done = 0
+        self._following = following
+        self._task = asyncio.create_task(self._take())
+
+    async def _take(self) -> None:
+        while True:
+            batch = await self._following.batch()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            self.done += len(batch.records)
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+@pytest.fixture
+async def taking(desk: Desk) -> AsyncIterator[Taking]:
+    made = Taking(desk.follow())
+    yield made
+    await made.stop()
+
+
+def reader_of(taking: Taking) -> WatchedReader:
+    return taking._following.reader
+
+
+async def test_at_the_end_of_a_log_to_which_nobody_writes_there_is_nothing_to_wait_for(taking: Taking) -> None:
+    for _ in range(3):
+        await asyncio.wait_for(reader_of(taking).read_to_end(), 30)
+
+
+async def test_what_was_written_before_is_done_with_when_the_end_has_been_read(desk: Desk, taking: Taking) -> None:
+    writer = desk.writer()
+    for n in range(1, 6):
+        for topic in desk.log.topics:
+            await writer.append(topic, SERVICES[n], b"%d" % n)
+        await asyncio.wait_for(reader_of(taking).read_to_end(), 30)
+        assert taking.done == 2 * n
+
+
+async def test_who_asks_before_the_first_batch_waits_for_all_that_is_there(desk: Desk) -> None:
+    await fill(desk.writer(), desk.first, [b"1", b"2", b"3"])
+    following = desk.follow()
+    asked = asyncio.create_task(following.reader.read_to_end())
+    taking = Taking(following)
+    await asyncio.wait_for(asked, 30)
+    assert taking.done == 3
+    await taking.stop()
+
+
+async def test_who_asks_does_not_wait_for_what_is_written_later(desk: Desk, taking: Taking) -> None:
+    async def go_on() -> None:
+        writer = desk.writer()
+        while True:
+            await writer.append(desk.first, "orders", b"more")
+            await asyncio.sleep(0)  # a log in memory gives nobody else a turn
+
+    writing = asyncio.create_task(go_on())
+    for _ in range(3):
+        await asyncio.wait_for(reader_of(taking).read_to_end(), 30)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+
+
+async def test_nobody_waits_for_a_reader_that_is_closed(desk: Desk) -> None:
+    following = desk.follow()
+    asked = asyncio.create_task(following.reader.read_to_end())
+    await asyncio.sleep(0)
+    await following.reader.close()
+    with pytest.raises(LogError, match="closed"):
+        await asked
+    with pytest.raises(LogError, match="closed"):
+        await following.reader.read_to_end()

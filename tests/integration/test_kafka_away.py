@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import Producer
 
 from transport.kafka_log import KafkaReader
+from transport.log import LogError
 from transport.settings import KafkaSettings
 
 
@@ -44,6 +45,21 @@ async def test_a_log_that_was_never_there_is_away_from_the_first_question_on() -
     await until_away(reader, 2.0)
     await reader.close()
     assert await following == 0
+
+
+async def test_a_log_that_is_out_of_reach_has_no_end_to_read_to(owner: Producer) -> None:
+    (node,) = owner.list_topics(timeout=10).brokers.values()
+    reader = KafkaReader(KafkaSettings(bootstrap=f"{node.host}:{node.port}"), "reader", ["services"])
+    following = asyncio.create_task(follow(reader))
+    await asyncio.wait_for(reader.read_to_end(), 30)
+    owner.close()
+    asked = asyncio.create_task(reader.read_to_end())
+    await until_away(reader, 2.0)
+    assert not asked.done()
+    await reader.close()
+    with pytest.raises(LogError, match="closed"):
+        await asked
+    assert await following == 1
 
 
 async def until_away(reader: KafkaReader, seconds: float) -> None:
