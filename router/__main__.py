@@ -9,6 +9,7 @@ from router.disk import Disk
 from router.envoy_xds import EnvoyXds
 from router.errors import RouterError
 from router.fold import TOPICS
+from router.freshness import Freshness
 from router.keeper import Keeper
 from router.settings import RouterSettings
 from transport.clock import SystemClock
@@ -24,7 +25,8 @@ async def serve() -> None:
     reader, writer = KafkaReader(kafka, settings.name, TOPICS), KafkaWriter(kafka, settings.name)
     try:
         keeper = Keeper(Disk(settings.data_folder), writer)
-        balancer = EnvoyXds(settings.xds_host, settings.xds_port, keeper.acknowledged.snapshot)
+        proven, fresh = keeper.acknowledged.snapshot, Freshness(reader, keeper)
+        balancer = EnvoyXds(settings.xds_host, settings.xds_port, proven, fresh)
         try:
             router = Router(settings.name, reader, writer, balancer, SystemClock(), keeper)
             await run_until_signalled(_both(router, settings))

@@ -10,6 +10,7 @@ import grpc
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 
 from router.errors import NotLoopbackError, PortTakenError
+from router.freshness import Fresh, at_once
 from router.loopback import is_loopback
 from router.packing import RESOURCES, Packer
 from router.ports import Capability
@@ -51,10 +52,11 @@ class EnvoyXds:
     """A :class:`router.ports.LoadBalancer` that serves ADS to Envoys, known by their node id.
 
     `proven` is what proxies accepted before this process began: what they get if they refuse the first they are sent.
+    Each new stream is answered only after `fresh` has returned for it: then the newest snapshot is no older than it.
     Raises :class:`NotLoopbackError` for an address that others could reach: there is no mTLS yet.
     """
 
-    def __init__(self, host: str, port: int, proven: Snapshot | None = None) -> None:
+    def __init__(self, host: str, port: int, proven: Snapshot | None = None, fresh: Fresh = at_once) -> None:
         if not is_loopback(host):
             raise NotLoopbackError(f"xDS has no mTLS and is served on loopback only, not on {host}: set xds_host.")
         self._host = f"[{host}]" if ":" in host else host
@@ -64,6 +66,7 @@ class EnvoyXds:
         self._door = asyncio.Lock()
         self._newest: Snapshot | None = None
         self._proven = proven
+        self._fresh = fresh
         self._packer = Packer()
         self._proxies: dict[str, _Proxy] = {}
         self._changed = asyncio.Event()
@@ -129,10 +132,13 @@ class EnvoyXds:
         self, requests: AsyncIterator[Any], context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> AsyncIterator[Any]:
         first = await anext(aiter(requests), None)
-        if first is None or self._newest is None:
+        if first is None:
             return
         if not first.node.id:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The first request must name its node.id.")
+        await self._fresh()
+        if self._newest is None:
+            return
         if (why := _ahead(first, self._newest)) is not None:
             logger.warning("proxy is ahead", extra={"action": "proxy_ahead", "proxy": first.node.id, "why": why})
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, why)

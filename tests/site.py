@@ -19,6 +19,7 @@ from router.bootstrap import bootstrap
 from router.disk import Disk
 from router.envoy_xds import EnvoyXds
 from router.fold import TOPICS
+from router.freshness import Freshness
 from router.keeper import Keeper
 from router.local_envoy import LocalEnvoy
 from schemas.control import RouteChange
@@ -239,7 +240,8 @@ class Fleet:
 
     async def _route(self, reader: WatchedReader) -> None:
         keeper = Keeper(Disk(self.folder / "router"), self.log.writer())
-        balancer = EnvoyXds("127.0.0.1", self.xds_port, keeper.acknowledged.snapshot)
+        proven, fresh = keeper.acknowledged.snapshot, Freshness(reader, keeper)
+        balancer = EnvoyXds("127.0.0.1", self.xds_port, proven, fresh)
         self.made = Router("router-1", reader, self.log.writer(), balancer, SystemClock(), keeper)
         try:
             await self.made.run()

@@ -186,6 +186,104 @@ def _rest(route: ServiceRoute) -> tuple[Any, ...]:
     return route.versions, route.weights, route.pairs, route.unlabelled
 
 
+class Gate:
+    """Stands for the log: how often it was asked where it ends, and when it answers."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answers = asyncio.Event()
+        self._news = asyncio.Condition()
+
+    async def __call__(self) -> None:
+        self.asked += 1
+        async with self._news:
+            self._news.notify_all()
+        await self.answers.wait()
+
+    async def until_asked(self, times: int) -> None:
+        async with asyncio.timeout(10), self._news:
+            await self._news.wait_for(lambda: self.asked >= times)
+
+
+@pytest.fixture
+async def woken() -> AsyncIterator[tuple[EnvoyXds, Gate]]:
+    """A router that slept, and has not asked the log yet what it missed: it still knows the first route."""
+    gate = Gate()
+    made = EnvoyXds("127.0.0.1", 0, fresh=gate)
+    await made.apply(FIRST)
+    yield made, gate
+    await made.close()
+
+
+ROLLED_BACK = Snapshot("0009-0001", "0001", {"orders": ServiceRoute("orders", "e9", "/mcp", ("*",), *_rest(ROUTE))})
+
+
+async def test_a_router_that_slept_answers_a_stream_only_with_what_is_newer_than_it(
+    woken: tuple[EnvoyXds, Gate],
+) -> None:
+    balancer, gate = woken
+    proxy = Proxy(balancer.port)
+    await proxy.ask("lb0", "routes")
+    await gate.until_asked(1)
+    assert balancer.observe("orders") == ()
+    await balancer.apply(ROLLED_BACK)
+    gate.answers.set()
+    assert (await proxy.read()).version_info == ROLLED_BACK.version
+    await proxy.close()
+
+
+async def test_each_stream_is_asked_for_anew(woken: tuple[EnvoyXds, Gate]) -> None:
+    balancer, gate = woken
+    gate.answers.set()
+    for times in (1, 2, 3):
+        proxy = Proxy(balancer.port)
+        await proxy.ask("lb0", "routes")
+        assert (await proxy.read()).version_info == FIRST.version
+        assert gate.asked == times
+        await proxy.close()
+
+
+async def test_a_proxy_goes_to_no_older_route_between_two_routers_of_which_one_was_frozen(
+    balancer: EnvoyXds, woken: tuple[EnvoyXds, Gate]
+) -> None:
+    """It runs the rollback, loses its router, and is started anew, so that it does not even say what it ran."""
+    frozen, gate = woken
+    await balancer.apply(ROLLED_BACK)
+    seen: list[str] = []
+    proxy = Proxy(balancer.port)
+    await proxy.ask("lb0", "routes")
+    seen.append((await proxy.read()).version_info)
+    await proxy.close()
+    again = Proxy(frozen.port)
+    await again.ask("lb0", "routes", runs=seen[-1])
+    await gate.until_asked(1)
+    gate.answers.set()
+    with pytest.raises(grpc.aio.AioRpcError, match=f"runs routes {ROLLED_BACK.version}"):
+        await again.read()
+    await again.close()
+    gate.answers.clear()
+    anew = Proxy(frozen.port)
+    await anew.ask("lb0", "routes")
+    await gate.until_asked(2)
+    await frozen.apply(ROLLED_BACK)
+    gate.answers.set()
+    seen.append((await anew.read()).version_info)
+    await anew.close()
+    assert seen == [ROLLED_BACK.version] * 2
+
+
+async def test_a_stream_that_waits_ends_when_the_router_lets_go(woken: tuple[EnvoyXds, Gate]) -> None:
+    balancer, gate = woken
+    proxy = Proxy(balancer.port)
+    await proxy.ask("lb0", "routes")
+    await gate.until_asked(1)
+    await balancer.close()
+    with pytest.raises(grpc.aio.AioRpcError):
+        await proxy.read()
+    assert balancer.observe("orders") == ()
+    await proxy.close()
+
+
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS, PING, GOAWAY = 4, 6, 7
 ACK = 1

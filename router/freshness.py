@@ -1,0 +1,49 @@
+"""Whether what this router knows is newer than a question: a process that was frozen does not know that it was."""
+
+import asyncio
+import logging
+from typing import Protocol
+
+from router.keeper import Keeper
+from transport.log import WatchedReader
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_S = 2.0
+"""With a rollback in force that was said directly, a log that is silent for so long is believed to be away."""
+
+
+class Fresh(Protocol):
+    """Returns once everything that the log held when it was called is in force here."""
+
+    async def __call__(self) -> None: ...
+
+
+class Freshness:
+    """A :class:`Fresh`: asks the log where it ends, and waits until the router has acted on all up to there.
+
+    Without a log it waits for ever, except while a rollback that was said to the router directly is in force: then what
+    proxies acknowledged last, without the canary, is the best that anybody knows.
+    """
+
+    def __init__(self, reader: WatchedReader, keeper: Keeper) -> None:
+        self._reader = reader
+        self._keeper = keeper
+
+    async def __call__(self) -> None:
+        reading = asyncio.ensure_future(self._reader.read_to_end())
+        try:
+            while not reading.done():
+                await asyncio.wait({reading}, timeout=PATIENCE_S)
+                if not reading.done() and self._keeper.latches:
+                    latched = sorted(self._keeper.latches.entries)
+                    logger.warning("served without a log", extra={"action": "served_unread", "latched": latched})
+                    return
+            reading.result()
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+
+async def at_once() -> None:
+    """What is known is known to be new: for tests, and where nobody writes."""
