@@ -95,13 +95,14 @@ def test_a_service_is_shown_like_a_plan() -> None:
     )
     assert render_effective(service).splitlines() == [
         "service: orders",
-        "path: /mcp                             # default",
-        "hosts: ['*']                           # default",
+        "path: /mcp                                                    # default",
+        "hosts: ['*']                                                  # default",
         "baseline: v1",
         "versions:",
-        "  v1: {endpoints: ['127.0.0.1:8001']}",
-        "  v2: {dns: 'orders-v2.mcp.svc:8000'}",
-        "telemetry: mcp-requests                # default",
+        "  v1: {endpoints: ['127.0.0.1:8001'], eras: [sessions, stateless]}  # default: eras",
+        "  v2: {dns: 'orders-v2.mcp.svc:8000', eras: [sessions, stateless]}  # default: eras",
+        "telemetry: mcp-requests                                       # default",
+        "assign: [session, principal]                                  # default",
     ]
 
 
