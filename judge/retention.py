@@ -35,17 +35,19 @@ def expired(below: Mapping[Topic, Sequence[Record]], entry: LedgerEntry, before:
 def _needed_since_ms(entry: LedgerEntry, before: Chain) -> dict[Topic, int | None]:
     """From which append time on a decision may look at a topic; None: not at all.
 
-    Commands count while they are fresh, acknowledgements and windows from the start of the rollout; windows only
-    where one is being compared.
+    Commands count while they are fresh, acknowledgements, windows and reports from the start of the rollout; windows
+    and reports only where one is being compared.
     """
     standing = before.ledger.standing
     began = next(
         (at for e, at in zip(before.ledger.entries, before.written_ms, strict=True) if _of_newest(e, before)), None
     )
+    compared = began if standing.live and standing.stage > 0 else None
     return {
         "rollout-commands": entry.cut.now - round(COMMAND_EXPIRES_S * 1000),
         "route-changes": began,
-        "cohort-windows": began if standing.live and standing.stage > 0 else None,
+        "cohort-windows": compared,
+        "proxy-reports": compared,
     }
 
 

@@ -39,7 +39,7 @@ class OtherVersion:
 
 @dataclass(frozen=True, slots=True)
 class ByPerson:
-    """A person's word, appended without the judge: it has no cut and follows from nothing."""
+    """A word written without the judge: a person's, or a router's while the judge is blind. It follows from no input."""
 
     entry: LedgerEntry
 

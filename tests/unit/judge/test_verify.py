@@ -15,8 +15,9 @@ from judge.policies.sequential import Sequential
 from judge.rollout.machine import Machine
 from judge.verdicts import ByPerson, Differs, Expired, OtherVersion, Same, Verdict
 from judge.verify import links, verify, verify_rollout
+from router.latch import Word, rollback
 from schemas.control import Command, RouteChange
-from schemas.decisions import LedgerEntry
+from schemas.decisions import EntryKind, LedgerEntry, Reason
 from schemas.labels import Label
 from schemas.ledger import ServiceLedger
 from schemas.service import Service
@@ -176,6 +177,25 @@ async def test_a_person_s_rollback_has_no_cut_to_recompute() -> None:
     )
     await rollout.put(LEDGER, word)
     assert kinds(judged(rollout.tapes)) == [("start", Same), ("rollback", ByPerson)]
+
+
+@pytest.mark.parametrize("kind", ["hold", "rollback"])
+async def test_what_a_router_wrote_because_the_judge_was_blind_counts_as_a_persons(kind: EntryKind) -> None:
+    rollout = Rollout()
+    await rollout.start()
+    blind = Reason(code="blind", sentence="Nobody has looked for 2 min.")
+    await rollout.put(LEDGER, entry(kind, rollout.chain.head, now=9, actor="router", reason=blind))
+    assert kinds(judged(rollout.tapes)) == [("start", Same), (kind, ByPerson)]
+
+
+async def test_what_was_said_to_a_router_counts_as_a_persons() -> None:
+    rollout = Rollout()
+    await rollout.start()
+    word = Word(service="orders", rollout=1, reason="Kafka is away", actor="anna")
+    await rollout.put(LEDGER, rollback(rollout.chain, word, rollout.clock.now_ms()))
+    (_, verdict) = judged(rollout.tapes)
+    assert isinstance(verdict, ByPerson)
+    assert verdict.entry.actor == "anna"
 
 
 async def test_an_entry_without_a_cut_that_claims_to_be_the_judge_s_differs() -> None:
