@@ -9,6 +9,7 @@ from judge.rollout.commands import answer
 from judge.rollout.drafts import Drafts
 from judge.rollout.gate import MISSING_DATA, Gate, Hold, Proceed, Rollback, Wait, gate, missing_data
 from judge.rollout.look import stage_look
+from judge.rollout.stage_clock import first_acknowledgement
 from judge.rollout.state import ServiceState
 from judge.rollout.view import Seen, view
 from schemas.control import Outcome, RolloutView
@@ -133,8 +134,8 @@ def _draining(drafts: Drafts, _: Gate | None) -> LedgerEntry | None:
 
 def _baking(drafts: Drafts, _: Gate | None) -> LedgerEntry | None:
     state = drafts.state
-    complete = next(e for e in reversed(state.rollout) if e.kind == "complete")
-    acknowledged = state.acknowledged.get(complete.id)
+    at = next(i for i, e in enumerate(state.rollout) if e.kind == "complete")
+    complete, acknowledged = state.rollout[at], first_acknowledgement(state.rollout[at:], state.acknowledged)
     if acknowledged is None or drafts.cut.now - acknowledged.at < state.plan.bake_s * 1000:
         return None
     return drafts.stay("retire", Reason(code="baked", sentence=f"{complete.baseline} is no longer kept."))

@@ -29,7 +29,7 @@ def stage_clock(
     cut's `now` to that of the entry which ends it: the ledger alone says how long it was.
     """
     stage = _newest_stage(entries)
-    first, holds = _first_acknowledgement(stage, acknowledged), _holds(stage)
+    first, holds = first_acknowledgement(stage, acknowledged), _holds(stage)
     held = holds[-1].entry if holds and holds[-1].to_ms is None else None
     if first is None or frontier_ms is None:
         return StageClock(first, 0.0, held)
@@ -46,7 +46,7 @@ def stage_starts(entries: Sequence[LedgerEntry], acknowledged: Mapping[str, Ackn
     starts: dict[int, int] = {}
     opened = [i for i, e in enumerate(entries) if e.kind in _OPENS_STAGE and e.stage > 0]
     for i, j in zip(opened, [*opened[1:], len(entries)], strict=True):
-        first = _first_acknowledgement(entries[i:j], acknowledged)
+        first = first_acknowledgement(entries[i:j], acknowledged)
         if first is not None:
             starts.setdefault(entries[i].stage, first.at)
     return tuple(at for _, at in sorted(starts.items()))
@@ -57,11 +57,11 @@ def _newest_stage(entries: Sequence[LedgerEntry]) -> Sequence[LedgerEntry]:
     return entries[opened[-1] :] if opened else entries
 
 
-def _first_acknowledgement(
-    stage: Sequence[LedgerEntry], acknowledged: Mapping[str, Acknowledgement]
+def first_acknowledgement(
+    entries: Sequence[LedgerEntry], acknowledged: Mapping[str, Acknowledgement]
 ) -> Acknowledgement | None:
-    """Of the entry that opened the stage, or of a later one of it: a router asks for the newest only."""
-    found = [acknowledged[e.id] for e in stage if e.id in acknowledged]
+    """When the route of the first of `entries`, which share it, was in force: a router asks for the newest only."""
+    found = [acknowledged[e.id] for e in entries if e.id in acknowledged]
     return min(found, key=lambda a: a.at) if found else None
 
 

@@ -588,6 +588,18 @@ def test_a_completed_rollout_bakes_before_its_old_baseline_is_let_go() -> None:
     assert got.reason.sentence == "v1 is no longer kept."
 
 
+def test_a_freeze_before_the_proxies_have_acknowledged_100_percent_holds_up_no_bake() -> None:
+    """Routers ask for the newest route only, which is the freeze's: nobody ever acknowledges the promotion by itself."""
+    freeze = entry("freeze", COMPLETE, now=T0)
+    made = state(START, PROCEED, COMPLETE, freeze, acknowledged=False)
+    made.acknowledged.pop(COMPLETE.id)
+    made.read_route(route(freeze.id), 0, 9, T0 + 5_000)
+    assert decide(made, after_s=1804).entry is None
+    got = decide(made, after_s=1805).entry
+    assert got is not None
+    assert (got.kind, got.share) == ("retire", 10_000)
+
+
 def test_a_person_may_undo_a_promotion_and_the_old_baseline_serves_again() -> None:
     undone = entry("rollback", COMPLETE, now=T0, actor="anna")
     made = state(START, PROCEED, COMPLETE, undone)

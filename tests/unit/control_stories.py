@@ -1,0 +1,264 @@
+"""Stories in virtual time, each from a start to an end, and what every story must keep to."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from judge.fold import LEDGER
+from judge.verdicts import ByPerson, Same
+from judge.verify import TOPICS as VERIFIED
+from judge.verify import verify
+from router.fold import Fold
+from router.latch import Word
+from schemas.decisions import LedgerEntry
+from tests.unit.control_actors import MACHINE
+from tests.unit.control_people import Person
+from tests.unit.control_time import VirtualLoop
+from tests.unit.control_traffic import Traffic
+from tests.unit.control_world import Strike, World
+from transport.clock import FakeClock
+from transport.log import Record
+
+
+@dataclass
+class Told:
+    """A story that has ended."""
+
+    world: World
+    traffic: Traffic
+    person: Person
+    records: dict[str, list[Record]]
+
+    @property
+    def steps(self) -> list[str]:
+        """Kind and share of each entry, of all rollouts."""
+        return [f"{e.kind} {e.share}" for e in self.world.entries]
+
+    @property
+    def alerts(self) -> list[str]:
+        """What on-call was told, and how gravely, in order."""
+        return [f"{m.step} {m.cause.kind} ({m.severity})" for m in self.world.told]
+
+
+Story = Callable[[World, Traffic, Person], Awaitable[object]]
+
+
+def tell(story: Story, folder: Path, strike: Strike | None = None) -> Told:
+    """Tell a story, with a process struck somewhere in it; then everything must be as it always must be."""
+    clock = FakeClock()
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(clock)) as runner:
+        told = runner.run(_tell(story, World(clock, folder, strike)))
+    assert_invariants(told)
+    return told
+
+
+async def _tell(story: Story, world: World) -> Told:
+    traffic, person = Traffic(world), Person(world)
+    clients = asyncio.create_task(traffic.run())
+    try:
+        await world.begin()
+        await story(world, traffic, person)
+        frozen = world.struck_at is not None and world.struck_at.blow == "frozen"
+        await asyncio.sleep(12 if frozen else 2)  # whoever was frozen is awake by then, what was under way has arrived
+        await world.until(lambda: world.route_converged, 20)
+        world.agree()
+    finally:
+        clients.cancel()
+        await world.end()
+    records: dict[str, list[Record]] = {topic: list(world.log.records(topic)) for topic in VERIFIED}
+    return Told(world, traffic, person, records)
+
+
+def assert_invariants(told: Told) -> None:
+    """Design section 8. Invariant 5 is the stories' own; 6 is proven by the model of streams."""
+    world = told.world
+    assert world.wrongs == [], world.wrongs  # 1, 2, 7, and no proxy ever went back
+    assert world.failures() == [], world.failures()
+    for before, after in zip(world.entries, world.entries[1:], strict=False):
+        _may_follow(before, after)
+    fold = Fold()  # 3
+    for record in [*told.records["services"], *told.records[LEDGER]]:
+        fold, _ = fold.read(record)
+    for proxy in world.proxies.values():
+        assert proxy.runs is not None
+        assert proxy.runs.routes == fold.snapshot.routes
+    verdicts = verify(told.records, "orders", None, MACHINE)  # 4
+    assert [v.entry for v in verdicts] == list(world.entries)
+    assert all(isinstance(v, Same | ByPerson) for v in verdicts), verdicts
+
+
+def _may_follow(before: LedgerEntry, after: LedgerEntry) -> None:
+    """Invariant 1: no share rises after a breach, unless a person says so, nor on missing data or a missing proxy."""
+    if after.kind != "rollback":
+        assert after.after == before.id
+    if after.share <= before.share:
+        return
+    assert after.acknowledged is not None
+    assert after.acknowledged.entry == before.id
+    if after.command is None and after.reason.code != "approved":
+        assert [check.verdict for check in after.checks] == ["within"]
+        assert all(check.canary.n and check.baseline.n for check in after.checks)
+
+
+# The stories.
+
+
+async def released(world: World, traffic: Traffic, person: Person) -> None:
+    """Approved, held for want of data, resumed by itself, released by itself, baked."""
+    await person.start(approve=["start"])
+    await world.until_state("pending")
+    await asyncio.sleep(1.2)
+    await person.approve()
+    traffic.silent = True
+    await world.until_state("held")
+    await asyncio.sleep(1.2)
+    traffic.silent = False
+    await world.until_state("retired")
+    await asyncio.sleep(1)
+
+
+async def broken(world: World, traffic: Traffic, person: Person) -> None:
+    """The canary fails: rolled back by itself, drained."""
+    traffic.bad = frozenset({"v2"})
+    await person.start()
+    await world.until_state("drained")
+    await asyncio.sleep(1)
+
+
+async def stopped(world: World, traffic: Traffic, person: Person) -> None:
+    """Held, then rolled back, by people."""
+    await person.start()
+    await world.until_state("collecting")
+    await asyncio.sleep(0.5)
+    await person.say("hold")
+    await world.until_state("held")
+    await _take_back(world, person)
+
+
+def stopped_while(state: str, **plan: Any) -> Story:
+    """Rolled back by a person as soon as it is in `state`."""
+
+    async def story(world: World, traffic: Traffic, person: Person) -> None:
+        await person.start(**plan)
+        await world.until_state(state)
+        await _take_back(world, person)
+
+    return story
+
+
+async def _take_back(world: World, person: Person) -> None:
+    await person.roll_back()
+    await world.until_state("drained")
+    await asyncio.sleep(1)
+
+
+async def steered(world: World, traffic: Traffic, person: Person) -> None:
+    """Every other word that people have: hold, resume, begin anew, promote twice, freeze and unfreeze."""
+    await person.start()
+    await world.until_state("collecting")
+    for word in ("hold", "resume", "retry"):
+        await person.say(word)
+        await asyncio.sleep(1.2)
+    await world.until_state("collecting")
+    await person.promote()
+    await world.until_state("collecting")
+    await person.promote(full=True)
+    await world.until_state("completed")
+    await person.say("freeze")
+    await world.until_state("retired")
+    await person.start("v3")
+    await person.say("unfreeze")
+    await asyncio.sleep(1)
+
+
+async def undone(world: World, traffic: Traffic, person: Person) -> None:
+    """Released by itself, and taken back by a person while it bakes."""
+    await person.start()
+    await world.until_state("completed")
+    await asyncio.sleep(1.2)
+    await person.undo()
+    await world.until_state("drained")
+    await asyncio.sleep(1)
+
+
+async def direct(world: World, traffic: Traffic, person: Person) -> None:
+    """Rolled back at the router while Kafka is away."""
+    await person.start()
+    await world.until_state("collecting")
+    await asyncio.sleep(0.5)
+    world.log.away_s = 30.0
+    await asyncio.sleep(1)
+    await say_directly(world)
+    await world.until(lambda: all(_without(proxy.runs, "v2") for proxy in world.proxies.values()))
+    await asyncio.sleep(3)
+    world.log.away_s = 0.0
+    await world.until_state("drained")
+    await asyncio.sleep(1)
+
+
+async def say_directly(world: World) -> None:
+    """Say it to the router until it answers: a router that dies under it is started again."""
+    word = Word(service="orders", rollout=1, reason="Kafka is away", actor="anna")
+    while True:
+        running = world.running["router"]
+        if running.router is not None and not running.hands.dead:
+            asking = asyncio.ensure_future(running.router.roll_back(word))
+            gone = asyncio.ensure_future(running.ended.wait())
+            await asyncio.wait({asking, gone}, return_when=asyncio.FIRST_COMPLETED)
+            gone.cancel()
+            if asking.done() and asking.exception() is None:
+                return
+        await asyncio.sleep(0.2)
+
+
+def _without(runs: object, version: str) -> bool:
+    routes = getattr(runs, "routes", {})
+    return bool(routes) and all(w.version != version for w in routes["orders"].weights)
+
+
+STORIES: dict[str, Story] = {
+    "broken": broken,
+    "stopped while pending": stopped_while("pending", approve=["start"]),
+    "stopped while shifting": stopped_while("shifting"),
+    "stopped while collecting": stopped_while("collecting"),
+    "stopped while held": stopped,
+    "direct": direct,
+    "released": released,
+    "undone": undone,
+    "steered": steered,
+}
+"""The short ones first."""
+
+ENDS: dict[str, list[str]] = {
+    "released": [
+        "start 0",
+        "approve 0",
+        "proceed 2000",
+        "hold 2000",
+        "resume 2000",
+        "proceed 5000",
+        "complete 10000",
+        "retire 10000",
+    ],
+    "broken": ["start 2000", "rollback 0", "drained 0"],
+    "stopped while pending": ["start 0", "rollback 0", "drained 0"],
+    "stopped while shifting": ["start 2000", "rollback 0", "drained 0"],
+    "stopped while collecting": ["start 2000", "rollback 0", "drained 0"],
+    "stopped while held": ["start 2000", "hold 2000", "rollback 0", "drained 0"],
+    "undone": ["start 2000", "proceed 5000", "complete 10000", "rollback 0", "drained 0"],
+    "direct": ["start 2000", "rollback 0", "drained 0"],
+    "steered": [
+        "start 2000",
+        "hold 2000",
+        "resume 2000",
+        "retry 2000",
+        "proceed 5000",
+        "complete 10000",
+        "freeze 10000",
+        "retire 10000",
+        "unfreeze 10000",
+    ],
+}
+"""How each ends, whoever dies meanwhile."""
