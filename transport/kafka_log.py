@@ -54,7 +54,11 @@ class KafkaReader:
     that is the backpressure. What librdkafka fetches meanwhile is bounded by its ``queued.max.messages.kbytes``.
     """
 
-    def __init__(self, settings: KafkaSettings, client_id: str, topics: Sequence[Topic]) -> None:
+    def __init__(
+        self, settings: KafkaSettings, client_id: str, topics: Sequence[Topic], *, since_ms: int | None = None
+    ) -> None:
+        """With `since_ms` (Unix milliseconds) it begins at the first record of that append time or a later one."""
+        self._since_ms = since_ms
         self._plain = settings.librdkafka(client_id) | {"log_level": 0}  # the outage is told once, by us
         self._config = self._plain | {
             "group.id": f"{READER_GROUP}{client_id}",  # librdkafka asks for its coordinator; nothing is ever committed
@@ -157,7 +161,7 @@ class KafkaReader:
         return Batch(tuple(records), self._caught_up) if records or news else None
 
     def _open(self) -> dict[tuple[str, int], int]:
-        """Assign every partition from its first retained offset; return where the non-empty ones end now."""
+        """Assign every partition from its first offset to read; return where those with something to read end now."""
         if self._consumer is None:
             self._consumer = Consumer(self._config)
         behind: dict[tuple[str, int], int] = {}
@@ -165,12 +169,20 @@ class KafkaReader:
         for topic in self._topics:
             for partition in partitions(self._consumer, topic, _ASK_S):
                 low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ASK_S)
-                assignment.append(TopicPartition(topic, partition, low))
-                if high > low:
+                start = low if self._since_ms is None else self._first_since(topic, partition, self._since_ms, high)
+                assignment.append(TopicPartition(topic, partition, start))
+                if high > start:
                     behind[topic, partition] = high
         self._reached = {(at.topic, at.partition): at.offset for at in assignment}
         self._consumer.assign(assignment)
         return behind
+
+    def _first_since(self, topic: Topic, partition: int, since_ms: int, high: int) -> int:
+        """The offset of the first record that is not older, or the end. Asking is by timestamp in place of an offset."""
+        (found,) = self._consumer.offsets_for_times([TopicPartition(topic, partition, since_ms)], timeout=_ASK_S)
+        if found.error is not None:
+            raise KafkaException(found.error)
+        return int(found.offset) if found.offset >= 0 else high
 
     def _consume(self, behind: dict[tuple[str, int], int]) -> list[Record]:
         """Take what is there, waiting for the first only: no batching delay.

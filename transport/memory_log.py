@@ -51,9 +51,9 @@ class MemoryLog:
         """What a partition holds."""
         return tuple(self._topics[topic, partition])
 
-    def reader(self, *topics: Topic) -> "MemoryReader":
-        """A :class:`transport.log.WatchedReader` of `topics`."""
-        return MemoryReader(self, topics, self._partitions)
+    def reader(self, *topics: Topic, since_ms: int | None = None) -> "MemoryReader":
+        """A :class:`transport.log.WatchedReader` of `topics`, with `since_ms` from that append time on."""
+        return MemoryReader(self, topics, self._partitions, since_ms)
 
     def writer(self) -> "MemoryWriter":
         """A :class:`transport.log.Writer`."""
@@ -63,9 +63,9 @@ class MemoryLog:
 class MemoryReader:
     """A :class:`transport.log.WatchedReader` of a :class:`MemoryLog`."""
 
-    def __init__(self, log: MemoryLog, topics: Sequence[str], partitions: int) -> None:
+    def __init__(self, log: MemoryLog, topics: Sequence[str], partitions: int, since_ms: int | None = None) -> None:
         self._log = log
-        self._next = {(topic, p): 0 for topic in topics for p in range(partitions)}
+        self._next = {(topic, p): self._first(topic, p, since_ms) for topic in topics for p in range(partitions)}
         self._taken: dict[tuple[str, int], int] = {}
         """How far whoever takes batches has come back for more."""
         self._closed = False
@@ -98,6 +98,10 @@ class MemoryReader:
         self._taken = dict(self._next)
         async with self._log._grown:  # noqa: SLF001
             self._log._grown.notify_all()  # noqa: SLF001
+
+    def _first(self, topic: str, partition: int, since_ms: int | None) -> int:
+        records = self._log.records(topic, partition)
+        return sum(record.timestamp_ms < since_ms for record in records) if since_ms is not None else 0
 
     def _waiting(self) -> bool:
         return any(len(self._log.records(*at)) > n for at, n in self._next.items())

@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.partitions import partition_of
 from schemas.topics import Topic
+from transport.clock import SystemClock
 from transport.kafka_log import KafkaReader, KafkaWriter
 from transport.log import Batch, LogError, Position, Record, WatchedReader, Writer
 from transport.memory_log import MemoryLog
@@ -26,7 +27,7 @@ class Log(Protocol):
 
     topics: Sequence[Topic]
 
-    def reader(self) -> WatchedReader: ...
+    def reader(self, since_ms: int | None = None) -> WatchedReader: ...
 
     def writer(self) -> Writer: ...
 
@@ -38,10 +39,10 @@ class InMemory:
     topics: Sequence[Topic] = ("rollout-decisions", "route-changes")
 
     def __init__(self) -> None:
-        self._log = MemoryLog(PARTITIONS)
+        self._log = MemoryLog(PARTITIONS, SystemClock())
 
-    def reader(self) -> WatchedReader:
-        return self._log.reader(*self.topics)
+    def reader(self, since_ms: int | None = None) -> WatchedReader:
+        return self._log.reader(*self.topics, since_ms=since_ms)
 
     def writer(self) -> Writer:
         return self._log.writer()
@@ -67,8 +68,8 @@ class OnKafka:
             ):  # the broker hears of them a moment later
                 pass
 
-    def reader(self) -> WatchedReader:
-        return KafkaReader(self._settings, "conformance-reader", self.topics)
+    def reader(self, since_ms: int | None = None) -> WatchedReader:
+        return KafkaReader(self._settings, "conformance-reader", self.topics, since_ms=since_ms)
 
     def writer(self) -> Writer:
         return KafkaWriter(self._settings, "conformance-writer")
@@ -120,8 +121,8 @@ class Desk:
         self.first, self.second = log.topics
         self._open: list[WatchedReader | Writer] = []
 
-    def follow(self) -> Following:
-        reader = self.log.reader()
+    def follow(self, since_ms: int | None = None) -> Following:
+        reader = self.log.reader(since_ms)
         self._open.append(reader)
         return Following(reader)
 
@@ -187,6 +188,28 @@ async def test_append_says_where_and_when_the_record_lies(desk: Desk) -> None:
     [record] = await desk.follow().until(1)
     assert Position(record.partition, record.offset, record.timestamp_ms) == position
     assert (record.topic, record.key, record.value, dict(record.headers)) == (desk.first, b"orders", b"value", {})
+
+
+async def test_a_reader_of_late_begins_at_the_first_record_of_that_time(desk: Desk) -> None:
+    writer = desk.writer()
+    first = await writer.append(desk.first, "orders", b"old")
+    late = await writer.append(desk.first, "orders", b"new")
+    while late.timestamp_ms == first.timestamp_ms:
+        late = await writer.append(desk.first, "orders", b"new")
+    following = desk.follow(since_ms=late.timestamp_ms)
+    records = await following.until_caught_up()
+    assert [(r.offset, r.value) for r in records] == [(late.offset, b"new")]
+    await writer.append(desk.second, "orders", b"newer")
+    assert [r.value for r in await following.until(2)] == [b"new", b"newer"]
+
+
+async def test_a_reader_of_what_is_yet_to_come_begins_at_the_end(desk: Desk) -> None:
+    writer = desk.writer()
+    position = await writer.append(desk.first, "orders", b"old")
+    following = desk.follow(since_ms=position.timestamp_ms + 3_600_000)
+    assert await following.until_caught_up() == []
+    await writer.append(desk.first, "orders", b"new")
+    assert [r.value for r in await following.until(1)] == [b"new"]
 
 
 async def test_key_value_and_headers_come_back_as_they_were(desk: Desk) -> None:
