@@ -51,6 +51,7 @@ class StackOptions:
             "DAVYLAMP_JUDGE_DATA_FOLDER": str(self.folder / "judge"),
             "DAVYLAMP_ROUTER_DATA_FOLDER": str(self.folder / "router"),
             "DAVYLAMP_ALERTS_DATA_FOLDER": str(self.folder / "alerts"),
+            "DAVYLAMP_STATUS_DATA_FOLDER": str(self.folder / "status"),
             "DAVYLAMP_ALERTS_STATUS_URL": self.status_url,
             **self.environment,
         }

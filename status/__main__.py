@@ -5,9 +5,11 @@ import sys
 
 import uvicorn
 
+from status import lately
 from status.app import create_app
 from status.feed import TOPICS
 from status.settings import StatusSettings
+from transport.clock import SystemClock
 from transport.kafka_log import KafkaReader, KafkaWriter
 from transport.process import start_logging
 from transport.settings import KafkaSettings, SettingsError
@@ -15,8 +17,16 @@ from transport.settings import KafkaSettings, SettingsError
 
 async def serve(kafka: KafkaSettings, settings: StatusSettings) -> None:
     """Serve until told to stop."""
-    reader, writer = KafkaReader(kafka, "status", TOPICS), KafkaWriter(kafka, "status")
-    app = create_app(reader, writer, tokens=settings.tokens)
+    clock = SystemClock()
+    since_ms = clock.now_ms() - lately.REACHES_BACK_MS
+    app = create_app(
+        KafkaReader(kafka, "status", TOPICS),
+        KafkaWriter(kafka, "status"),
+        telemetry=KafkaReader(kafka, "status-telemetry", lately.TOPICS, since_ms=since_ms),
+        tokens=settings.tokens,
+        clock=clock,
+        data_folder=settings.data_folder,
+    )
     config = uvicorn.Config(
         app, settings.host, settings.port, log_config=None, access_log=False, timeout_graceful_shutdown=1
     )

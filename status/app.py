@@ -1,52 +1,99 @@
-"""The status API: what people and the command line ask, and the only door for their words."""
+"""The status API and page: what people and the command line ask, and the only door for their words."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
 
 from davylamp_sdk import __version__
-from status import definitions, proxies, reads, words
+from davylamp_sdk._message import Message
+from schemas.control import RolloutView, RouteChange
+from schemas.decisions import LedgerEntry
+from schemas.service import Service
+from status import definitions, pages, proxies, reads, stream, words
 from status.desk import ANSWER_WITHIN_S, Desk
 from status.door import Door
-from status.feed import Feed
+from status.feed import Feed, Followed
+from status.lately import Lately
+from status.news import News
+from status.picture import Pictures, cohorts
 from status.problems import answer_problems
+from status.sessions import Sessions, session_key
 from status.tokens import Token
 from transport.clock import Clock, SystemClock
-from transport.log import Reader, Writer
+from transport.log import Reader, Record, Writer
+
+SESSION_KEY = "session.key"
 
 
 def create_app(
-    reader: Reader,
+    reader: Followed,
     writer: Writer,
     *,
+    telemetry: Reader | None = None,
     tokens: tuple[Token, ...] = (),
     clock: Clock | None = None,
     answer_within_s: float = ANSWER_WITHIN_S,
+    data_folder: Path | None = None,
 ) -> FastAPI:
-    """The application over a log. Its lifespan follows `reader` and closes both at the end.
+    """The application over a log. Its lifespan follows `reader` and `telemetry`, and closes everything at the end.
 
-    Without `tokens` everybody may do everything: the settings allow that on loopback only.
+    `reader` reads :data:`status.feed.TOPICS`, `telemetry` :data:`status.lately.TOPICS`; without it there are no charts.
+    Without `tokens` everybody may do everything: the settings allow that on loopback only. Without `data_folder`
+    browsers' sessions end with the process.
     """
-    feed = Feed(reader)
+    news, clock = News(), clock or SystemClock()
+    feed = Feed(reader, (lambda message, record: _tell(news, message, record),))
+    lately = None
+    if telemetry is not None:
+        lately = Lately(
+            telemetry,
+            clock,
+            lambda service: cohorts(feed.overview.ledger, service),
+            lambda told: news.publish("window", told.service, told),
+        )
+    sessions = (
+        Sessions(tokens, session_key(data_folder / SESSION_KEY if data_folder else None), clock) if tokens else None
+    )
+    app = FastAPI(title="davylamp", version=__version__, lifespan=lambda _: _following(feed, lately, reader, writer))
+    app.state.desk = Desk(feed, writer, clock, answer_within_s)
+    app.state.news, app.state.pictures = news, Pictures(feed, lately, clock)
+    app.state.tokens, app.state.sessions = tokens, sessions
+    app.add_middleware(Door, tokens=tokens, sessions=sessions)
+    for part in (reads, stream, definitions, words, proxies, pages):
+        app.include_router(part.routes)
+    app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
+    answer_problems(app)
+    return app
 
-    @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(feed.run())
-        try:
-            yield
-        finally:
+
+@contextlib.asynccontextmanager
+async def _following(feed: Feed, lately: Lately | None, reader: Reader, writer: Writer) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(feed.run())]
+    if lately is not None:
+        tasks.append(asyncio.create_task(lately.run(feed.read_once)))
+    try:
+        yield
+    finally:
+        for task in tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-            await reader.close()
-            await writer.close()
+        await reader.close()
+        if lately is not None:
+            await lately.close()
+        await writer.close()
 
-    app = FastAPI(title="davylamp", version=__version__, lifespan=lifespan)
-    app.state.desk = Desk(feed, writer, clock or SystemClock(), answer_within_s)
-    app.add_middleware(Door, tokens=tokens)
-    for part in (reads, definitions, words, proxies):
-        app.include_router(part.routes)
-    answer_problems(app)
-    return app
+
+def _tell(news: News, message: Message, _: Record) -> None:
+    if isinstance(message, LedgerEntry):
+        news.publish("entry", message.service, message)
+    elif isinstance(message, RolloutView):
+        news.publish("view", message.service, message)
+    elif isinstance(message, RouteChange):
+        news.publish("route", message.service, message)
+    elif isinstance(message, Service):
+        news.publish("service", message.service, message)

@@ -5,11 +5,12 @@ from typing import Any, ClassVar, get_type_hints
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from status.mistakes import Mistake, mistakes
+from status.page.shell import message
 from transport.log import LogError
 
 
@@ -84,8 +85,9 @@ def problem(error: Problem) -> JSONResponse:
     return _problem(error.status, error.title, str(error), headers=error.headers)
 
 
-async def _of_ours(_: Request, error: Exception) -> JSONResponse:
-    return problem(error) if isinstance(error, Problem) else _problem(500, "Failed", str(error))
+async def _of_ours(request: Request, error: Exception) -> Response:
+    known = error if isinstance(error, Problem) else Problem(str(error))
+    return _told(request, known.status, known.title, str(known)) or problem(known)
 
 
 async def _of_the_log(_: Request, error: Exception) -> JSONResponse:
@@ -95,9 +97,16 @@ async def _of_the_log(_: Request, error: Exception) -> JSONResponse:
     return _problem(503, "The log did not take it", detail)
 
 
-async def _of_the_framework(_: Request, error: Exception) -> JSONResponse:
+async def _of_the_framework(request: Request, error: Exception) -> Response:
     status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, str(error))
-    return _problem(status, detail, detail)
+    return _told(request, status, detail, "") or _problem(status, detail, detail)
+
+
+def _told(request: Request, status: int, title: str, detail: str) -> Response | None:
+    """A page for whoever looks at one; programs get problems."""
+    if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
+        return None
+    return HTMLResponse(message(title, detail), status)
 
 
 async def _of_the_body(request: Request, error: Exception) -> JSONResponse:

@@ -1,10 +1,13 @@
 """What people look at."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from schemas.decisions import LedgerEntry
 from status.desk import AtDesk, unknown
+from status.page.snapshot import Viewer
+from status.picture import Pictures
 from status.problems import Unknown
+from status.series import Series
 from status.views import RolloutStatus
 
 routes = APIRouter()
@@ -36,6 +39,14 @@ async def rollout(service: str, desk: AtDesk) -> RolloutStatus:
     if status is None:
         raise Unknown(unknown(service))
     return status
+
+
+@routes.get("/api/rollouts/{service}/series")
+async def series(service: str, request: Request) -> Series:
+    """Both cohorts of the newest rollout over time, as the page draws them; empty where nobody follows the telemetry."""
+    pictures: Pictures = request.app.state.pictures
+    found = pictures.of(service, Viewer(actor="api")).series
+    return found or Series(service=service, rollout=0, step_ms=0, starts=(), charts=())
 
 
 @routes.get("/api/rollouts/{service}/history")

@@ -1,5 +1,6 @@
 """The table `[status]`."""
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -19,6 +20,10 @@ class StatusSettings(Settings):
         default=(),
         description="A list of {name, role, token_sha256}, or the path of a TOML file with [[status.tokens]]. "
         "`davylamp token new NAME` makes one.",
+    )
+
+    data_folder: Path = Field(
+        default=Path(".davylamp/status"), description="Where the key that signs browser sessions is kept."
     )
 
     @model_validator(mode="after")

@@ -10,6 +10,20 @@ from schemas.ledger import Accepted, Ledger, ServiceLedger, Void
 from schemas.service import Service
 from schemas.standing import Phase
 
+CONFIRMATIONS = 200
+"""Kept of each service."""
+
+
+class Confirmation(Message):
+    """Every proxy that existed had acknowledged the route of an entry."""
+
+    entry: str
+    proxies: int
+    at: int
+    """When the log took the word that completed it, Unix milliseconds."""
+    took_ms: float | None = None
+    """Entry decided → acknowledged by the slowest proxy, by its router; None where no router saw the entry come."""
+
 
 class RolloutStatus(Message):
     """Everything about a service's newest rollout."""
@@ -21,6 +35,8 @@ class RolloutStatus(Message):
     route: RouteChange | None
     ledger: tuple[LedgerEntry, ...]
     """The accepted entries of the newest rollout, oldest first."""
+    confirmed: tuple[Confirmation, ...] = ()
+    """Of these entries, those that every proxy has acknowledged."""
 
 
 @dataclass(slots=True)
@@ -34,22 +50,32 @@ class Overview:
     services: dict[str, Service] = field(default_factory=dict)
     fates: dict[tuple[str, int], Accepted | Void] = field(default_factory=dict)
     """(service, offset) of an entry → what the chain rule said: an id alone does not tell two equal entries apart."""
+    confirmed: dict[str, dict[str, Confirmation]] = field(default_factory=dict)
+    """Service → entry → when every proxy ran it for the first time; of the newest entries."""
 
-    def read(self, topic: str, value: bytes, offset: int, at_ms: int) -> None:
-        """Take one record, which the log took at `at_ms`. Raises ``ValueError`` if it is not understood."""
+    def read(self, topic: str, value: bytes, offset: int, at_ms: int) -> Message | None:
+        """Take one record, which the log took at `at_ms`; what holds from now on, None for a void entry.
+
+        Raises ``ValueError`` if it is not understood.
+        """
         if topic == "rollout-decisions":
             entry = LedgerEntry.read(value)
-            self.ledger, self.fates[entry.service, offset] = self.ledger.read(entry, offset)
-        elif topic == "rollouts":
+            self.ledger, fate = self.ledger.read(entry, offset)
+            self.fates[entry.service, offset] = fate
+            return entry if isinstance(fate, Accepted) else None
+        if topic == "rollouts":
             view = RolloutView.read(value)
             self.views[view.service] = view
-        elif topic == "route-changes":
+            return view
+        if topic == "route-changes":
             change = RouteChange.read(value)
             self.routes[change.service] = change
             self.fleets[change.service] = self.fleets.get(change.service, Fleet()).read(change, at_ms)
-        elif topic == "services":
-            service = Service.read(value)
-            self.services[service.service] = service
+            self._confirm(change, at_ms)
+            return change
+        service = Service.read(value)
+        self.services[service.service] = service
+        return service
 
     def knows(self, service: str) -> bool:
         """Whether anybody has ever applied or released it."""
@@ -65,13 +91,30 @@ class Overview:
             definition=self.services.get(service),
             rollout=newest_view(self.views.get(service), chain, service),
             route=self.routes.get(service),
-            ledger=chain.rollout(chain.standing.rollout),
+            ledger=(entries := chain.rollout(chain.standing.rollout)),
+            confirmed=self._confirmed(service, entries),
         )
 
     def all(self) -> list[RolloutStatus]:
         """Every service, by name."""
         names = sorted({*self.services, *self.ledger.services})
         return [status for name in names if (status := self.status(name)) is not None]
+
+    def _confirm(self, change: RouteChange, at_ms: int) -> None:
+        known, fleet = self.confirmed.setdefault(change.service, {}), self.fleets[change.service]
+        if not change.entry or change.entry in known or not fleet.runs(change.entry, at_ms):
+            return
+        took = [w.change.took_ms for w in fleet.words.values() if w.change.entry == change.entry and w.change.took_ms]
+        proxies = len(fleet.picture(change.entry, at_ms))
+        known[change.entry] = Confirmation(
+            entry=change.entry, proxies=proxies, at=at_ms, took_ms=max(took, default=None)
+        )
+        if len(known) > CONFIRMATIONS:
+            known.pop(next(iter(known)))
+
+    def _confirmed(self, service: str, entries: tuple[LedgerEntry, ...]) -> tuple[Confirmation, ...]:
+        known = self.confirmed.get(service, {})
+        return tuple(known[entry.id] for entry in entries if entry.id in known)
 
     def answer(self, command: Command) -> Outcome | None:
         """What became of a command; None while nobody has answered.

@@ -105,8 +105,8 @@ async def test_what_was_not_read_back_is_not_said_to_be_applied() -> None:
     class Elsewhere(MemoryLog):
         """Takes everything and shows nothing."""
 
-        def reader(self, *topics: Any) -> Any:
-            return MemoryLog().reader(*topics)
+        def reader(self, *topics: Any, since_ms: int | None = None) -> Any:
+            return MemoryLog().reader(*topics, since_ms=since_ms)
 
     async with api(Elsewhere(), answer_within_s=0.01) as client:
         assert (await client.put("/api/services/orders", json=body(SERVICE))).status_code == 504

@@ -92,6 +92,8 @@ async def test_the_view_of_a_dead_judge_is_corrected_by_the_ledger() -> None:
 
 async def test_it_is_alive_before_it_is_ready_and_takes_no_word_before() -> None:
     class NeverCaughtUp:
+        away_s = 0.0
+
         async def batches(self) -> AsyncIterator[Batch]:
             await asyncio.Event().wait()
             yield Batch((), caught_up=True)
@@ -111,6 +113,8 @@ async def test_it_is_no_longer_ready_when_the_log_can_no_longer_be_followed() ->
     log, gone = MemoryLog(), asyncio.Event()
 
     class Breaking:
+        away_s = 0.0
+
         async def batches(self) -> AsyncIterator[Batch]:
             yield Batch((), caught_up=True)
             await gone.wait()
