@@ -118,6 +118,9 @@ class Eyes:
             await self._hands.awake()
             yield batch
 
+    async def read_to_end(self) -> None:
+        await self._reader.read_to_end()
+
     async def close(self) -> None:
         await self._reader.close()
 
