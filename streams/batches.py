@@ -62,7 +62,6 @@ def _read(fields: Mapping[str, Any]) -> Batch:
     names = strict.texts(fields.get("names"), _LONGEST_NAME, 3 * MAX_BATCH)
     places = _places(fields, len(names))
     n = len(places["method"])
-    version = strict.text(fields, "version", _LONGEST_NAME)
     batch = Batch(
         producer=strict.text(fields, "producer", _LONGEST_NAME),
         sequence=strict.whole(fields, "sequence", _END),
@@ -70,7 +69,7 @@ def _read(fields: Mapping[str, Any]) -> Batch:
         instance=strict.text(fields, "instance", _LONGEST_NAME),
         dropped=strict.whole(fields, "dropped", 2**31, absent=0),
         columns=Columns(
-            version=Coded([version], np.zeros(n, np.int64)),
+            version=Coded([strict.text(fields, "version", _LONGEST_NAME)], np.zeros(n, np.int64)),
             assignment=Coded(names, places["assignment"]),
             session=Coded(names, places["session"]),
             tool=Coded(names, places["tool"]),
@@ -78,8 +77,7 @@ def _read(fields: Mapping[str, Any]) -> Batch:
             outcome=Coded(names, places["outcome"]).looked_up(lambda name: OUTCOME_INDEX.get(name, ABSENT)),
             started_at=strict.numbers(fields.get("started_at"), "q", 0, _END, n),
             duration_ms=strict.numbers(fields.get("duration_ms"), "d", 0, 1e9, n),
-            age_ms=_ages(fields, "session_age_ms", n),
-            gap_ms=_ages(fields, "session_gap_ms", n),
+            **_ages(fields, n),
             first_of_session=_first_of_session(fields, n),
             metrics=_metrics(fields, n),
         ),
@@ -96,23 +94,18 @@ def _refuse_doubled_metrics(raw: bytes, fields: Mapping[str, Any]) -> None:
 
 
 def _places(fields: Mapping[str, Any], names: int) -> dict[str, Ints]:
-    method = strict.numbers(fields.get("method"), "q", ABSENT, names)
-    n = len(method)
+    method = fields.get("method")
+    n = len(method) if isinstance(method, list | tuple) else 0
     must(0 < n <= MAX_BATCH)
-    places = {"method": method, "outcome": strict.numbers(fields.get("outcome"), "q", ABSENT, names, n)}
-    for name in _OPTIONAL:
-        column = fields.get(name, ())
-        places[name] = np.full(n, ABSENT) if _empty(column) else strict.numbers(column, "q", ABSENT, names, n)
-    return places
+    places = strict.table(fields, ("method", "outcome", *_OPTIONAL), "q", ABSENT, names, n)
+    must("outcome" in places)
+    return dict.fromkeys(_OPTIONAL, np.full(n, ABSENT)) | places
 
 
-def _empty(column: object) -> bool:
-    return isinstance(column, list | tuple) and not column
-
-
-def _ages(fields: Mapping[str, Any], field: str, n: int) -> Floats:
-    column = fields.get(field, ())
-    return np.full(n, float(ABSENT)) if _empty(column) else strict.numbers(column, "d", ABSENT, 1e12, n)
+def _ages(fields: Mapping[str, Any], n: int) -> dict[str, Floats]:
+    ages = strict.table(fields, ("session_age_ms", "session_gap_ms"), "d", ABSENT, 1e12, n)
+    absent = np.full(n, float(ABSENT))
+    return {"age_ms": ages.get("session_age_ms", absent), "gap_ms": ages.get("session_gap_ms", absent)}
 
 
 def _first_of_session(fields: Mapping[str, Any], n: int) -> Bools:
@@ -155,14 +148,19 @@ def _bad(batch: Batch, names: list[str], places: Mapping[str, Ints]) -> Bools:
     for ages in (rows.age_ms, rows.gap_ms):
         bad |= (ages < 0) & (ages != ABSENT)
     bad[_END - batch.sequence :] = True
-    lengths = np.array([*map(len, names), 1])  # the last for what is absent
-    if lengths.max() > min(_LIMITS.values()):
+    lengths = list(map(len, names))
+    if max(lengths) > min(_LIMITS.values()):
         for name, longest in _LIMITS.items():
-            bad |= lengths[places[name]] > longest
-    if not lengths.min():
+            bad |= _measured(lengths, places[name]) > longest
+    if not min(lengths):
         for name in _NEVER_EMPTY:
-            bad |= lengths[places[name]] == 0
+            bad |= _measured(lengths, places[name]) == 0
     return bad
+
+
+def _measured(lengths: list[int], places: Ints) -> Ints:
+    """The length of each row's name; that of an absent one is in order."""
+    return np.array([*lengths, 1])[places]
 
 
 def _request(batch: Batch, names: list[str], places: Mapping[str, Ints], i: int) -> dict[str, Any]:

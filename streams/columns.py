@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self, get_args
+from typing import Any, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,16 +43,31 @@ class Coded:
 
     def looked_up(self, of: Callable[[str], int], absent: int = ABSENT) -> Ints:
         """``of`` the value of each row; it is asked once for each code that occurs."""
-        used = np.zeros(len(self.values) + 1, np.bool_)
-        used[self.codes] = True
-        table = np.full(len(used), absent)  # code -1 finds its last entry
-        for code in np.flatnonzero(used[:-1]).tolist():
-            table[code] = of(self.values[code])
+        occurs = np.zeros(len(self.values) + 1, np.bool_)
+        occurs[self.codes] = True
+        used = np.flatnonzero(occurs[:-1])
+        table = np.full(len(occurs), absent)  # code -1 finds its last entry
+        table[used] = [of(self.values[code]) for code in used.tolist()]
         return table[self.codes]
 
     def where(self, keep: Bools) -> "Coded":
         """Some of the rows."""
         return Coded(self.values, self.codes[keep])
+
+    @classmethod
+    def joined(cls, columns: Sequence["Coded"]) -> Self:
+        """One after the other. A lone value, such as the version of a batch, stands there once for many columns."""
+        values: list[str] = []
+        lone: dict[str, int] = {}
+        codes = []
+        for column in columns:
+            ahead = len(values)
+            if len(column.values) == 1:
+                ahead = lone.setdefault(column.values[0], ahead)
+            if ahead == len(values):
+                values += column.values
+            codes.append(np.where(column.codes < 0, ABSENT, column.codes + ahead))
+        return cls(values, np.concatenate(codes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +81,11 @@ class Values:
         """As it is among some of the rows."""
         kept = keep[self.at]
         return Values((np.cumsum(keep) - 1)[self.at[kept]], self.values[kept])
+
+    @classmethod
+    def joined(cls, parts: Sequence["Values"]) -> Self:
+        """Of rows that follow each other, their positions counted through."""
+        return cls(np.concatenate([part.at for part in parts]), np.concatenate([part.values for part in parts]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +128,23 @@ class Columns:
             first_of_session=self.first_of_session[keep],
             metrics={name: some for name, every in self.metrics.items() if len((some := every.where(keep)).at)},
         )
+
+    @classmethod
+    def joined(cls, chunks: Sequence[Self]) -> Self:
+        """One after the other."""
+        if len(chunks) == 1:
+            return chunks[0]
+        ahead = np.cumsum([0, *map(len, chunks)]).tolist()
+        metrics: dict[str, list[Values]] = {}
+        for chunk, n in zip(chunks, ahead, strict=False):
+            for name, metric in chunk.metrics.items():
+                metrics.setdefault(name, []).append(Values(metric.at + n, metric.values))
+        fields: dict[str, Any] = {}
+        for name in ("version", "assignment", "session", "tool"):
+            fields[name] = Coded.joined([getattr(chunk, name) for chunk in chunks])
+        for name in ("tool_call", "outcome", "started_at", "duration_ms", "age_ms", "gap_ms", "first_of_session"):
+            fields[name] = np.concatenate([getattr(chunk, name) for chunk in chunks])
+        return cls(**fields, metrics={name: Values.joined(found) for name, found in metrics.items()})
 
 
 def columns_of(events: Sequence[RequestEvent]) -> Columns:

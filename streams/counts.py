@@ -4,8 +4,8 @@ Each kind of count is a :class:`Tally` whose keys are places in a table of the s
 cell. Nothing is counted row by row.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 
@@ -72,13 +72,14 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When rows were appended: of one message, or a value each."""
+    """When rows were appended."""
 
     window: int
     """Its index."""
     window_ms: int
-    appended_ms: int | Ints
-    clock_ms: int | Ints
+    appended_ms: Ints
+    """A value each."""
+    clock_ms: Ints
     """The partition's clock at each."""
 
 
@@ -150,8 +151,12 @@ def _buckets(session: Coded, rollout: Ints) -> Ints:
     for salt in np.unique(rollout).tolist():
         if salt != ABSENT:
             mine = rollout == salt
-            bucket[mine] = 1 + session.where(mine).looked_up(partial(bucket_of, rollout=salt))
+            bucket[mine] = 1 + session.where(mine).looked_up(_bucket_by(salt))
     return bucket
+
+
+def _bucket_by(rollout: int) -> Callable[[str], int]:
+    return lambda session: bucket_of(session, rollout)
 
 
 def _ages_reached(age_ms: Floats, gap_ms: Floats) -> tuple[Ints, Ints]:

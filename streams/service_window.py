@@ -1,9 +1,10 @@
 """One service in one window of one partition while it fills: caps, and what is counted beside the cells. Pure.
 
-Single events wait until there are enough of them, or something else is asked, and are then counted as columns. What is
-admitted under a cap is decided in the order of the log, so when they are counted makes no difference.
+What comes waits until there is enough of it, or somebody asks, and is then counted at once, as columns. What is admitted
+under a cap is decided in the order of the log, so when it is counted makes no difference.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,7 +30,7 @@ MAX_INSTANCES = 64
 UNKNOWN_TOOL = "_unknown"
 """A tool call that names no tool; the SDK says so as well of a name that no server registered."""
 
-_WAITING = 512
+_WAITING = 4096
 
 Pair = tuple[str, str]
 """(assigned version, label)."""
@@ -51,33 +52,51 @@ class ServiceWindow:
     duplicates: int = 0
     folded: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
-    _waiting: list[tuple[RequestEvent, int, int]] = field(default_factory=list)
+    _events: list[tuple[RequestEvent, int, int]] = field(default_factory=list)
+    """Single ones that are no columns yet; each with its append time and the partition's clock."""
+    _waiting: list[tuple[Columns, int | Ints, int | Ints]] = field(default_factory=list)
+    """Older than the single ones, not counted yet."""
+    _rows: int = 0
 
     def count(self, said: RequestEvent | Batch, again: int, appended_ms: int, clock_ms: int) -> None:
         """Count events but those that came before: bit i of ``again`` stands for the i-th."""
         self.duplicates += again.bit_count()
         if isinstance(said, Batch):
-            self._count_batch(said, again, Moment(self.index, self.window_ms, appended_ms, clock_ms))
+            self._add_batch(said, again, appended_ms, clock_ms)
         elif not again:
-            self._waiting.append((said, appended_ms, clock_ms))
-            if len(self._waiting) >= _WAITING:
-                self.settle()
+            self._events.append((said, appended_ms, clock_ms))
+        if self._rows + len(self._events) >= _WAITING:
+            self.settle()
 
     def settle(self) -> None:
-        """Count the events that wait."""
-        if self._waiting:
-            events, appended, clock = zip(*self._waiting, strict=True)
-            self._waiting = []
-            self._count(columns_of(events), Moment(self.index, self.window_ms, np.array(appended), np.array(clock)))
+        """Count what waits."""
+        self._gather()
+        if not self._waiting:
+            return
+        chunks, appended, clock = zip(*self._waiting, strict=True)
+        self._waiting, self._rows = [], 0
+        lengths = list(map(len, chunks))
+        moment = Moment(self.index, self.window_ms, _each(appended, lengths), _each(clock, lengths))
+        self._count(Columns.joined(chunks), moment)
 
-    def _count_batch(self, batch: Batch, again: int, moment: Moment) -> None:
+    def _gather(self) -> None:
+        if self._events:
+            events, appended, clock = zip(*self._events, strict=True)
+            self._events = []
+            self._wait(columns_of(events), np.array(appended), np.array(clock))
+
+    def _wait(self, rows: Columns, appended_ms: int | Ints, clock_ms: int | Ints) -> None:
+        if len(rows):
+            self._waiting.append((rows, appended_ms, clock_ms))
+            self._rows += len(rows)
+
+    def _add_batch(self, batch: Batch, again: int, appended_ms: int, clock_ms: int) -> None:
         """A batch whose first request came before is one sent again: what it says was dropped is known."""
-        self.settle()
+        self._gather()
         rows = batch.columns.where(~_bits(again, len(batch.columns))) if again else batch.columns
+        self._wait(rows, appended_ms, clock_ms)
         if batch.dropped and not again & 1:
             self._drop(batch.instance, batch.dropped)
-        if len(rows):
-            self._count(rows, moment)
 
     def _drop(self, instance: str, n: int) -> None:
         place = self.instances.place(instance)
@@ -129,6 +148,11 @@ class ServiceWindow:
         places = table[tool]
         self.folded += int((places[calls] == MAX_TOOLS).sum())
         return places
+
+
+def _each(moments: Sequence[int | Ints], lengths: Sequence[int]) -> Ints:
+    """A value each of so many rows."""
+    return np.concatenate([np.broadcast_to(at, n) for at, n in zip(moments, lengths, strict=True)])
 
 
 def _bits(number: int, n: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:

@@ -150,8 +150,8 @@ def truth(records: Iterable[Record], window_ms: int = WINDOW_MS) -> Said:
                 continue
             if i == 0:
                 of_window[f"dropped {said.instance}"] += dropped
-            of_window["folded"] += sum(not 0 <= value <= 1e9 for value in said.metrics.values())
             version, label = _cohort(said)
+            of_window["folded"] += _folded(said, version, label)
             counts = cells[window * window_ms, said.service, version, label]
             for name, n in _counted(said, version, label, message.timestamp_ms):
                 counts[name] += n
@@ -214,12 +214,15 @@ def read(message: Record) -> tuple[list[RequestEvent], int]:
     raw = message.value or b""
     try:
         fields = json.loads(raw)
-        if not isinstance(fields, dict) or "names" not in fields:
-            return [RequestEvent.read(raw)], 0
-        sent = EventBatch.read(raw)
-        return events_in(sent), sent.dropped
-    except ValueError:
+        if isinstance(fields, dict) and "names" in fields:
+            sent = EventBatch.read(raw)
+            events, dropped = events_in(sent), sent.dropped
+        else:
+            events, dropped = [RequestEvent.read(raw)], 0
+    except (ValueError, RecursionError):
         return [], 0
+    is_named = re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", events[0].service)
+    return (events, dropped) if is_named else ([], 0)
 
 
 def is_tick(message: Record) -> bool:
@@ -261,6 +264,13 @@ def _counted(said: RequestEvent, version: str, label: str, appended_ms: int) -> 
     yield f"bucket {bucket} lat", timed
 
 
+def _folded(said: RequestEvent, version: str, label: str) -> int:
+    """How often it is counted with others or left out, where no cap is reached: `_other` is nobody's own name."""
+    is_tool_call = said.method == "tools/call" and said.outcome not in {"cancelled", "rejected", "input_required"}
+    left_out = sum(name == "_other" or not 0 <= value <= 1e9 for name, value in said.metrics.items())
+    return left_out + (is_tool_call and said.tool == "_other") + (label == "-" and version == "_other")
+
+
 def _bucket(session: str, label: str) -> int:
     rollout = int(label.partition(".")[0]).to_bytes(16, "big")
     hashed = hashlib.blake2b(session.encode(), digest_size=8, salt=rollout).digest()
@@ -269,7 +279,7 @@ def _bucket(session: str, label: str) -> int:
 
 def _metrics(said: RequestEvent, bucket: int | None) -> Iterator[tuple[str, int]]:
     for name, value in said.metrics.items():
-        if 0 <= value <= 1e9:
+        if 0 <= value <= 1e9 and name != "_other":
             of_all = [f"metric {name}"] + ([] if bucket is None else [f"metric {name} bucket {bucket}"])
             for place in of_all:
                 yield f"{place} n", 1

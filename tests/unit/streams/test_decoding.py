@@ -5,8 +5,9 @@ import json
 import pytest
 
 from davylamp_sdk._event import RequestEvent
+from streams.batches import Batch
 from streams.decoding import BadEvent, Tick, decode
-from tests.telemetry import event, record, tick
+from tests.telemetry import batch, event, record, tick
 
 
 def changed(**changes: object) -> bytes:
@@ -25,6 +26,33 @@ def test_an_event_is_read_back_as_it_was_written() -> None:
 
 def test_what_a_newer_sdk_adds_is_ignored() -> None:
     assert decode(record(0, 1, changed(from_the_future=1))) == event()
+
+
+def test_a_batch_is_told_from_a_single_event_by_its_names() -> None:
+    said = decode(record(0, 1, batch([event(7), event(8)])))
+    assert isinstance(said, Batch)
+    assert (said.sequence, len(said.columns)) == (7, 2)
+
+
+def test_a_single_event_may_speak_of_names() -> None:
+    assert decode(record(0, 1, event(tool="names"))) == event(tool="names")
+    assert decode(record(0, 1, changed(metrics={"names": 1}))) == event(metrics={"names": 1.0})
+
+
+def test_a_batch_is_one_however_its_keys_are_spelled() -> None:
+    raw = batch([event()]).dump().replace(b'"names"', b'"n\\u0061mes"')
+    assert isinstance(decode(record(0, 1, raw)), Batch)
+
+
+def test_a_bad_request_of_a_batch_is_named() -> None:
+    raw = batch([event(), event(1, outcome="timeout")]).dump().replace(b'"timeout"', b'"slow"')
+    said = refused(raw)
+    assert said.reason == "invalid"
+    assert said.detail.startswith("request 1 of 2: outcome: ")
+
+
+def test_a_batch_on_the_topic_of_another_service_is_bad() -> None:
+    assert refused(batch([event()]).dump(), topic="mcp-requests.stock").reason == "foreign_service"
 
 
 def test_an_empty_message_with_the_ticks_header_is_a_tick() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.windows import Digest
-from streams.digests import DELTA, digest_of
+from schemas.windows import Cell, CohortWindow, Digest
+from streams.digests import DELTA, MAX_DIGESTS, digest_of, with_digests
 from streams.histogram import edges, histogram_of
 
 histograms = st.dictionaries(st.integers(0, 2047), st.integers(1, 1000), min_size=1, max_size=80)
@@ -93,3 +93,17 @@ def test_a_digest_stays_small_enough_to_publish() -> None:
     digest = digest_of(dict.fromkeys(range(2048), 1000))
     assert digest is not None
     assert len(digest.centroids) <= 25 / DELTA
+
+
+def test_the_busiest_cells_of_a_closed_window_get_a_digest() -> None:
+    def window(service: str, sizes: range) -> CohortWindow:
+        cells = [Cell(version=f"v{n}", label="-", histogram={700: n} if n else {}) for n in sizes]
+        fields = {"source": "mcp-requests", "partition": 0, "partitions": 1, "window_start": 0, "window_ms": 1000}
+        rest = {"first_offset": 0, "through": 1, "clock_ms": 1000, "final": True, "instance": "w1", "cells": cells}
+        return CohortWindow.model_validate({"service": service} | fields | rest)
+
+    found = with_digests([window("orders", range(30)), window("stock", range(40))])
+    digested = {(w.service, c.version) for w in found for c in w.cells if c.digest is not None}
+    busiest = {("stock", f"v{n}") for n in range(19, 40)} | {("orders", f"v{n}") for n in range(19, 30)}
+    assert digested == busiest
+    assert len(busiest) == MAX_DIGESTS

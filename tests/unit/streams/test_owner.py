@@ -11,6 +11,7 @@ from streams.handover import Assigned, Polled, Revoked
 from streams.outbox import DeliveryError, MemoryOutbox, Outgoing
 from streams.owner import LostBatchError, Owner, Pace
 from streams.publisher import Publisher
+from streams.window import MAX_UNREGISTERED
 from streams.windows import OutOfOrderError
 from tests.telemetry import TOPIC, WINDOW_MS, event, record, tick
 from transport.clock import FakeClock
@@ -170,6 +171,16 @@ async def test_what_is_read_to_warm_up_is_not_kept_again() -> None:
     assert [r.headers["offset"] for r in scene.sent("mcp-requests.dlq")] == [b"1"]
 
 
+async def test_a_message_of_one_unregistered_service_too_many_is_kept() -> None:
+    scene = Scene(registered=frozenset({"orders"}))
+    await scene.assign()
+    strangers = [record(i, 1000, event(i, service=f"s{i}")) for i in range(MAX_UNREGISTERED + 1)]
+    await scene.poll(*strangers, record(900, 1000, event(900)))
+    (letter,) = scene.sent("mcp-requests.dlq")
+    assert letter.headers["reason"].startswith(b"unknown_service: s200 ")
+    assert letter.headers["offset"] == b"200"
+
+
 async def test_a_partition_that_was_silent_for_a_window_is_ticked_once_a_window() -> None:
     scene = Scene()
     await scene.assign(3)
@@ -244,6 +255,7 @@ async def test_messages_lost_to_retention_are_an_error_in_the_log_and_counted(ca
     hole, counters = caplog.records
     assert (hole.levelno, hole.__dict__["action"], hole.__dict__["messages"]) == (logging.ERROR, "holes", 12)
     assert counters.__dict__["holes"] == 12
+    assert [CohortWindow.read(r.value or b"").holes for r in scene.sent()] == [12, 0]
 
 
 async def test_counters_are_told_when_they_change_but_not_all_the_time(caplog: pytest.LogCaptureFixture) -> None:

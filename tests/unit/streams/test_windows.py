@@ -10,14 +10,15 @@ from streams.checkpoint import Checkpoint
 from streams.counters import Counters
 from streams.counts import MAX_LABELS
 from streams.decoding import BadEvent, decode
-from streams.window import Source
+from streams.window import MAX_UNREGISTERED, Source
 from streams.windows import Closed, OutOfOrderError, PartitionFold
-from tests.telemetry import BASELINE, CANARY, LABEL, TOPIC, WINDOW_MS, event, record, tick
+from tests.telemetry import BASELINE, CANARY, LABEL, TOPIC, WINDOW_MS, batch, event, record, tick
 from transport.log import Record
 
 Told = tuple[int, RequestEvent | EventBatch | bytes | None]
 """Append time and what is said then, None for a tick; offsets count up by one."""
 
+OUTCOMES_KNOWN = "Input should be 'ok', 'tool_error', 'rpc_error', 'server_error', 'timeout', 'cancelled', 'input_required' or 'rejected'"
 NOBODY: frozenset[str] = frozenset()
 
 
@@ -149,6 +150,114 @@ def test_an_event_sent_again_two_windows_later_is_a_new_event() -> None:
 
 def test_after_a_skipped_window_nothing_is_a_duplicate() -> None:
     assert counted(Log().final((1000, event(1)), (1200, event(1)), (1300, None)))[1200] == 1
+
+
+def test_a_batch_is_as_its_events_would_be() -> None:
+    events = [event(i, outcome="tool_error" if i % 3 else "ok", session=f"s{i}") for i in range(20)]
+    in_batches: list[Told] = [(1000, batch(events[:13])), (1000, batch(events[13:])), (1100, None)]
+    singly: list[Told] = [*((1000, e) for e in events), (1100, None)]
+    (whole,), (single,) = Log().final(*in_batches), Log().final(*singly)
+    assert whole.cells == single.cells
+
+
+def test_requests_of_a_batch_are_duplicates_one_by_one() -> None:
+    log = Log()
+    two_to_five, four_to_seven = batch([event(i) for i in range(2, 6)]), batch([event(i) for i in range(4, 8)])
+    first, second = log.final(
+        (1000, event(3)), (1000, two_to_five), (1100, four_to_seven), (1100, event(7)), (1200, None)
+    )
+    assert counted([first, second]) == {1000: 4, 1100: 2}
+    assert (first.duplicates, second.duplicates) == (1, 3)
+    assert log.counters.duplicates == 4
+
+
+def test_a_window_of_duplicates_alone_says_so() -> None:
+    log = Log()
+    _, window = log.final((1000, event(1)), (1100, event(1)), (1200, None))
+    assert (window.window_start, window.cells, window.duplicates) == (1100, (), 1)
+
+
+def test_what_a_producer_dropped_is_said_once_even_if_its_batch_is_sent_again() -> None:
+    sent = batch([event(1), event(2)], dropped=5)
+    first, second = Log().final((1000, sent), (1000, sent), (1100, sent), (1200, None))
+    assert (first.dropped, second.dropped) == ({"orders-1": 5}, {})
+
+
+def test_a_batch_with_one_bad_request_is_refused_whole_and_counted_as_one_message() -> None:
+    log = Log()
+    bad = batch([event(i) for i in range(5)]).dump().replace(b'"ok"', b'"no"')
+    (window,) = log.final((1000, bad), (1000, event(1)), (1100, None))
+    assert [str(r) for r in log.refused if r] == ["invalid: request 0 of 5: outcome: " + OUTCOMES_KNOWN]
+    assert (window.malformed, counted([window])) == (1, {1000: 1})
+    assert log.counters == Counters(malformed=1)
+
+
+def test_every_service_is_told_of_the_bad_messages_of_its_partition() -> None:
+    said: list[Told] = [(1000, event(1)), (1000, event(2, service="stock")), (1000, b"{"), (1000, b"}"), (1100, None)]
+    finals = Log().final(*said, registered=frozenset({"idle"}))
+    assert [(w.service, w.malformed) for w in finals] == [("idle", 2), ("orders", 2), ("stock", 2)]
+
+
+def test_bad_messages_are_told_even_if_the_log_then_skips_windows() -> None:
+    finals = Log().final((1000, b"{"), (1550, None), registered=frozenset({"idle"}))
+    assert [(w.window_start, w.malformed) for w in finals] == [(1000, 1), (1400, 0)]
+
+
+def test_a_hole_is_told_by_the_window_that_begins_after_it() -> None:
+    log = Log(Checkpoint(5, 1000, 5), holes=12)
+    finals = log.final((1000, event(1)), (1100, event(2)), (1200, None), registered=frozenset({"idle"}))
+    assert [(w.service, w.window_start, w.holes) for w in finals] == [
+        ("idle", 1000, 12),
+        ("orders", 1000, 12),
+        ("idle", 1100, 0),
+        ("orders", 1100, 0),
+    ]
+    assert [w.holes for w in Log(holes=3).final((1000, event(1)), (1100, None))] == [3]
+
+
+def test_a_partial_tells_of_a_hole_as_well() -> None:
+    log = Log(holes=12)
+    log.tell((1000, event(1)))
+    assert [w.holes for w in log.fold.partials()] == [12]
+
+
+def test_services_that_nobody_registered_are_200_in_a_window() -> None:
+    log = Log(registered={"orders", "stock"})
+    strangers = [event(i, service=f"s{i}") for i in range(MAX_UNREGISTERED + 2)]
+    said: list[Told] = [
+        *((1000, e) for e in strangers),
+        (1000, event(900)),
+        (1000, strangers[0]),
+        (1000, strangers[-1]),
+    ]
+    finals = log.final(*said, (1100, strangers[-1]), (1200, None))
+    assert [r.reason for r in log.refused if r] == ["unknown_service"] * 3
+    assert len({w.service for w in finals}) == MAX_UNREGISTERED + 2
+    assert {w.malformed for w in finals if w.window_start == 1000} == {3}
+    assert log.counters.duplicates == 2  # the one that was counted, and the one that was refused, in the window after
+
+
+def test_what_is_refused_while_warming_up_was_refused_before() -> None:
+    log = Log(Checkpoint(offset=2, clock_ms=1090, warm_offset=0))
+    log.tell((1000, b"{"), (1090, event(1)), (1100, b"{"))
+    assert [r is None for r in log.refused] == [True, True, False]
+    assert log.counters == Counters(malformed=1)
+
+
+def test_partials_bear_nothing_that_is_costly() -> None:
+    log = Log()
+    said = (1000, batch([event(i, metrics={"tokens": 1.0}, session_age_ms=10.0) for i in range(50)]))
+    log.tell(said)
+    (partial,) = log.fold.partials()
+    (cell,) = partial.cells
+    assert (cell.digest, cell.bucket_histograms, cell.metrics["tokens"].bucket_histograms) == (None, {}, {})
+    assert cell.lives
+    assert cell.metrics["tokens"].buckets
+    (final,) = log.final((1100, None))
+    (cell,) = final.cells
+    assert cell.digest is not None
+    assert cell.bucket_histograms
+    assert cell.metrics["tokens"].bucket_histograms
 
 
 def test_a_dropped_duplicate_makes_its_own_repetition_one() -> None:

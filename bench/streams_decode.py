@@ -1,0 +1,142 @@
+"""How many events a CPU-second streams count: decode → fold → publish, without Kafka. `python -m bench.streams_decode`.
+
+Prints events per CPU-second of this process, the best of some runs, for batches as the SDK sends them and for single
+events, and as a ratio to what `json.loads` alone needs for the same bytes: above 1 is faster than parsing.
+"""
+
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from davylamp_sdk._event import EventBatch, RequestEvent
+from streams.checkpoint import Checkpoint
+from streams.counters import Counters
+from streams.decoding import decode
+from streams.encoding import encode
+from streams.window import Source
+from streams.windows import PartitionFold
+from transport.log import Record
+
+EVENTS = 100_000
+RUNS = 5
+WINDOW_MS = 5000
+EVENTS_A_SECOND = 20_000
+"""Of the log's own time."""
+PUBLISHED_A_SECOND = 4
+
+NOW = 1_795_485_600_000
+PAIRS = (("v1", "7.1.session.786db6f38e0cd8b7"), ("v2", "7.1.session.0123456789abcdef"))
+OUTCOMES = ("ok",) * 47 + ("tool_error", "rpc_error", "timeout")
+
+
+def events(n: int) -> list[dict[str, object]]:
+    """Requests of two versions, two thousand sessions and ten tools, as single events."""
+    dice = random.Random(20130)
+    sessions = [f"{dice.getrandbits(128):032x}" for _ in range(2000)]
+    return [
+        {
+            "session": dice.choice(sessions),
+            "method": "tools/call" if i % 3 else "resources/read",
+            "tool": f"tool_{dice.randrange(10)}" if i % 3 else None,
+            "outcome": dice.choice(OUTCOMES),
+            "protocol_version": "2025-06-18",
+            "started_at": NOW + i * 1000 // EVENTS_A_SECOND,
+            "duration_ms": round(dice.lognormvariate(3, 1), 3),
+            "first_of_session": not i % 40,
+            "session_age_ms": round(dice.random() * 300_000, 3),
+            "session_gap_ms": None if not i % 40 else round(dice.random() * 3000, 3),
+        }
+        for i in range(n)
+    ]
+
+
+def batches(rows: Sequence[dict[str, object]], n: int) -> list[bytes]:
+    """The requests in messages of ``n``, as the SDK writes them, of a producer each version."""
+    made = []
+    for number, start in enumerate(range(0, len(rows), n)):
+        version, label = PAIRS[number % len(PAIRS)]
+        names: dict[str, int] = {}
+        some = [{**row, "assignment": f"{label};{version}"} for row in rows[start : start + n]]
+        columns = {
+            name: [-1 if row[name] is None else names.setdefault(str(row[name]), len(names)) for row in some]
+            for name in ("method", "outcome", "session", "assignment", "tool", "protocol_version")
+        }
+        plain = {name: [row[name] for row in some] for name in ("started_at", "duration_ms")}
+        ages = {
+            name: [-1 if row[name] is None else row[name] for row in some]
+            for name in ("session_age_ms", "session_gap_ms")
+        }
+        first = [i for i, row in enumerate(some) if row["first_of_session"]]
+        said = _who(version, start) | columns | plain | ages | {"names": list(names), "first_of_session": first}
+        made.append(EventBatch.model_validate(said).dump())
+    return made
+
+
+def singles(rows: Sequence[dict[str, object]]) -> list[bytes]:
+    """The requests as a message each."""
+    said = [
+        RequestEvent.model_validate(_who(version, i) | row | {"assignment": f"{label};{version}"})
+        for i, row in enumerate(rows)
+        for version, label in (PAIRS[i // 100 % len(PAIRS)],)
+    ]
+    return [event.dump() for event in said]
+
+
+def _who(version: str, sequence: int) -> dict[str, object]:
+    return {
+        "producer": f"0f7d2b6c8a9e138a4e2f0d9b1c37a65{version[-1]}",
+        "sequence": sequence,
+        "service": "orders",
+        "version": version,
+        "instance": f"orders-{version}-7c9f",
+    }
+
+
+def count(messages: Sequence[bytes]) -> None:
+    """What an owner does, but for the broker."""
+    counters = Counters()
+    fold = PartitionFold(Source("mcp-requests", 0, 4, WINDOW_MS, "w1"), Checkpoint.earliest(0), counters)
+    published = NOW
+    for offset, value in enumerate(messages):
+        at = NOW + offset * EVENTS * 1000 // EVENTS_A_SECOND // len(messages)
+        closed = fold.enter(offset, at)
+        windows = closed.finals(frozenset({"orders"})) if closed is not None else ()
+        refused = fold.read(decode(Record("mcp-requests", 0, offset, at, b"", value)))
+        if refused is not None or counters.duplicates:
+            raise RuntimeError(f"{refused}, {counters}")
+        if at - published >= 1000 // PUBLISHED_A_SECOND:
+            published, windows = at, (*windows, *fold.partials())
+        for window in windows:
+            encode(window)
+
+
+def parse(messages: Sequence[bytes]) -> None:
+    """The yardstick."""
+    for value in messages:
+        json.loads(value)
+
+
+def events_a_second(work: Callable[[Sequence[bytes]], None], messages: Sequence[bytes]) -> float:
+    """The best of some runs, in CPU time."""
+    seconds = []
+    for _ in range(RUNS):
+        start = time.process_time()
+        work(messages)
+        seconds.append(time.process_time() - start)
+    return EVENTS / min(seconds)
+
+
+def main() -> None:
+    """Measure and print."""
+    rows = events(EVENTS)
+    kinds = {"singles": singles(rows)} | {f"batches of {n}": batches(rows, n) for n in (100, 500)}
+    print(f"{'':<16}{'bytes/event':>12}{'events/CPU-s':>14}{'× json.loads':>14}")
+    for name, messages in kinds.items():
+        counted, parsed = events_a_second(count, messages), events_a_second(parse, messages)
+        size = sum(map(len, messages)) / EVENTS
+        print(f"{name:<16}{size:>12.0f}{counted:>14,.0f}{counted / parsed:>14.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Requests as columns: chosen, looked up and joined as lists would be."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from davylamp_sdk._event import RequestEvent
+from streams.columns import Coded, Columns, columns_of, first_seen
+from tests.rows import made_event, row, rows
+from tests.telemetry import event
+
+seeds = st.integers(0, 2**32)
+some_events = st.lists(st.randoms(use_true_random=False), max_size=6).map(
+    lambda dice: [made_event(i, die) for i, die in enumerate(dice)]
+)
+texts = st.lists(st.one_of(st.none(), st.sampled_from("abc")), max_size=9)
+
+
+def plain(column: Coded) -> list[str | None]:
+    return [None if code < 0 else column.values[code] for code in column.codes.tolist()]
+
+
+@given(st.lists(st.integers(-1, 5), max_size=20))
+def test_codes_are_seen_in_the_order_of_their_first_appearance(codes: list[int]) -> None:
+    assert first_seen(np.array(codes, np.int64), 6) == list(dict.fromkeys(code for code in codes if code >= 0))
+
+
+@given(texts)
+def test_a_coded_column_says_what_it_was_made_of(column: list[str | None]) -> None:
+    coded = Coded.of(column)
+    assert plain(coded) == column
+    assert len(set(coded.values)) == len(coded.values)
+
+
+@given(texts)
+def test_a_value_is_looked_up_once(column: list[str | None]) -> None:
+    asked = []
+
+    def place(value: str) -> int:
+        asked.append(value)
+        return ord(value)
+
+    assert Coded.of(column).looked_up(place, absent=7).tolist() == [7 if v is None else ord(v) for v in column]
+    assert sorted(asked) == sorted({v for v in column if v is not None})
+
+
+def test_a_value_that_stands_twice_is_looked_up_by_either_code() -> None:
+    assert Coded(["a", "b", "a"], np.array([2, 0, -1])).looked_up(ord).tolist() == [97, 97, -1]
+
+
+@given(st.lists(texts, min_size=1, max_size=4))
+def test_joined_columns_follow_each_other(columns: list[list[str | None]]) -> None:
+    assert plain(Coded.joined([Coded.of(column) for column in columns])) == [v for column in columns for v in column]
+
+
+def test_a_lone_value_of_many_columns_stands_there_once() -> None:
+    joined = Coded.joined([Coded.of(column) for column in (["a"], ["b", "b"], ["a", None], ["c", "d"], ["a"])])
+    assert joined.values == ["a", "b", "c", "d"]
+
+
+@given(some_events)
+def test_single_events_become_rows(events: list[RequestEvent]) -> None:
+    assert rows(columns_of(events)) == [row(e) for e in events]
+
+
+@given(some_events, st.lists(st.booleans(), min_size=6, max_size=6))
+def test_some_rows_are_as_if_the_others_had_not_been(events: list[RequestEvent], keep: list[bool]) -> None:
+    kept = [e for e, is_kept in zip(events, keep, strict=False) if is_kept]
+    some = columns_of(events).where(np.array(keep[: len(events)], np.bool_))
+    assert rows(some) == [row(e) for e in kept]
+    assert sorted(some.metrics) == sorted({name for e in kept for name in e.metrics})
+
+
+@given(st.lists(some_events, min_size=1, max_size=4))
+def test_joined_rows_are_those_of_all_events(chunks: Sequence[list[RequestEvent]]) -> None:
+    joined = Columns.joined([columns_of(events) for events in chunks])
+    assert rows(joined) == [row(e) for events in chunks for e in events]
+    assert list(joined.metrics) == list(columns_of([e for events in chunks for e in events]).metrics)
+
+
+def test_no_events_are_no_rows() -> None:
+    assert len(columns_of([])) == 0
+    assert len(columns_of([event()])) == 1

@@ -1,0 +1,192 @@
+"""Nothing that a client or a server sends ends a worker: it is counted, or kept with its reason.
+
+`DAVYLAMP_FUZZ=100000 pytest --timeout 0 tests/unit/streams` looks longer.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.window_book import WindowBook
+from schemas.windows import CohortWindow
+from streams.checkpoint import Checkpoint
+from streams.handover import Assigned, Polled
+from streams.outbox import MemoryOutbox, Outgoing
+from streams.owner import Owner, Pace
+from streams.publisher import Publisher
+from tests.mutations import JUNK, mutated
+from tests.rows import made_event
+from tests.telemetry import TOPIC, WINDOW_MS, Said, batch, event, is_tick, read, record, tick, told, truth
+from transport.clock import FakeClock
+from transport.log import Record
+
+MESSAGES = 40
+LOGS = int(os.environ.get("DAVYLAMP_FUZZ", "2000")) // MESSAGES
+NOW = 1_700_000_000_000
+
+
+class Outcome:
+    """What a worker made of a log."""
+
+    def __init__(self, log: Sequence[Record]) -> None:
+        self.log = log
+        outbox = MemoryOutbox()
+        pace = Pace(TOPIC, WINDOW_MS, 0.0, "w1")
+        owner = Owner(Publisher(outbox, 3), pace, FakeClock(), lambda: frozenset({"orders"}), lambda _p, _c: None)
+        asyncio.run(self._own(owner))
+        self.sent = outbox.records
+
+    async def _own(self, owner: Owner) -> None:
+        await owner.handle(Assigned(0, 1, Checkpoint.earliest(0), 0))
+        await owner.handle(Polled(0, 1, tuple(self.log)))
+        await owner.beat()
+
+    def finals(self) -> list[CohortWindow]:
+        """As a reader folds them, service by service."""
+        books: dict[str, WindowBook] = {}
+        for window in (CohortWindow.read(r.value or b"") for r in self.on("cohort-windows")):
+            books.setdefault(window.service, WindowBook()).read(window)
+        return [window for book in books.values() for window in book.take_final()]
+
+    def on(self, topic: str) -> list[Outgoing]:
+        return [r for r in self.sent if r.topic == topic]
+
+    def refused(self) -> list[str]:
+        return [r.headers["reason"].decode().partition(":")[0] for r in self.on("mcp-requests.dlq")]
+
+
+def log_of(values: Sequence[bytes | None], every_ms: int = 7) -> list[Record]:
+    """Values one after another, and then the ticks that close their windows."""
+    log = [record(i, NOW + i * every_ms, value) for i, value in enumerate(values)]
+    end = NOW + len(log) * every_ms + 2 * WINDOW_MS
+    return [*log, tick(len(log), end), tick(len(log) + 1, end + WINDOW_MS)]
+
+
+def made(seed: int) -> list[bytes]:
+    """Messages of few producers, so that some come twice; most of them changed."""
+    dice = Random(seed)
+    values = []
+    for _ in range(MESSAGES):
+        first, producer = dice.randrange(40), dice.choice("ab")
+        events = [
+            made_event(first + i, dice).model_copy(update={"producer": producer}) for i in range(dice.randint(1, 4))
+        ]
+        raw = events[0].dump() if dice.random() < 0.4 else batch(events, dropped=dice.choice([0, 3])).dump()
+        values.append(mutated(raw, dice.getrandbits(32)) if dice.random() < 0.8 else raw)
+    return values
+
+
+def assert_nothing_is_lost(outcome: Outcome) -> Said:
+    """Events acknowledged = counted + duplicates + those in messages that were refused, whose number is known."""
+    said = told(outcome.finals())
+    assert said == truth(outcome.log)
+    events = [read(message)[0] for message in outcome.log]
+    counted = sum(n for row in said.cells.values() for name, n in row.items() if name.startswith("outcome "))
+    duplicates = sum(row.get("duplicates", 0) for row in said.windows.values())
+    assert sum(map(len, events)) == counted + duplicates
+    malformed = sum(not found and not is_tick(m) for m, found in zip(outcome.log, events, strict=True))
+    assert malformed == sum(row.get("malformed", 0) for row in said.windows.values()) == len(outcome.refused())
+    return said
+
+
+@settings(max_examples=LOGS, deadline=None)
+@given(st.integers(0, 2**64))
+def test_whatever_comes_is_counted_or_kept_with_its_reason(seed: int) -> None:
+    assert_nothing_is_lost(Outcome(log_of(made(seed))))
+
+
+def test_the_messages_that_are_made_up_are_good_and_bad_and_come_twice() -> None:
+    outcome = Outcome(log_of([value for seed in range(5) for value in made(seed)]))
+    said = assert_nothing_is_lost(outcome)
+    counted = sum(row.get("outcome ok", 0) for row in said.cells.values())
+    duplicates = sum(row.get("duplicates", 0) for row in said.windows.values())
+    assert min(counted, duplicates, len(outcome.refused())) >= 10
+    assert {"invalid", "not_json", "unknown_version", "unnamed_service"} <= set(outcome.refused())
+
+
+EVENT, BATCH = json.loads(event(1).dump()), json.loads(batch([event(1), event(2)]).dump())
+
+
+@pytest.mark.parametrize("fields", [EVENT, BATCH], ids=["event", "batch"])
+@pytest.mark.parametrize("field", sorted(EVENT.keys() | BATCH.keys()))
+def test_any_value_in_any_field_is_counted_or_refused(fields: dict[str, Any], field: str) -> None:
+    values = [json.dumps(fields | {field: junk}).encode() for junk in JUNK]
+    assert_nothing_is_lost(Outcome(log_of(values, every_ms=3 * WINDOW_MS)))  # none is a duplicate of another
+
+
+DEEP = b'{"a":' * 100_000
+HUGE = b'"' + b"x" * 1_000_000 + b'"'
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (DEEP, "not_json"),
+        (DEEP + b"1" + b"}" * 100_000, "not_json"),
+        (b"[" * 100_000 + b"]" * 100_000, "not_json"),
+        (b'{"names":' * 5000, "not_json"),
+        (b'{"names":[' + HUGE + b"]}", "invalid"),
+        (b'{"v":1,"service":' + HUGE + b"}", "invalid"),
+        (b'{"v":' + b"9" * 100_000 + b"}", "not_json"),  # a number longer than anybody parses
+        (b'{"v":' + b"9" * 1000 + b',"names":[]}', "unknown_version"),
+        (b'{"v":2,"names":{}}', "unknown_version"),
+        (b'{"metrics":{' + HUGE + b":1}}", "invalid"),
+        (json.dumps(EVENT | {"metrics": {"x" * 900_000: 1.0}}).encode(), "invalid"),
+        (json.dumps(EVENT | {"metrics": {f"m{i}": 1.0 for i in range(100_000)}}).encode(), "invalid"),
+        (json.dumps(BATCH | {"names": [f"t{i}" for i in range(100_000)]}).encode(), "invalid"),
+        (json.dumps(BATCH | {"method": [0] * 100_000}).encode(), "invalid"),
+        (json.dumps(BATCH | {"method": ["x"] * 100_000}).encode(), "invalid"),
+        (json.dumps(EVENT).encode()[:-1], "not_json"),
+        (json.dumps(EVENT).encode("utf-16"), "not_json"),
+        (b"\xef\xbb\xbf" + json.dumps(EVENT).encode(), "not_json"),
+        (b"\x00" * 1000, "not_json"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"{value[:12]!r}-{len(value)}",
+)
+def test_the_absurd_is_refused(value: bytes, reason: str) -> None:
+    outcome = Outcome(log_of([value, event(7).dump()]))
+    assert_nothing_is_lost(outcome)
+    assert outcome.refused() == [reason]
+    (letter,) = outcome.on("mcp-requests.dlq")
+    assert len(letter.value or b"") + sum(map(len, letter.headers.values())) < 1_000_000
+
+
+def test_names_at_their_longest_do_not_make_a_window_too_large_for_the_log() -> None:
+    def named(i: int) -> str:
+        return "\x01" * 114 + f"{i:06}"
+
+    values = [
+        batch(
+            [
+                event(
+                    200 * v + i,
+                    version=f"v{v}",
+                    instance=named(v),
+                    assignment=f"7.1.session.{v:016x};v{v}",
+                    tool=named(i),
+                    session=f"s{i}",
+                    duration_ms=1.07**i,
+                    session_age_ms=1e4 * i,
+                    metrics={named(m): 1.1 ** (i + m) for m in range(8)},
+                )
+                for i in range(200)
+            ],
+            dropped=1,
+        ).dump()
+        for v in range(70)
+    ]
+    outcome = Outcome(log_of(values, every_ms=0))
+    windows = outcome.on("cohort-windows")
+    assert len([r for r in windows if (r.key or b"").endswith(b"final")]) > 1
+    assert max(len(r.value or b"") for r in windows) < 900_000
+    finals = [w for w in outcome.finals() if w.cells]
+    assert [len(w.cells) for w in finals] == [70]
+    assert sum(c.outcomes["ok"] for w in finals for c in w.cells) == 200 * 70
+    assert finals[0].folded == 200 * 6
