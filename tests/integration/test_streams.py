@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import Producer
@@ -23,7 +23,7 @@ from schemas.service import Service
 from schemas.topics import Topic
 from schemas.window_book import WindowBook
 from schemas.windows import CohortWindow
-from tests.telemetry import BASELINE, CANARY, Counts, Key, event, told_counts, true_counts
+from tests.telemetry import BASELINE, CANARY, Counts, Key, Said, batch, event, read, told, truth
 from transport.kafka_log import KafkaReader, KafkaWriter
 from transport.log import Record
 from transport.settings import KafkaSettings
@@ -34,7 +34,13 @@ PARTITIONS = 4
 EVENTS = 2000
 WINDOW_MS = 1000
 PATIENCE_S = 40
-BAD = {b"{": b"not_json", b"": b"empty", b'{"v": 2}': b"unknown_version", b"{}": b"invalid"}
+BAD = {
+    b"{": b"not_json",
+    b"": b"empty",
+    b'{"v": 2}': b"unknown_version",
+    b"{}": b"invalid",
+    batch([event(), event(1)]).dump().replace(b'"ok"', b'"no"'): b"invalid",
+}
 
 
 @dataclass(frozen=True)
@@ -123,26 +129,44 @@ def books_of(published: list[Record]) -> dict[str, WindowBook]:
     return books
 
 
+def made(n: int, **changes: Any) -> RequestEvent:
+    version, assignment = ("v2", CANARY) if n % 3 == 0 else ("v1", BASELINE)
+    fields: dict[str, Any] = {
+        "service": COUNTED,
+        "version": "v1" if n % 97 == 0 else version,
+        "assignment": None if n % 11 == 0 else assignment,
+        "session": f"session-{n % 37}",
+        "outcome": ("ok", "ok", "ok", "tool_error", "rpc_error", "cancelled")[n % 6],
+        "duration_ms": float(n % 211),
+        "first_of_session": n % 20 == 0,
+        "session_age_ms": float(n % 50 * 100),
+        "session_gap_ms": None if n % 20 == 0 else 450.0,
+        "metrics": {"tokens": n / 7} if n % 2 else {},
+    }
+    return event(n, **fields | changes)
+
+
+def messages(numbers: range) -> Iterator[bytes]:
+    """Ten events singly, ten in a batch, and so on: one in ten is sent again at once, every 50th is followed by rubbish."""
+    for ten in range(numbers.start, numbers.stop, 10):
+        if ten % 20 == 0:
+            for n in range(ten, ten + 10):
+                yield from [made(n).dump()] * (2 if n == ten else 1)
+        else:
+            sent = batch([made(n, producer="counted-2/1", version="v1") for n in range(ten, ten + 10)], dropped=3)
+            yield from [sent.dump()] * (2 if ten % 200 == 10 else 1)
+        if ten % 50 == 0:
+            yield list(BAD)[ten // 50 % len(BAD)]
+
+
 def produce(producer: Producer, numbers: range) -> None:
-    """Single events over all partitions: every 10th is sent again at once, every 50th is followed by rubbish."""
-    for n in numbers:
-        version, assignment = ("v2", CANARY) if n % 3 == 0 else ("v1", BASELINE)
-        said = event(
-            n,
-            service=COUNTED,
-            version="v1" if n % 97 == 0 else version,
-            assignment=None if n % 11 == 0 else assignment,
-            session=f"session-{n % 37}",
-            outcome=("ok", "ok", "ok", "tool_error", "rpc_error", "cancelled")[n % 6],
-            duration_ms=float(n % 211),
-            first_of_session=n % 20 == 0,
-        )
-        partition = n * 7 % PARTITIONS
-        for _ in range(2 if n % 10 == 0 else 1):
-            producer.produce(TELEMETRY, said.dump(), b"counted-1/1", partition=partition)
-        if n % 50 == 0:
-            producer.produce(TELEMETRY, list(BAD)[n // 50 % len(BAD)], b"counted-1/1", partition=partition)
+    """Messages over all partitions; a message that is sent again goes to the same one."""
+    before, partition = b"", 0
+    for value in messages(numbers):
+        partition = partition if value == before else (partition + 7) % PARTITIONS
+        producer.produce(TELEMETRY, value, b"counted-1/1", partition=partition)
         producer.poll(0)
+        before = value
     assert producer.flush(20) == 0
 
 
@@ -196,25 +220,23 @@ def aftermath(kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory) ->
     return asyncio.run(live_through(kafka, folder))
 
 
-def is_event(record: Record) -> bool:
-    try:
-        RequestEvent.read(record.value or b"")
-    except ValueError:
-        return False
-    return True
-
-
 def test_every_event_is_counted_once_through_a_kill_9(aftermath: Aftermath) -> None:
-    truth: dict[Key, Counts] = {}
+    cells: dict[Key, Counts] = {}
+    windows: dict[tuple[int, str], Counts] = {}
     for partition in range(PARTITIONS):
-        for key, counts in true_counts((r for r in aftermath.telemetry if r.partition == partition), WINDOW_MS).items():
-            truth[key] = dict(Counter(truth.get(key, {})) + Counter(counts))
+        true = truth((r for r in aftermath.telemetry if r.partition == partition), WINDOW_MS)
+        for key, counts in true.cells.items():
+            cells[key] = dict(Counter(cells.get(key, {})) + Counter(counts))
+        for at, counts in true.windows.items():
+            windows[at] = dict(Counter(windows.get(at, {})) + Counter(counts))
 
-    told = told_counts(aftermath.final_windows())
-    assert told == truth
-    outcomes = sum(n for row in told.values() for name, n in row.items() if name.startswith("outcome "))
+    said = told(aftermath.final_windows())
+    assert said == Said(cells, windows)
+    outcomes = sum(n for row in said.cells.values() for name, n in row.items() if name.startswith("outcome "))
     assert outcomes == EVENTS
-    assert sum(map(is_event, aftermath.telemetry)) == EVENTS * 11 // 10
+    assert sum(len(read(r)[0]) for r in aftermath.telemetry) == EVENTS * 11 // 10
+    dropped = sum(row.get("dropped orders-1", 0) for row in said.windows.values())
+    assert dropped == 3 * EVENTS // 20
 
 
 def test_a_window_message_lies_on_the_partition_of_its_service_under_its_key(
