@@ -14,8 +14,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.unit.control_hands import Blow, Name
 from tests.unit.control_stories import ENDS, STORIES, Told, tell
-from tests.unit.control_world import Blow, Name, Strike
+from tests.unit.control_world import Strike
 
 ALL = ("none", "pending", "shifting", "collecting", "held", "rolled_back", "drained", "completed", "retired")
 ENTERED = tuple(state for state in ALL if state != "collecting")
