@@ -50,14 +50,15 @@ def up(
 
 
 @app.command()
-def run(service: Annotated[str, typer.Argument(help="streams, judge, router, alerts or status")]) -> None:
+def run(
+    service: Annotated[str, typer.Argument(help="streams, judge, router, alerts, status; or remote-judge")],
+) -> None:
     """Run one service alone, by its settings in DAVYLAMP_… and davylamp.toml."""
-    from cli.stack import SERVICES, service_argv
+    from cli.stack import BESIDE, SERVICES, service_argv
 
-    known = next((name for name in SERVICES if name == service), None)
-    if known is None:
-        fail(f"{service} is no service; known are {', '.join(SERVICES)}")
-    argv = service_argv(known)
+    if service not in (*SERVICES, *BESIDE):
+        fail(f"{service} is no service; known are {', '.join((*SERVICES, *BESIDE))}")
+    argv = service_argv(service)
     os.execv(argv[0], argv)  # noqa: S606 - it becomes the service
 
 

@@ -16,6 +16,9 @@ from transport.topics import ensure_topics
 ServiceProcess = Literal["streams", "judge", "router", "alerts", "status"]
 SERVICES: tuple[ServiceProcess, ...] = ("streams", "judge", "router", "alerts", "status")
 
+BESIDE: Mapping[str, str] = {"remote-judge": "judge.remote"}
+"""What runs only when it is asked for, and needs no Kafka: its name, and its module."""
+
 
 @dataclass(frozen=True, slots=True)
 class StackOptions:
@@ -57,9 +60,9 @@ class StackOptions:
         }
 
 
-def service_argv(service: ServiceProcess) -> list[str]:
-    """The command of one service."""
-    return [sys.executable, "-m", service]
+def service_argv(service: str) -> list[str]:
+    """The command of one service, or of what runs beside them."""
+    return [sys.executable, "-m", BESIDE.get(service, service)]
 
 
 @dataclass(frozen=True, slots=True)

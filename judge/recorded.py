@@ -25,17 +25,23 @@ class Recorded:
     """The windows of one rollout, with what they are about."""
 
     windows: Sequence[CohortWindow]
+    """As the topic holds them: those of other services are passed over."""
     plan: Plan
     baseline: str | None = None
     """None: the one other version that the windows name."""
     rollout: int | None = None
     """None: the newest one that the windows name."""
 
+    @property
+    def own(self) -> tuple[CohortWindow, ...]:
+        """The plan's service's."""
+        return tuple(window for window in self.windows if window.service == self.plan.service)
+
 
 def recorded_series(recorded: Recorded) -> CohortSeries:
     """What both cohorts did, as a series. Raises :class:`RecordingError`."""
-    baseline = _baseline(recorded, final_windows(recorded.windows))
-    return cohort_series(recorded.windows, baseline, recorded.plan.canary, recorded.rollout)
+    baseline = _baseline(recorded, _finals(recorded))
+    return cohort_series(recorded.own, baseline, recorded.plan.canary, recorded.rollout)
 
 
 def recorded_state(recorded: Recorded) -> ServiceState:
@@ -45,9 +51,7 @@ def recorded_state(recorded: Recorded) -> ServiceState:
     window that holds a session of it, which may be a little later than the acknowledgement that the judge goes by. Raises :class:`RecordingError`.
     """
     plan = recorded.plan.model_copy(update={"approve": ()})
-    finals = final_windows(recorded.windows)
-    if not finals:
-        raise RecordingError("there is no final window: every partition must have closed at least one")
+    finals = _finals(recorded)
     baseline, rollout = _baseline(recorded, finals), _rollout(recorded, finals)
     starts = _stage_starts(plan, finals, rollout)
     state = ServiceState(plan.service)
@@ -55,12 +59,20 @@ def recorded_state(recorded: Recorded) -> ServiceState:
         entry = _entry(state, plan, baseline, stage, at)
         state.read_entry(entry, stage - 1)
         state.acknowledged[entry.id] = Acknowledgement(entry=entry.id, partition=0, offset=stage - 1, at=at)
-    for window in recorded.windows:
+    for window in recorded.own:
         cells = tuple(
             cell.model_copy(update={"label": _own_label(cell.label, cell.version, rollout)}) for cell in window.cells
         )
         state.read_window(window.model_copy(update={"cells": cells}))
     return state
+
+
+def _finals(recorded: Recorded) -> tuple[CohortWindow, ...]:
+    finals = final_windows(recorded.own)
+    if not finals:
+        service = recorded.plan.service
+        raise RecordingError(f"there is no final window of {service}: every partition must have closed at least one")
+    return finals
 
 
 def _baseline(recorded: Recorded, finals: Sequence[CohortWindow]) -> str:
