@@ -9,17 +9,15 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 
 from davylamp_sdk._event import Outcome
+from judge.stats.histogram import dense, quantile
 from schemas.decisions import Count
 from schemas.labels import Label
 from schemas.outcomes import ERROR_BAD, ERROR_COUNTED, LATENCY_COUNTED, total
 from schemas.window_book import WindowBook
 from schemas.windows import MICRO, Cell, CohortWindow
 
-_BINS_PER_OCTAVE = 64
-_LOWEST_EXPONENT = -10
 _QUANTILES = {"latency_p50": 0.5, "latency_p90": 0.9, "latency_p95": 0.95, "latency_p99": 0.99}
 _RATES: Mapping[str, frozenset[Outcome]] = {
     "error_rate": ERROR_BAD,
@@ -95,7 +93,7 @@ class Tally:
                 self.tool_failures / self.tool_calls if self.tool_calls else None,
             )
         if name in _QUANTILES:
-            return total(self.outcomes, LATENCY_COUNTED), 0, quantile(self.histogram, _QUANTILES[name])
+            return total(self.outcomes, LATENCY_COUNTED), 0, quantile(dense([self.histogram]), _QUANTILES[name])
         if name in _TOTALS:
             many = self.new_sessions if name == "new_sessions" else sum(self.outcomes.values())
             return max(many, 1), many, float(many)
@@ -124,7 +122,7 @@ class CohortSeries:
         """All slots that end after `from_ms` and at or before `to_ms`, as one."""
         first, last = (bisect_right(self.slots, ms, key=lambda slot: slot.end_ms) for ms in (from_ms, to_ms))
         inside = self.slots[first:last]
-        return Slot(to_ms, _sum(slot.baseline for slot in inside), _sum(slot.canary for slot in inside))
+        return Slot(to_ms, total_of(slot.baseline for slot in inside), total_of(slot.canary for slot in inside))
 
     def coarser(self, slot_ms: int) -> "CohortSeries":
         """The same in slots of `slot_ms`, from the first one on without a gap; the last one may not be full."""
@@ -160,7 +158,7 @@ def cohort_series(
         )
     found: dict[int, Slot] = {}
     for window in finals:
-        sides = {version: _sum(_of_rollout(window.cells, version, rollout)) for version in (baseline, canary)}
+        sides = {version: total_of(_of_rollout(window.cells, version, rollout)) for version in (baseline, canary)}
         here = found.get(window.window_end, Slot(window.window_end))
         found[window.window_end] = Slot(window.window_end, here.baseline + sides[baseline], here.canary + sides[canary])
     slots = tuple(slot for _, slot in sorted(found.items()))
@@ -176,26 +174,6 @@ def final_windows(windows: Iterable[CohortWindow]) -> tuple[CohortWindow, ...]:
     return book.take_final()
 
 
-def quantile(histogram: Mapping[int, int], q: float) -> float | None:
-    """The latency in ms below which a share `q` of the requests lies, linear within its bin; None without any.
-
-    Bin i begins at ``2^(i // 64 - 10) * (1 + i % 64 / 64)``: the layout that `streams.histogram` describes.
-    """
-    bins = sorted(i for i, n in histogram.items() if n)
-    if not bins:
-        return None
-    ends = list(accumulate(histogram[i] for i in bins))
-    at = next(i for i, end in enumerate(ends) if end >= q * ends[-1])
-    inside = (q * ends[-1] - ends[at] + histogram[bins[at]]) / histogram[bins[at]]
-    low, high = _edge(bins[at]), _edge(bins[at] + 1)
-    return low + (high - low) * inside
-
-
-def _edge(index: int) -> float:
-    octave, step = divmod(index, _BINS_PER_OCTAVE)
-    return math.ldexp(1 + step / _BINS_PER_OCTAVE, octave + _LOWEST_EXPONENT)
-
-
 def _of_rollout(cells: Sequence[Cell], version: str, rollout: int) -> Iterable[Tally]:
     for cell in cells:
         label = Label.parse(cell.label)
@@ -203,5 +181,6 @@ def _of_rollout(cells: Sequence[Cell], version: str, rollout: int) -> Iterable[T
             yield Tally.of(cell)
 
 
-def _sum(tallies: Iterable[Tally]) -> Tally:
+def total_of(tallies: Iterable[Tally]) -> Tally:
+    """All of them as one."""
     return sum(tallies, Tally())

@@ -15,6 +15,8 @@ from judge.policies.kayenta.pairs import MetricPair
 from judge.policies.kayenta.scorers import MetricResult
 from judge.policies.kayenta.settings import CanaryConfig, ConfigError, Thresholds
 from judge.policies.port import Assessment, StageTimes
+from judge.policies.series_comparison import SeriesComparison
+from judge.trial import Trial
 from schemas.checks import CustomCheck, LatencyCheck
 from schemas.decisions import CheckResult
 from schemas.plan import Plan
@@ -32,6 +34,10 @@ class Kayenta:
     """None: :func:`config_of` the plan."""
     thresholds: Thresholds = USUAL_THRESHOLDS
     slot_ms: int = SLOT_MS
+
+    def begin(self, trial: Trial) -> SeriesComparison:
+        """See :class:`judge.policies.port.Policy`."""
+        return SeriesComparison(self, trial)
 
     def assess_series(self, series: CohortSeries, plan: Plan, times: StageTimes) -> Assessment:
         """What the judge says at the end of `series`.

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from judge.policies.cohort_series import CohortSeries
 from judge.policies.port import Assessment, StageTimes
+from judge.policies.series_comparison import SeriesComparison
 from judge.policies.threshold import argo, flagger
 from judge.policies.threshold.measuring import counted_as, for_argo, for_flagger
+from judge.trial import Trial
 from schemas.checks import LatencyCheck, RateCheck
 from schemas.decisions import CheckResult
 from schemas.plan import Plan
@@ -23,6 +25,10 @@ class Flagger:
     """Flagger's rule from the acknowledgement of the first stage on; its own weights are not looked at."""
 
     analysis: flagger.Analysis
+
+    def begin(self, trial: Trial) -> SeriesComparison:
+        """See :class:`judge.policies.port.Policy`."""
+        return SeriesComparison(self, trial)
 
     def assess_series(self, series: CohortSeries, _: Plan, times: StageTimes) -> Assessment:
         """What the rule says at the end of `series`."""
@@ -53,6 +59,10 @@ class Argo:
     metrics: tuple[argo.Metric, ...]
     over_s: float = 60.0
     """How far each measurement looks back: the range in the user's query."""
+
+    def begin(self, trial: Trial) -> SeriesComparison:
+        """See :class:`judge.policies.port.Policy`."""
+        return SeriesComparison(self, trial)
 
     def assess_series(self, series: CohortSeries, _: Plan, times: StageTimes) -> Assessment:
         """What the rule says at the end of `series`. Inconclusive pauses Argo: suspicious here."""

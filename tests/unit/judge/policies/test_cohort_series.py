@@ -6,13 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judge.policies.cohort_series import VALUES, CohortSeries, Slot, Tally, cohort_series, quantile
+from judge.policies.cohort_series import VALUES, CohortSeries, Slot, Tally, cohort_series
 from schemas.windows import Metric, MetricBucket
-from streams.histogram import edges, histogram_of
-from streams.histogram import quantile as streams_quantile
 from tests.unit.judge.policies.made_windows import T0, WINDOW_MS, cell, constant, window
 
-latencies = st.lists(st.floats(0.01, 1e6), min_size=1, max_size=50)
 tallies = st.builds(
     lambda ok, bad, bin_: Tally.of(cell("v1", ok, bad, bin_=bin_, metrics={"tokens": Metric(n=ok, micro=bad)})),
     st.integers(0, 50),
@@ -121,17 +118,3 @@ def test_nothing_counted_is_no_value_but_no_request_is_zero_requests() -> None:
     empty = Slot(0).canary
     for name in VALUES:
         assert empty.value(name) == 0 if name in {"requests", "new_sessions"} else math.isnan(empty.value(name))
-
-
-@given(latencies, st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0]))
-def test_a_quantile_is_what_streams_says_of_the_same_histogram(values: list[float], q: float) -> None:
-    histogram = histogram_of(values)
-    assert quantile(histogram, q) == pytest.approx(streams_quantile(histogram, q))
-
-
-def test_bins_lie_where_streams_puts_them() -> None:
-    for index in (0, 1, 63, 64, 640, 2047):
-        low, high = edges()[index : index + 2]
-        assert quantile({index: 1}, 0.0) == low
-        assert quantile({index: 1}, 1.0) == high
-    assert quantile({}, 0.5) is None

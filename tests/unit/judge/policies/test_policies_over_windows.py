@@ -15,6 +15,7 @@ from judge.policies.threshold.conditions import parse_condition
 from judge.policies.threshold.document import RuleError
 from judge.policies.threshold.measuring import for_argo, for_flagger, refuse_unknown, value
 from judge.policies.threshold.policy import Argo, Flagger, relative_to_baseline
+from judge.recorded import Recorded, recorded_state
 from schemas.windows import CohortWindow, Metric
 from tests.builders import plan
 from tests.unit.judge.policies.made_windows import T0, cell, constant, window
@@ -72,6 +73,13 @@ class TestAnyPolicy:
 
     def test_the_same_windows_give_the_same_assessment(self, policy: Any) -> None:
         assert self.assess(policy, constant(60, *BROKEN)) == self.assess(policy, constant(60, *BROKEN))
+
+
+@pytest.mark.parametrize("policy", [KAYENTA, STATIC, CONDITION, relative_to_baseline(PLAN)])
+def test_by_the_port_a_policy_says_what_it_says_of_the_series(policy: Any) -> None:
+    for windows in (constant(120, *BROKEN), constant(120, *HEALTHY)):
+        by_port = recorded_state(Recorded(windows, PLAN)).assess(policy)
+        assert by_port == policy.assess_series(series(windows), PLAN, TIMES)
 
 
 def test_kayenta_passes_what_does_not_differ_and_fails_what_does() -> None:
