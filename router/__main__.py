@@ -26,7 +26,7 @@ async def serve() -> None:
     try:
         keeper = Keeper(Disk(settings.data_folder), writer)
         proven, fresh = keeper.acknowledged.snapshot, Freshness(reader, keeper)
-        balancer = EnvoyXds(settings.xds_host, settings.xds_port, proven, fresh)
+        balancer = EnvoyXds(settings.xds_host, settings.xds_port, proven, fresh, settings.xds_tls)
         try:
             router = Router(settings.name, reader, writer, balancer, SystemClock(), keeper)
             await run_until_signalled(_both(router, settings))
@@ -41,7 +41,8 @@ async def _both(router: Router, settings: RouterSettings) -> None:
     """The router, and its direct port if it has a token: either ends the other."""
     work = [router.run()]
     if settings.direct_token is not None:
-        work.append(direct.serve(router, settings.direct_token, settings.direct_host, settings.direct_port))
+        host, port, tls = settings.direct_host, settings.direct_port, settings.direct_tls
+        work.append(direct.serve(router, settings.direct_token, host, port, tls))
     await run_together(*work)
 
 

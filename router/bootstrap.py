@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from router.bootstrap_tls import ProxyTls, transport_socket
 from router.envoy_resources import ROUTES_NAME
 from router.envoy_words import (
     HEADER_MUTATION,
@@ -25,11 +26,13 @@ def bootstrap(
     admin_port: int,
     routers: Sequence[str] = ("127.0.0.1:18000",),
     listener_host: str = "127.0.0.1",
+    *,
+    tls: ProxyTls | None = None,
 ) -> Json:
     """Envoy's bootstrap as proto3 JSON.
 
     `node` names the proxy for ever: its acknowledgements are known by it. `routers` are ``host:port`` of the routers'
-    xDS ports; the first that answers is asked. The admin port can stop the proxy, so it is bound to loopback.
+    xDS ports; the first that answers is asked, by mTLS where `tls` says how. The admin port can stop the proxy, so it is bound to loopback.
     """
     return {
         "node": {"id": node, "cluster": "davylamp"},
@@ -37,7 +40,7 @@ def bootstrap(
         "dynamic_resources": {"ads_config": _ads(), "cds_config": _source()},
         "static_resources": {
             "listeners": [_listener(listener_host, listener_port)],
-            "clusters": [_routers(routers)],
+            "clusters": [_routers(routers) | ({"transport_socket": transport_socket(tls, routers)} if tls else {})],
         },
     }
 

@@ -17,6 +17,7 @@ from router.answers import Knowledge, Latched
 from router.errors import DiskError, NothingToRollBackError, NotLoopbackError, PortTakenError
 from router.latch import Word
 from router.loopback import is_loopback
+from router.tls import ServerTls
 from schemas.names import ServiceName
 
 ANSWER_WITHIN_S = 3.0
@@ -53,13 +54,23 @@ def create_app(router: Router, token: SecretStr) -> FastAPI:
     return app
 
 
-async def serve(router: Router, token: SecretStr, host: str, port: int) -> None:
+async def serve(router: Router, token: SecretStr, host: str, port: int, tls: ServerTls | None = None) -> None:
     """Serve until cancelled. Raises :class:`router.errors.RouterError` if the port cannot be opened."""
-    if not is_loopback(host):
+    if tls is not None:
+        tls.check()
+    elif not is_loopback(host):
         raise NotLoopbackError(
-            f"The direct port has no TLS and is served on loopback only, not on {host}: set direct_host."
+            f"The direct port without TLS is served on loopback only, not on {host}: set direct_cert and direct_key, or "
+            "direct_host."
         )
-    config = uvicorn.Config(create_app(router, token), log_config=None, access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        create_app(router, token),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ssl_certfile=tls.cert if tls else None,
+        ssl_keyfile=tls.key if tls else None,
+    )
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:

@@ -15,6 +15,7 @@ from router.loopback import is_loopback
 from router.packing import RESOURCES, Packer
 from router.ports import Capability
 from router.snapshot import Snapshot, is_later
+from router.tls import MutualTls, impostor
 from router.xds_stream import ProxyStream, Resource
 from schemas.control import ProxyRoute
 
@@ -53,12 +54,24 @@ class EnvoyXds:
 
     `proven` is what proxies accepted before this process began: what they get if they refuse the first they are sent.
     Each new stream is answered only after `fresh` has returned for it: then the newest snapshot is no older than it.
-    Raises :class:`NotLoopbackError` for an address that others could reach: there is no mTLS yet.
+    With `tls` a proxy's certificate must name its node id. Raises :class:`NotLoopbackError` for an address that others
+    could reach without it, and :class:`TlsError` for files that cannot be used.
     """
 
-    def __init__(self, host: str, port: int, proven: Snapshot | None = None, fresh: Fresh = at_once) -> None:
-        if not is_loopback(host):
-            raise NotLoopbackError(f"xDS has no mTLS and is served on loopback only, not on {host}: set xds_host.")
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        proven: Snapshot | None = None,
+        fresh: Fresh = at_once,
+        tls: MutualTls | None = None,
+    ) -> None:
+        if tls is not None:
+            tls.check()
+        elif not is_loopback(host):
+            raise NotLoopbackError(
+                f"xDS without mTLS is served on loopback only, not on {host}: set xds_cert, xds_key and xds_ca, or xds_host."
+            )
         self._host = f"[{host}]" if ":" in host else host
         self.port = port
         """0 takes a free one when the port opens."""
@@ -67,6 +80,7 @@ class EnvoyXds:
         self._newest: Snapshot | None = None
         self._proven = proven
         self._fresh = fresh
+        self._tls = tls
         self._packer = Packer()
         self._proxies: dict[str, _Proxy] = {}
         self._changed = asyncio.Event()
@@ -118,12 +132,17 @@ class EnvoyXds:
         handlers = grpc.method_handlers_generic_handler(_ADS, {"StreamAggregatedResources": handler})
         server.add_generic_rpc_handlers((handlers,))
         try:
-            self.port = server.add_insecure_port(f"{self._host}:{self.port}")
+            self.port = self._bind(server, f"{self._host}:{self.port}")
         except RuntimeError as error:
             raise PortTakenError(f"xDS port {self.port} cannot be opened: does another router run?") from error
         await server.start()
         logger.info("xds port opened", extra={"action": "xds_opened", "address": f"{self._host}:{self.port}"})
         return server
+
+    def _bind(self, server: grpc.aio.Server, address: str) -> int:
+        if self._tls is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, self._tls.credentials())
 
     def _links(self) -> Iterable[_Link]:
         return (link for proxy in self._proxies.values() for link in proxy.links)
@@ -136,6 +155,9 @@ class EnvoyXds:
             return
         if not first.node.id:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The first request must name its node.id.")
+        if self._tls is not None and (why := impostor(first.node.id, context.auth_context())) is not None:
+            logger.error("proxy is not whom it says", extra={"action": "proxy_impostor", "why": why})
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, why)
         await self._fresh()
         if self._newest is None:
             return

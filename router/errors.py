@@ -6,7 +6,11 @@ class RouterError(Exception):
 
 
 class NotLoopbackError(RouterError):
-    """Without mTLS, routes are served on loopback only."""
+    """Without TLS, nothing is served beyond loopback."""
+
+
+class TlsError(RouterError):
+    """Certificates or keys cannot be used."""
 
 
 class PortTakenError(RouterError):

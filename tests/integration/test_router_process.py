@@ -130,11 +130,13 @@ async def test_it_ends_well_while_kafka_is_away() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"xds_host": "0.0.0.0"}, "router: xDS has no mTLS and is served on loopback only, not on 0.0.0.0"),
+        ({"xds_host": "0.0.0.0"}, "router: xDS without mTLS is served on loopback only, not on 0.0.0.0"),
         ({"xds_port": "http"}, "router: [router] xds_port"),
         ({"xds_prot": "1"}, "router: [router] xds_prot"),
+        ({"xds_cert": "a", "xds_key": "b"}, "router: [router] "),
+        ({"xds_cert": "a", "xds_key": "b", "xds_ca": "c"}, "router: a and b are no certificate with its key"),
         ({"direct_token": "short"}, "router: [router] direct_token"),
-        ({"direct_token": "x" * 16, "direct_host": "0.0.0.0"}, "router: The direct port has no TLS"),
+        ({"direct_token": "x" * 16, "direct_host": "0.0.0.0"}, "router: The direct port without TLS"),
     ],
 )
 async def test_what_it_cannot_do_is_one_sentence_and_a_failure(settings: dict[str, str], words: str) -> None:

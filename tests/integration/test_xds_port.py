@@ -64,7 +64,7 @@ async def until(balancer: EnvoyXds, expected: list[tuple[str, str]]) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.7", "::", "router.example"])
 def test_an_address_that_others_could_reach_is_refused(host: str) -> None:
-    with pytest.raises(NotLoopbackError, match=f"not on {host}: set xds_host"):
+    with pytest.raises(NotLoopbackError, match=f"not on {host}: set xds_cert, xds_key and xds_ca, or xds_host"):
         EnvoyXds(host, 18000)
 
 

@@ -10,10 +10,12 @@ from envoy.extensions.filters.http.router.v3 import router_pb2  # noqa: F401
 from envoy.extensions.filters.http.stateful_session.v3 import stateful_session_pb2  # noqa: F401
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2  # noqa: F401
 from envoy.extensions.http.stateful_session.envelope.v3 import envelope_pb2  # noqa: F401
+from envoy.extensions.transport_sockets.tls.v3 import tls_pb2  # noqa: F401
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2  # noqa: F401
 from google.protobuf.json_format import ParseDict
 
 from router.bootstrap import bootstrap
+from router.bootstrap_tls import ProxyTls
 from router.envoy_words import Json
 
 MADE = bootstrap("lb0", 8080, 9901, routers=("127.0.0.1:18000", "router-b:18000"), listener_host="0.0.0.0")
@@ -89,3 +91,21 @@ def test_envoys_own_messages_take_it() -> None:
     parsed: Any = ParseDict(json.loads(json.dumps(MADE)), Bootstrap(), ignore_unknown_fields=True)
     assert parsed.node.id == "lb0"
     assert len(parsed.static_resources.listeners) == 1
+
+
+def test_with_certificates_the_routers_are_asked_by_mtls_and_must_be_whom_the_proxy_asked() -> None:
+    tls = ProxyTls("proxy.crt", "proxy.key", "ca.pem")
+    made = bootstrap("lb0", 8080, 9901, routers=("127.0.0.1:18000", "router-b:18000"), tls=tls)
+    ParseDict(made, Bootstrap())
+    (cluster,) = made["static_resources"]["clusters"]
+    context = cluster["transport_socket"]["typed_config"]["common_tls_context"]
+    assert context["tls_certificates"] == [
+        {"certificate_chain": {"filename": "proxy.crt"}, "private_key": {"filename": "proxy.key"}}
+    ]
+    trusted = context["validation_context"]
+    assert trusted["trusted_ca"] == {"filename": "ca.pem"}
+    assert [(n["san_type"], n["matcher"]["exact"]) for n in trusted["match_typed_subject_alt_names"]] == [
+        ("IP_ADDRESS", "127.0.0.1"),
+        ("DNS", "router-b"),
+    ]
+    assert "transport_socket" not in routers()

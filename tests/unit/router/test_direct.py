@@ -103,7 +103,7 @@ async def test_a_latch_that_is_not_safe_is_told(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_the_port_is_opened_on_loopback_only() -> None:
-    with pytest.raises(NotLoopbackError, match=r"not on 0\.0\.0\.0: set direct_host"):
+    with pytest.raises(NotLoopbackError, match=r"not on 0\.0\.0\.0: set direct_cert"):
         await serve(await router(MemoryLoadBalancer()), SecretStr(TOKEN), "0.0.0.0", 1)
 
 
