@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2  # noqa: F401 - these stand in Anys
 from envoy.extensions.filters.http.header_to_metadata.v3 import header_to_metadata_pb2  # noqa: F401
 from envoy.extensions.filters.http.router.v3 import router_pb2  # noqa: F401
@@ -96,8 +97,8 @@ def test_envoys_own_messages_take_it() -> None:
 def test_with_certificates_the_routers_are_asked_by_mtls_and_must_be_whom_the_proxy_asked() -> None:
     tls = ProxyTls("proxy.crt", "proxy.key", "ca.pem")
     made = bootstrap("lb0", 8080, 9901, routers=("127.0.0.1:18000", "router-b:18000"), tls=tls)
-    ParseDict(made, Bootstrap())
     (cluster,) = made["static_resources"]["clusters"]
+    ParseDict(cluster, Cluster())
     context = cluster["transport_socket"]["typed_config"]["common_tls_context"]
     assert context["tls_certificates"] == [
         {"certificate_chain": {"filename": "proxy.crt"}, "private_key": {"filename": "proxy.key"}}
