@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from judge.rollout.state import ServiceState
-from schemas.control import Command, RouteChange
+from schemas.control import Command, ProxyReport, RouteChange
 from schemas.decisions import Cut, LedgerEntry
 from schemas.ledger import Void
 from schemas.service import Service
@@ -12,7 +12,7 @@ from schemas.topics import Topic
 from schemas.windows import CohortWindow
 from transport.log import Record
 
-INPUTS: tuple[Topic, ...] = ("services", "rollout-commands", "route-changes", "cohort-windows")
+INPUTS: tuple[Topic, ...] = ("services", "rollout-commands", "route-changes", "proxy-reports", "cohort-windows")
 """What a decision depends on beside the ledger: the topics of a cut."""
 
 LEDGER: Topic = "rollout-decisions"
@@ -72,6 +72,11 @@ def _read_route(fold: Fold, record: Record) -> None:
     state.read_route(change, record.partition, record.offset, record.timestamp_ms)
 
 
+def _read_report(fold: Fold, record: Record) -> None:
+    report = ProxyReport.read(record.value or b"")
+    fold.state(report.service, record.partition).read_report(report, record.timestamp_ms)
+
+
 def _read_window(fold: Fold, record: Record) -> None:
     window = CohortWindow.read(record.value or b"")
     fold.state(window.service, record.partition).read_window(window)
@@ -87,6 +92,7 @@ _READERS: dict[str, Callable[[Fold, Record], Void | None]] = {
     "services": _read_service,
     "rollout-commands": _read_command,
     "route-changes": _read_route,
+    "proxy-reports": _read_report,
     "cohort-windows": _read_window,
     LEDGER: _read_entry,
 }

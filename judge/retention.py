@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from judge.rollout.commands import COMMAND_EXPIRES_S
+from judge.rollout.look import HOUR_BEFORE_MS
 from schemas.decisions import LedgerEntry
 from schemas.ledger import ServiceLedger
 from schemas.topics import Topic
@@ -35,8 +36,8 @@ def expired(below: Mapping[Topic, Sequence[Record]], entry: LedgerEntry, before:
 def _needed_since_ms(entry: LedgerEntry, before: Chain) -> dict[Topic, int | None]:
     """From which append time on a decision may look at a topic; None: not at all.
 
-    Commands count while they are fresh, acknowledgements, windows and reports from the start of the rollout; windows
-    and reports only where one is being compared.
+    Commands count while they are fresh, acknowledgements, windows and reports from the start of the rollout, the latter
+    two only where one is being compared; windows also from the hour before, which says how sick a baseline is.
     """
     standing = before.ledger.standing
     began = next(
@@ -46,8 +47,8 @@ def _needed_since_ms(entry: LedgerEntry, before: Chain) -> dict[Topic, int | Non
     return {
         "rollout-commands": entry.cut.now - round(COMMAND_EXPIRES_S * 1000),
         "route-changes": began,
-        "cohort-windows": compared,
         "proxy-reports": compared,
+        "cohort-windows": compared - HOUR_BEFORE_MS if compared is not None else None,
     }
 
 

@@ -65,6 +65,11 @@ class TrialWindow:
     strata: Mapping[Stratum, Pair]
     """Ascending."""
 
+    @property
+    def start_ms(self) -> int:
+        """Where it begins."""
+        return self.end_ms - self.window_ms
+
     def cells(self, cohort: Cohort) -> Iterable[Cell]:
         """All of a cohort's."""
         return (cell for pair in self.strata.values() for cell in pair[cohort].cells)
@@ -82,6 +87,8 @@ class Trial:
     rollout: int
     baseline: str
     plan: Plan
+    labels: Mapping[tuple[Cohort, Stratum], str]
+    """What proxies stamp on whose sessions."""
     places: Mapping[tuple[str, str], tuple[Stratum, Cohort]]
     """(assigned version, label) → whose sessions these are."""
 
@@ -89,13 +96,14 @@ class Trial:
     def of(cls, opening: Opening, rollout: int, baseline: str) -> Self:
         """The trial that the rollout's `start` opened."""
         versions: dict[Cohort, str] = {"baseline": baseline, "canary": opening.plan.canary}
-        places = {
-            (version, str(Label.make(opening.seed, rollout, stage, version, kind))): (Stratum(stage, kind), cohort)
+        labels = {
+            (cohort, Stratum(stage, kind)): str(Label.make(opening.seed, rollout, stage, version, kind))
             for cohort, version in versions.items()
             for stage in range(1, len(opening.plan.stages) + 1)
             for kind in get_args(Kind)
         }
-        return cls(rollout, baseline, opening.plan, places)
+        places = {(versions[cohort], label): (stratum, cohort) for (cohort, stratum), label in labels.items()}
+        return cls(rollout, baseline, opening.plan, labels, places)
 
     @property
     def canary(self) -> str:

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Generic
 
 import numpy as np
 
-from judge.policies.families.port import Family, RowKey, Rows, Whole
+from judge.policies.families.port import Family, RowKey, Rows, W, Whole
 from judge.policies.port import StageTimes
 from judge.policies.track import ENTER_SUSPICION, Boundary, SpreadOfChecks, Standing, Track
 from judge.stats.bounds import lower_bounds, upper_bounds
@@ -14,7 +15,6 @@ from judge.stats.evidence import Floats
 from judge.stats.process import Layout
 from judge.stats.restarts import RestartSchedule
 from judge.stats.within import NEEDED_LOG_E
-from judge.trial import TrialWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,10 @@ class For:
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(Generic[W]):
     """The families of a plan, or some of them, and their evidence. Windows are added, and looked at in between."""
 
-    families: tuple[Family, ...]
+    families: tuple[Family[W], ...]
     schedule: RestartSchedule
     track: Track
     _final: dict[tuple[int, StageTimes], tuple[Standing, For]] = field(default_factory=dict)
@@ -72,19 +72,19 @@ class Lane:
     _boundaries: dict[StageTimes, tuple[Boundary, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, families: Sequence[Family], schedule: RestartSchedule) -> "Lane":
+    def of(cls, families: Sequence[Family[W]], schedule: RestartSchedule) -> "Lane[W]":
         """Without data."""
         claims = [family.claim for family in families]
         layout = Layout.of(*((claim.columns, claim.ratio) for claim in claims))
-        margins, decides = np.array([(claim.margin, claim.decides) for claim in claims]).T
+        margins, decides = np.array([(c.margin, c.decides) for c in claims], np.float64).reshape(-1, 2).T
         return cls(tuple(families), schedule, Track(layout, margins, decides.astype(bool)))
 
-    def add(self, window: TrialWindow) -> None:
+    def add(self, window: W) -> None:
         """The next final window."""
         rows = self._together([family.fold(window) for family in self.families])
-        self.track.append(window.end_ms - window.window_ms, window.end_ms, rows, self._spread())
+        self.track.append(window.start_ms, window.end_ms, rows, self._spread())
 
-    def look(self, still_open: Sequence[TrialWindow], times: StageTimes, asked: Asked) -> tuple[Against, For]:
+    def look(self, still_open: Sequence[W], times: StageTimes, asked: Asked) -> tuple[Against, For]:
         """Open windows speak against the canary and never for it. Changes nothing that a later look could see."""
         key = self.track.windows, times
         if key not in self._final:
@@ -100,7 +100,7 @@ class Lane:
             self._boundaries[times] = Boundary.all(self.schedule, times)
         return self._boundaries[times]
 
-    def _spread(self, still_open: Sequence[TrialWindow] = ()) -> SpreadOfChecks:
+    def _spread(self, still_open: Sequence[W] = ()) -> SpreadOfChecks:
         return SpreadOfChecks.of([family.spread(still_open) for family in self.families])
 
     def _together(self, parts: Sequence[Rows]) -> Rows:
@@ -127,12 +127,12 @@ class Lane:
             log_e, highs = np.zeros_like(log_e), np.full_like(highs, np.nan)
         return For(spread, log_e, highs, self._split(begun.counts - begun.counts_before_proof), standing.suspicious)
 
-    def _against(self, final: Standing, still_open: Sequence[TrialWindow], times: StageTimes, asked: Asked) -> Against:
+    def _against(self, final: Standing, still_open: Sequence[W], times: StageTimes, asked: Asked) -> Against:
         standing, starts = final, self._starts(times)
         for window in still_open:
             rows = self._together([family.peek(window) for family in self.families])
             standing = standing.meet(starts, window.end_ms)
-            standing = standing.add(window.end_ms - window.window_ms, *self.track.stack(rows))
+            standing = standing.add(window.start_ms, *self.track.stack(rows))
         spread, margins = self._spread(still_open), self.track.margins
         lines = standing.processes.against(spread.pooled)
         unbelieved = lines.at(margins)

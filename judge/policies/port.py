@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from judge.proxies import Difference
 from judge.trial import Trial, TrialWindow
 from schemas.decisions import CheckResult
 
@@ -49,8 +50,11 @@ class Comparison(Protocol):
         :meth:`assess`, and what it said before does not count.
         """
 
+    def add_difference(self, difference: Difference) -> None:
+        """The next difference of two reports of a proxy: each once, in the order of their topic."""
+
     def assess(self, still_open: Sequence[TrialWindow], times: StageTimes) -> Assessment:
-        """Assess the canary at one cut: a function of the windows added so far and of the arguments, nothing else.
+        """Assess the canary at one cut: a function of what was added so far and of the arguments, nothing else.
 
         Windows that are `still_open` may bring a breach forward, and do nothing else.
         """

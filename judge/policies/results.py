@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,7 +25,7 @@ Why = Literal["no_data", "few_buckets", "more_needed"]
 class Reading:
     """One check at one look."""
 
-    family: Family
+    family: Family[Any]
     share: float
     """0: it is shown and decides nothing."""
     needed: float
@@ -44,6 +44,11 @@ class Reading:
     since_ms: int | None
     is_culprit: bool = False
     """Of a breach, which several checks may bear together."""
+
+    @property
+    def check(self) -> str:
+        """Its name."""
+        return self.family.claim.check
 
     @property
     def breached(self) -> bool:

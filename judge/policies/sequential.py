@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from judge.policies.families.port import Claim
-from judge.policies.families.table import families, score_weight, shares
+from judge.policies.families.port import Claim, W
+from judge.policies.families.table import families, proxied_families, score_weight, shares
 from judge.policies.lane import Asked, Lane
 from judge.policies.port import Assessment, StageTimes
 from judge.policies.results import Reading, check_result, rounded
+from judge.proxies import Difference
 from judge.stats.mixture import combine, needed_log_e
 from judge.stats.restarts import restart_schedule
 from judge.stats.score import score
@@ -30,8 +31,9 @@ class Sequential:
 
     def begin(self, trial: Trial) -> "SequentialComparison":
         """See :class:`judge.policies.port.Policy`."""
-        schedule = restart_schedule([stage.duration_s for stage in trial.plan.stages])
-        return SequentialComparison(trial, Lane.of(families(trial.plan.checks), schedule), shares(trial.plan.checks))
+        checks, schedule = trial.plan.checks, restart_schedule([stage.duration_s for stage in trial.plan.stages])
+        windows, proxies = Lane.of(families(checks), schedule), Lane.of(proxied_families(trial), schedule)
+        return SequentialComparison(trial, windows, proxies, shares(checks))
 
 
 @dataclass(slots=True)
@@ -39,46 +41,63 @@ class SequentialComparison:
     """One rollout under the policy; the numbers of its checks are read together, lane by lane."""
 
     trial: Trial
-    lane: Lane
+    windows: Lane[TrialWindow]
+    proxies: Lane[Difference]
     shares: dict[str, float]
+    """Each deciding check's part of alpha, in the order in which people are shown them."""
     _requests: int = 0
     _sessions: int = 0
 
     def add(self, window: TrialWindow) -> None:
         """See :class:`judge.policies.port.Comparison`."""
-        self.lane.add(window)
+        self.windows.add(window)
         for cell in window.cells("canary"):
             self._requests += sum(cell.outcomes.values())
             self._sessions += cell.new_sessions
 
+    def add_difference(self, difference: Difference) -> None:
+        """See :class:`judge.policies.port.Comparison`."""
+        self.proxies.add(difference)
+
     def assess(self, still_open: Sequence[TrialWindow], times: StageTimes) -> Assessment:
         """See :class:`judge.policies.port.Comparison`."""
-        readings, suspicious = self._read(still_open, times)
-        plan, deciding = self.trial.plan, [r for r in readings if r.share]
-        log_e = dict.fromkeys(self.shares, 0.0) | {r.family.claim.check: r.log_e for r in deciding}
-        combined = combine(log_e, self.shares, plan.alpha)
-        proving = [r for r in deciding if r.gate_margin is not None]
-        known = [r for r in deciding if r.has_data or r.gate_margin is not None]
-        scored = [r.evidence(score_weight(r.family.claim.check)) for r in known]
-        culprit = combined.worst if combined.breached else None
-        per_session = self._requests / self._sessions if self._sessions else None
+        of_windows, suspicious = self._read(self.windows, still_open, times)
+        of_proxies, also_suspicious = self._read(self.proxies, (), times)
+        readings = sorted([*of_windows, *of_proxies], key=self._place)
+        log_e = dict.fromkeys(self.shares, 0.0) | {r.check: r.log_e for r in readings if r.share}
+        combined = combine(log_e, self.shares, self.trial.plan.alpha)
+        readings = [replace(r, is_culprit=combined.breached and r.check == combined.worst) for r in readings]
+        proving = [r for r in readings if r.share and r.gate_margin is not None]
         return Assessment(
-            score=round(score(scored, plan.alpha, breached=combined.breached), 1) if scored else NOTHING_KNOWN,
-            checks=tuple(
-                check_result(replace(r, is_culprit=r.family.claim.check == culprit), plan.alpha, per_session)
-                for r in readings
-            ),
-            breached_by=culprit,
+            score=self._score(readings, breached=combined.breached),
+            checks=tuple(check_result(r, self.trial.plan.alpha, self._requests_a_session) for r in readings),
+            breached_by=combined.worst if combined.breached else None,
             within=bool(proving) and all(r.within for r in proving),
-            suspicious=suspicious,
+            suspicious=suspicious or also_suspicious,
         )
 
-    def _read(self, still_open: Sequence[TrialWindow], times: StageTimes) -> tuple[list[Reading], bool]:
+    def _score(self, readings: Sequence[Reading], *, breached: bool) -> float:
+        """Of what is known, and of what has to be proved."""
+        known = [r for r in readings if r.share and (r.has_data or r.gate_margin is not None)]
+        scored = [r.evidence(score_weight(r.check)) for r in known]
+        return round(score(scored, self.trial.plan.alpha, breached=breached), 1) if scored else NOTHING_KNOWN
+
+    @property
+    def _requests_a_session(self) -> float | None:
+        return self._requests / self._sessions if self._sessions else None
+
+    def _place(self, reading: Reading) -> int:
+        names = list(self.shares)
+        return names.index(reading.check) if reading.check in names else len(names)
+
+    def _read(self, lane: Lane[W], still_open: Sequence[W], times: StageTimes) -> tuple[list[Reading], bool]:
         """Every check of a lane at one look, and whether any has become suspicious."""
-        asked = self._asked(times)
-        against, proof = self.lane.look(still_open, times, asked)
+        if not lane.families:
+            return [], False
+        asked = self._asked(lane, times)
+        against, proof = lane.look(still_open, times, asked)
         found = []
-        for i, family in enumerate(self.lane.families):
+        for i, family in enumerate(lane.families):
             reading = Reading(
                 family=family,
                 share=self.shares.get(family.claim.check, 0.0),
@@ -98,10 +117,10 @@ class SequentialComparison:
             found.append(reading)
         return found, proof.suspicious
 
-    def _asked(self, times: StageTimes) -> Asked:
+    def _asked(self, lane: Lane[W], times: StageTimes) -> Asked:
         plan = self.trial.plan
         next_share = plan.next_share(times.stage) / FULL_SHARE
-        claims = [family.claim for family in self.lane.families]
+        claims = [family.claim for family in lane.families]
         needed = [needed_log_e(plan.alpha, self.shares.get(claim.check, 1.0)) for claim in claims]
         margins = [_gate_margin(claim, next_share) for claim in claims]
         return Asked(np.array(needed), np.array(margins))

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from judge.policies.cohort_series import CohortSeries, Slot, Tally, total_of
 from judge.policies.port import Assessment, StageTimes
+from judge.proxies import Difference
 from judge.trial import COHORTS, Trial, TrialWindow
 from schemas.plan import Plan
 
@@ -37,7 +38,10 @@ class SeriesComparison:
         self._slots.append(Slot(window.end_ms, baseline, canary))
         self._window_ms, self._said = window.window_ms, None
 
-    def assess(self, _: Sequence[TrialWindow], times: StageTimes) -> Assessment:
+    def add_difference(self, difference: Difference) -> None:
+        """See :class:`judge.policies.port.Comparison`. None of them asks the proxies."""
+
+    def assess(self, still_open: Sequence[TrialWindow], times: StageTimes) -> Assessment:  # noqa: ARG002 - the port
         """See :class:`judge.policies.port.Comparison`."""
         if self._said is None or self._said[0] != times:
             first = times.started_ms[0] if times.started_ms else 0

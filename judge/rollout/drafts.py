@@ -25,10 +25,10 @@ class Drafts:
         standing = self.state.chain.standing
         return self._entry(kind, reason, command, stage=standing.stage, share=standing.share, **fields)
 
-    def back(self, reason: Reason, command: Command | None = None) -> LedgerEntry:
-        """The rollback of the running rollout."""
-        opening = self.state.chain.opening
-        mode = opening.plan.rollback.mode if opening else "drain"
+    def back(self, reason: Reason, command: Command | None = None, *, severe: bool = False) -> LedgerEntry:
+        """The rollback of the running rollout; `severe`: its sessions get no answers where they are."""
+        policy = self.state.plan.rollback
+        mode = policy.severe if severe else policy.mode
         stage = self.state.chain.standing.stage
         culprit = self.assessment.breached_by if self.assessment and command is None else None
         return self._entry("rollback", reason, command, stage=stage, share=0, hold_mode=mode, culprit=culprit)

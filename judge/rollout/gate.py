@@ -1,17 +1,26 @@
 """The gate of a stage: roll back, hold, wait, or proceed. A pure table; the order of its rows is its meaning."""
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from judge.policies.port import Assessment
+from judge.rollout.observed import FITTING, HEALTHY, BaselineHealth, Mismatch, SampleRatio, Silence
+from judge.trial import Cohort
 from schemas.decisions import Reason
+from schemas.plan import Plan
 
 MAX_EXTENSION = 2.0
 """A stage that proves nothing is extended to at most this many times its planned duration."""
 
-MISSING_DATA = frozenset({"stale", "baseline_silent", "canary_silent"})
+MISSING_DATA = frozenset({"stale", "telemetry_lost", "baseline_silent", "canary_silent", "incomplete"})
 """Codes of holds that resume by themselves, once the data is back. Any other needs a person."""
+
+UNKNOWN_SCORE = 75.0
+"""Of a check without evidence: below it there is evidence against the canary, above it some is proved."""
+
+LOST_ANSWERS = 3
+"""So many requests that proxies saw answered while telemetry was silent are not chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +28,8 @@ class Rollback:
     """The canary is out."""
 
     reason: Reason
+    severe: bool = False
+    """Its sessions are better off elsewhere at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,34 +57,17 @@ Gate = Rollback | Hold | Wait | Proceed
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
-    """How long nothing was heard, in seconds; up to when that is usual, and from when on it is missing data."""
-
-    age_s: float
-    limit_s: float
-    usual_s: float = math.inf
-
-    @property
-    def unusual(self) -> bool:
-        """Too long to let a share rise on what was heard before."""
-        return self.age_s > self.usual_s
-
-    @property
-    def broken(self) -> bool:
-        """It lasts too long."""
-        return self.age_s > self.limit_s
-
-
-@dataclass(frozen=True, slots=True)
 class StageLook:
     """All a gate may know."""
 
+    plan: Plan
     assessment: Assessment
     breach_sentence: str
+    severe: bool
+    """A breach of at least `severe_from` of requests."""
     elapsed_s: float
     """Data time since the last proxy acknowledged the stage, without the time held."""
     planned_s: float
-    max_stage_s: float
     windows: Silence
     """From the end of the newest final window to now."""
     baseline: Silence
@@ -86,25 +80,82 @@ class StageLook:
     """Born in this stage."""
     min_sessions: int
     last_stage: bool
-    strict: bool = False
-    on_unproven_final: Literal["hold", "proceed", "rollback"] = "hold"
+    hole_s: float | None = None
+    """Since the newest window before which messages were lost; None without any."""
+    sample_ratio: SampleRatio = FITTING
+    mismatches: tuple[Mismatch, ...] = ()
+    health: BaselineHealth = HEALTHY
+    waived: frozenset[str] = frozenset()
+    """Codes of holds in this stage that a person has resumed: it is not held for those again."""
+
+
+Row = Callable[[StageLook], Gate | None]
 
 
 def gate(look: StageLook) -> Gate:
-    """Order: breach, missing data, deadline, route, fresh data, planned time, sessions, within, suspicion, proof."""
-    if look.assessment.breached_by is not None:
-        return Rollback(Reason(code="breach", sentence=look.breach_sentence))
-    return missing_data(look) or _overdue(look) or _too_early(look) or _planned_time_over(look)
+    """The first row that applies; the last one always does."""
+    return next(verdict for row in _ROWS if (verdict := row(look)) is not None)
 
 
 def missing_data(look: StageLook) -> Hold | None:
     """Missing data is never a reason to roll back, nor to rise."""
     if look.windows.broken:
         return _hold("stale", f"No window has closed for {_limit(look.windows)}.")
-    for cohort, silence in (("baseline", look.baseline), ("canary", look.canary)):
+    cohorts: tuple[tuple[Cohort, Silence], ...] = (("baseline", look.baseline), ("canary", look.canary))
+    for cohort, silence in cohorts:
+        if silence.broken and silence.answered >= LOST_ANSWERS:
+            seen = f"the proxies saw {silence.answered} of them answered meanwhile"
+            return _hold("telemetry_lost", f"No request of the {cohort} was counted for {_limit(silence)}, but {seen}.")
         if silence.broken:
             return _hold(f"{cohort}_silent", f"No request of the {cohort} was counted for {_limit(silence)}.")
+    if look.hole_s is not None and look.hole_s < look.plan.stale_after_s:
+        sentence = "Telemetry was lost before it was counted: retention took it from the log."
+        return _hold("incomplete", f"{sentence} The stage goes on {look.plan.stale_after_s:g} s after that.")
     return None
+
+
+def _breach(look: StageLook) -> Rollback | None:
+    if look.assessment.breached_by is None:
+        return None
+    return Rollback(Reason(code="breach", sentence=look.breach_sentence), look.severe)
+
+
+def _low_score(look: StageLook) -> Rollback | None:
+    """Stricter than the statistics, as the plan wants it. A score that lacks only proof counts when the time is up."""
+    below, score = look.plan.rollback_below, look.assessment.score
+    if score >= below or look.canary_sessions < look.min_sessions:
+        return None
+    if score >= UNKNOWN_SCORE and look.elapsed_s < look.planned_s:
+        return None
+    sentence = f"The score is {score:g}; the plan rolls back below {below:g}."
+    return Rollback(Reason(code="score", sentence=sentence))
+
+
+def _sample_ratio(look: StageLook) -> Hold | None:
+    """A cohort that is not heard at all is silent, whatever that does to numbers: that is told first."""
+    ratio = look.sample_ratio
+    silent = look.baseline.unusual or look.canary.unusual
+    if ratio.fits or silent or look.plan.on_sample_ratio == "ignore" or "sample_ratio" in look.waived:
+        return None
+    return _hold(
+        "sample_ratio",
+        f"{ratio.canary} of {ratio.canary + ratio.baseline} new sessions met the canary where the shares in force expect "
+        f"{ratio.expected:.0f}: the cohorts are not drawn as they should be, so what is compared is not comparable.",
+    )
+
+
+def _mismatch(look: StageLook) -> Gate | None:
+    found = next((m for m in look.mismatches if m.real), None)
+    if found is None or look.plan.on_mismatch == "ignore" or "mismatch" in look.waived:
+        return None
+    whole = found.mismatched == found.requests
+    deployed = f"{found.version} was never deployed" if whole else f"{found.version} is not deployed everywhere"
+    sentence = (
+        f"{found.mismatched} of {found.requests} requests that proxies assigned to {found.version} in this stage were "
+        f"answered by servers that say another version: {deployed}."
+    )
+    reason = Reason(code="mismatch", sentence=sentence)
+    return Rollback(reason) if look.plan.on_mismatch == "rollback" else Hold(reason)
 
 
 def _overdue(look: StageLook) -> Gate | None:
@@ -125,42 +176,78 @@ def _too_early(look: StageLook) -> Wait | None:
     return None
 
 
-def _planned_time_over(look: StageLook) -> Gate:
-    if look.canary_sessions < look.min_sessions:
-        return _too_few_sessions(look)
-    if look.assessment.within:
-        return Proceed(Reason(code="within", sentence=f"Every check is within its limit{_basis(look)}."))
-    extended = look.elapsed_s >= MAX_EXTENSION * look.planned_s
-    if look.assessment.suspicious:
-        sentence = "The canary looks worse, short of proof"
-        return _hold("suspicious", f"{sentence}{_basis(look)}.") if extended else _wait("suspicious", f"{sentence}.")
-    if look.last_stage or look.strict:
-        return _proof_needed(look, extended=extended)
-    return Proceed(_unproven(look))
+def _sick_baseline(look: StageLook) -> Hold | None:
+    """Only the promotion is held: a canary that is sicker still is rolled back all the same."""
+    health = look.health
+    if not health.sick or look.plan.on_sick_baseline == "ignore" or "sick_baseline" in look.waived:
+        return None
+    return _hold(
+        "sick_baseline",
+        f"The baseline itself fails {100 * health.now.rate:.3g} % of {health.now.requests} requests in this stage, "
+        f"{100 * health.before.rate:.3g} % in the hour before the rollout: both being sick is nobody's proof.",
+    )
 
 
-def _too_few_sessions(look: StageLook) -> Gate:
+def _too_few_sessions(look: StageLook) -> Gate | None:
     """Never waived, not even by a proof: a stage that nobody entered says nothing about who would."""
+    if look.canary_sessions >= look.min_sessions:
+        return None
     sentence = f"{look.canary_sessions} of at least {look.min_sessions} canary sessions in this stage."
-    over = look.elapsed_s >= look.max_stage_s
-    return _hold("min_sessions", sentence) if over else _wait("min_sessions", sentence)
+    return _hold_once(look, "min_sessions", sentence, over=look.elapsed_s >= look.plan.max_stage_s)
 
 
-def _proof_needed(look: StageLook, *, extended: bool) -> Gate:
+def _within(look: StageLook) -> Proceed | None:
+    if not look.assessment.within:
+        return None
+    return Proceed(Reason(code="within", sentence=f"Every check is within its limit{_basis(look)}."))
+
+
+def _suspicious(look: StageLook) -> Gate | None:
+    if not look.assessment.suspicious:
+        return None
+    sentence = f"The canary looks worse, short of proof{_basis(look)}."
+    return _hold_once(look, "suspicious", sentence, over=_extended(look))
+
+
+def _unproven(look: StageLook) -> Gate:
     """100 % leaves no baseline to compare with, and a strict plan never goes on without proof."""
-    if not extended:
-        return _wait("unproven", "Not proven within its limits yet: the stage is extended.")
-    if look.last_stage and not look.strict:
-        reason = _unproven(look)
-        if look.on_unproven_final == "proceed":
-            return Proceed(reason)
-        return Rollback(reason) if look.on_unproven_final == "rollback" else Hold(reason)
-    return Hold(_unproven(look))
+    missing = [c for c in look.assessment.checks if c.gate_margin is not None and c.verdict != "within"]
+    names = f" ({', '.join(check.check for check in missing)})" if missing else ""
+    sentence = f"No breach and nothing suspicious, yet not proven within its limits{names}{_basis(look)}."
+    reason = Reason(code="unproven", sentence=sentence)
+    if look.plan.strict or (look.last_stage and look.plan.on_unproven_final == "hold"):
+        return _hold_once(look, "unproven", sentence, over=_extended(look))
+    if not look.last_stage:
+        return Proceed(reason)
+    if not _extended(look):
+        return Wait(reason)
+    return Proceed(reason) if look.plan.on_unproven_final == "proceed" else Rollback(reason)
 
 
-def _unproven(look: StageLook) -> Reason:
-    sentence = f"No breach and nothing suspicious, yet not proven within its limits{_basis(look)}."
-    return Reason(code="unproven", sentence=sentence)
+_ROWS: tuple[Row, ...] = (
+    _breach,
+    missing_data,
+    _low_score,
+    _sample_ratio,
+    _mismatch,
+    _overdue,
+    _too_early,
+    _sick_baseline,
+    _too_few_sessions,
+    _within,
+    _suspicious,
+    _unproven,
+)
+"""Breach, missing data, a low score, cohorts that are not what they should be, deadline, time, the baseline's health, sessions, proof."""
+
+
+def _extended(look: StageLook) -> bool:
+    return look.elapsed_s >= MAX_EXTENSION * look.planned_s
+
+
+def _hold_once(look: StageLook, code: str, sentence: str, *, over: bool) -> Gate:
+    """Wait, and once the time for it is over hold; a person who resumes has said to go on waiting."""
+    return _hold(code, sentence) if over and code not in look.waived else _wait(code, sentence)
 
 
 def _basis(look: StageLook) -> str:

@@ -5,12 +5,14 @@ from typing import Literal
 
 from judge.evidence import Evidence
 from judge.policies.port import Assessment
-from judge.rollout.gate import Silence, StageLook
+from judge.rollout.gate import StageLook
+from judge.rollout.observed import FITTING, HEALTHY, BaselineHealth, Failures, Mismatch, SampleRatio, Silence
 from judge.rollout.stage_clock import StageClock
-from judge.rollout.state import ServiceState
+from judge.rollout.state import Compared, ServiceState
 from judge.rollout.wording import breach_sentence
-from judge.trial import Cohort
-from schemas.decisions import Cut
+from judge.stats.sample_ratio import THRESHOLD, sample_ratio_log_e
+from judge.trial import COHORTS, Cohort, Stratum
+from schemas.decisions import Cut, EntryKind
 from schemas.units import FULL_SHARE
 
 SILENT_GAPS = 5
@@ -19,17 +21,26 @@ SILENT_GAPS = 5
 USUAL_WINDOWS = 2
 """So many empty windows in a row are chance, not silence."""
 
+HOUR_BEFORE_MS = 3_600_000
+"""How far back from its start a rollout asks how healthy the baseline was."""
 
-def stage_look(state: ServiceState, cut: Cut, evidence: Evidence, assessment: Assessment) -> StageLook:
+SEVERE_CHECKS = frozenset({"error_rate", "availability"})
+"""Whose bad ones are requests that nobody got an answer to."""
+
+_OPENS_STAGE: frozenset[EntryKind] = frozenset({"start", "proceed", "retry"})
+
+
+def stage_look(state: ServiceState, cut: Cut, compared: Compared, assessment: Assessment) -> StageLook:
     """The stage that the ledger's head is in."""
-    plan, standing, clock = state.plan, state.chain.standing, state.clock
+    plan, standing, clock, evidence = state.plan, state.chain.standing, state.clock, compared.evidence
     stage = plan.stages[max(standing.stage, 1) - 1]
     return StageLook(
+        plan=plan,
         assessment=assessment,
         breach_sentence=breach_sentence(assessment),
+        severe=_severe(assessment, plan.rollback.severe_from),
         elapsed_s=clock.elapsed_s,
         planned_s=stage.duration_s,
-        max_stage_s=plan.max_stage_s,
         windows=Silence(_windows_age_s(state, clock, cut), plan.stale_after_s),
         baseline=_silence(state, evidence, clock, "baseline"),
         canary=_silence(state, evidence, clock, "canary"),
@@ -38,8 +49,22 @@ def stage_look(state: ServiceState, cut: Cut, evidence: Evidence, assessment: As
         canary_sessions=evidence.sessions("canary", standing.stage),
         min_sessions=stage.min_sessions,
         last_stage=standing.stage == len(plan.stages),
-        strict=plan.strict,
-        on_unproven_final=plan.on_unproven_final,
+        hole_s=_hole_s(state),
+        sample_ratio=_sample_ratio(state, compared),
+        mismatches=_mismatches(state, compared),
+        health=_health(state, clock),
+        waived=_waived(state),
+    )
+
+
+def _severe(assessment: Assessment, severe_from: float) -> bool:
+    """Whether so large a part of the canary's requests gets no answer."""
+    culprit = next((c for c in assessment.checks if c.check == assessment.breached_by), None)
+    return (
+        culprit is not None
+        and culprit.check in SEVERE_CHECKS
+        and culprit.canary.n > 0
+        and culprit.canary.bad >= severe_from * culprit.canary.n
     )
 
 
@@ -58,11 +83,17 @@ def _silence(state: ServiceState, evidence: Evidence, clock: StageClock, cohort:
         return Silence(0.0, math.inf)
     newest = max(evidence.last_request_ms(cohort) or 0, clock.acknowledged.at)
     gaps_s = SILENT_GAPS * _expected_gap_s(state, evidence, clock, cohort)
-    return Silence(
+    silence = Silence(
         max(0, frontier - newest) / 1000,
         limit_s=max(state.plan.stale_after_s, gaps_s),
         usual_s=max(USUAL_WINDOWS * state.window_ms / 1000, gaps_s),
     )
+    return _with_answers(state, silence, cohort, newest) if silence.broken else silence
+
+
+def _with_answers(state: ServiceState, silence: Silence, cohort: Cohort, since_ms: int) -> Silence:
+    version = state.plan.canary if cohort == "canary" else state.own_baseline
+    return Silence(silence.age_s, silence.limit_s, silence.usual_s, state.proxies.answered(version, since_ms))
 
 
 def _expected_gap_s(state: ServiceState, evidence: Evidence, clock: StageClock, cohort: Cohort) -> float:
@@ -82,3 +113,71 @@ def _overdue(state: ServiceState, cut: Cut) -> Literal["hold", "rollback"] | Non
         return None
     told = any(e.kind == "hold" and e.reason.code == "deadline" for e in state.rollout)
     return None if told and deadline.then == "hold" else deadline.then
+
+
+def _hole_s(state: ServiceState) -> float | None:
+    frontier = state.book.frontier()
+    if state.incomplete_ms is None or frontier is None:
+        return None
+    return (frontier - state.incomplete_ms) / 1000
+
+
+def _sample_ratio(state: ServiceState, compared: Compared) -> SampleRatio:
+    """New sessions of every stage so far against its share: as the proxies told them, or else as telemetry did."""
+    canary, baseline, expected, log_e = 0, 0, 0.0, 0.0
+    for stage in range(1, min(state.chain.standing.stage, len(state.plan.stages)) + 1):
+        share = state.plan.stages[stage - 1].share / FULL_SHARE
+        met, others = _born(state, compared, stage)
+        canary, baseline, expected = canary + met, baseline + others, expected + share * (met + others)
+        log_e += sample_ratio_log_e(met, met + others, share)
+    if not canary + baseline:
+        return FITTING
+    return SampleRatio(canary, baseline, expected, fits=log_e < math.log(THRESHOLD))
+
+
+def _born(state: ServiceState, compared: Compared, stage: int) -> tuple[int, int]:
+    """Sessions of the canary and of the baseline that were born in a stage."""
+    trial, stratum = compared.trial, Stratum(stage, "session")
+    met = state.proxies.born(trial.canary, trial.labels["canary", stratum])
+    others = state.proxies.born(trial.baseline, trial.labels["baseline", stratum])
+    if met + others:
+        return met, others
+    return compared.evidence.born("canary", stage), compared.evidence.born("baseline", stage)
+
+
+def _mismatches(state: ServiceState, compared: Compared) -> tuple[Mismatch, ...]:
+    """Of the sessions that were born in this stage, the canary's first."""
+    stage, evidence = state.chain.standing.stage, compared.evidence
+    return tuple(
+        Mismatch(
+            cohort,
+            compared.trial.version(cohort),
+            evidence.requests(cohort, stage),
+            evidence.mismatches(cohort, stage),
+        )
+        for cohort in reversed(COHORTS)
+    )
+
+
+def _health(state: ServiceState, clock: StageClock) -> BaselineHealth:
+    """All of the baseline's sessions, old ones too, in the hour before the rollout and in this stage."""
+    frontier, starts = state.book.frontier(), state.times.started_ms
+    if clock.acknowledged is None or frontier is None or not starts:
+        return HEALTHY
+    version = state.own_baseline
+    before = state.history.failures(version, starts[0] - HOUR_BEFORE_MS, starts[0])
+    now = state.history.failures(version, clock.acknowledged.at, frontier)
+    return BaselineHealth(Failures(*before), Failures(*now), state.plan.checks.error_rate.within)
+
+
+def _waived(state: ServiceState) -> frozenset[str]:
+    """What a person has resumed in this stage. A stage that is begun anew is held anew."""
+    entries = state.rollout
+    opened = [i for i, entry in enumerate(entries) if entry.kind in _OPENS_STAGE]
+    waived, held = set(), None
+    for entry in entries[opened[-1] :] if opened else entries:
+        if entry.kind == "hold":
+            held = entry.reason.code
+        elif entry.kind == "resume" and held is not None and entry.actor != "judge":
+            waived.add(held)
+    return frozenset(waived)

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from judge.evidence import Evidence
 from judge.policies.port import Assessment, Policy
 from judge.rollout.commands import answer
 from judge.rollout.drafts import Drafts
 from judge.rollout.gate import MISSING_DATA, Gate, Hold, Proceed, Rollback, Wait, gate, missing_data
 from judge.rollout.look import stage_look
 from judge.rollout.stage_clock import first_acknowledgement
-from judge.rollout.state import ServiceState
+from judge.rollout.state import Compared, ServiceState
 from judge.rollout.view import Seen, view
 from schemas.control import Outcome, RolloutView
 from schemas.decisions import Cut, LedgerEntry, Reason
@@ -56,15 +55,16 @@ class Machine:
         """Everything that is compared: nothing before the first rollout, and no verdict where none is running."""
         if state.chain.opening is None:
             return Seen()
-        evidence = state.under(self.policy).evidence
+        compared = state.under(self.policy)
+        evidence = compared.evidence
         if not state.chain.standing.live or state.chain.standing.stage == 0:
             return Seen(evidence=evidence)
         assessment = state.assess(self.policy)
-        return Seen(evidence, assessment, _verdict(state, cut, evidence, assessment))
+        return Seen(evidence, assessment, _verdict(state, cut, compared, assessment))
 
 
-def _verdict(state: ServiceState, cut: Cut, evidence: Evidence, assessment: Assessment) -> Gate:
-    look = stage_look(state, cut, evidence, assessment)
+def _verdict(state: ServiceState, cut: Cut, compared: Compared, assessment: Assessment) -> Gate:
+    look = stage_look(state, cut, compared, assessment)
     verdict = gate(look)
     if isinstance(verdict, Proceed):
         verdict = _wants_approval(state, verdict)
@@ -86,7 +86,7 @@ def _wants_approval(state: ServiceState, verdict: Proceed) -> Gate:
 def _rolled_back(drafts: Drafts, verdict: Rollback) -> LedgerEntry | None:
     """A breach ends the rollout; where the plan only observes, it is held once, with the same words."""
     if not drafts.state.plan.observe:
-        return drafts.back(verdict.reason)
+        return drafts.back(verdict.reason, severe=verdict.severe)
     return _advised(drafts, "would_rollback", verdict.reason)
 
 

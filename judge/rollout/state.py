@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from judge.evidence import Evidence
+from judge.history import History
 from judge.policies.port import Assessment, Comparison, Policy, StageTimes
+from judge.proxies import ProxyBook
 from judge.rollout.stage_clock import StageClock, stage_clock, stage_starts
 from judge.trial import Trial, TrialWindow, by_rollout
-from schemas.control import Command, RouteChange
+from schemas.control import Command, ProxyReport, RouteChange
 from schemas.decisions import Acknowledgement, LedgerEntry, Opening
 from schemas.fleet import Fleet
 from schemas.ledger import Accepted, ServiceLedger, Void
@@ -16,6 +18,9 @@ from schemas.plan import Plan
 from schemas.service import Service
 from schemas.window_book import WindowBook
 from schemas.windows import Cell, CohortWindow
+
+CLOCKS_DIFFER_MS = 3_600_000
+"""Between the judge, which says when a rollout began, and the broker, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +40,18 @@ class Closed:
     cells: list[Cell]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Compared:
-    """The newest rollout as its windows tell it, under one policy."""
+    """The newest rollout as its windows and the proxies tell it, under one policy."""
 
     policy: Policy
     trial: Trial
-    evidence: Evidence
     comparison: Comparison
+    started_ms: int
+    """When its start was decided."""
+    evidence: Evidence = field(default_factory=Evidence)
+    _told: int = 0
+    """How far the proxies' differences were read."""
 
     def add(self, closed: Closed) -> None:
         """The next final window in which the rollout's sessions were heard."""
@@ -50,6 +59,12 @@ class Compared:
         if window.strata:
             self.evidence.add(window)
             self.comparison.add(window)
+
+    def hear(self, proxies: ProxyBook) -> None:
+        """What the proxies have told since. Nothing counts before the first acknowledgement; the clocks may differ."""
+        self._told, found = proxies.after(self._told, self.started_ms - CLOCKS_DIFFER_MS)
+        for difference in found:
+            self.comparison.add_difference(difference)
 
 
 @dataclass(slots=True)
@@ -68,6 +83,11 @@ class ServiceState:
     windows: dict[int, list[Closed]] = field(default_factory=dict)
     """Final windows by rollout that nobody has compared yet: a start may be read after windows of its sessions."""
     compared: Compared | None = None
+    proxies: ProxyBook = field(default_factory=ProxyBook)
+    history: History = field(default_factory=History)
+    """How often each version failed, before a rollout too."""
+    incomplete_ms: int | None = None
+    """End of the newest final window before which messages were lost unread."""
     window_ms: int = 0
     """The size of a window; 0 before the first."""
 
@@ -93,6 +113,10 @@ class ServiceState:
         if command.kind != "forget":
             self.asked.append(Asked(command, at_ms))
 
+    def read_report(self, report: ProxyReport, at_ms: int) -> None:
+        """What a proxy counted by itself."""
+        self.proxies.read(report, at_ms)
+
     def read_window(self, window: CohortWindow) -> None:
         """What one telemetry partition says; windows are folded once every partition has closed them."""
         self.book.read(window)
@@ -103,6 +127,9 @@ class ServiceState:
     def _close(self, finals: Sequence[CohortWindow]) -> None:
         """One window, of every partition that had something to say. Older rollouts than the newest are over."""
         cells = [cell for final in finals for cell in final.cells]
+        self.history.add(finals[0].window_end, cells)
+        if any(final.holes for final in finals):
+            self.incomplete_ms = finals[0].window_end
         for rollout, labelled in by_rollout(cells).items():
             if rollout >= self.chain.standing.rollout:
                 self.windows.setdefault(rollout, []).append(Closed(finals[0].window_end, finals[0].window_ms, labelled))
@@ -159,12 +186,13 @@ class ServiceState:
         rollout = self.chain.standing.rollout
         if self.compared is None or self.compared.trial.rollout != rollout:
             trial = Trial.of(self.opening, rollout, self.own_baseline)
-            self.compared = Compared(policy, trial, Evidence(), policy.begin(trial))
+            self.compared = Compared(policy, trial, policy.begin(trial), self.rollout[0].decided_at)
             self.windows = {number: closed for number, closed in self.windows.items() if number >= rollout}
         if self.compared.policy is not policy:
             raise RuntimeError(f"service {self.name} is compared under another policy already")
         for closed in self.windows.pop(rollout, ()):
             self.compared.add(closed)
+        self.compared.hear(self.proxies)
         return self.compared
 
     def assess(self, policy: Policy) -> Assessment:

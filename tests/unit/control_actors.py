@@ -8,6 +8,7 @@ from typing import Literal
 from judge.agent import TOPICS, Judge
 from judge.fold import LEDGER
 from judge.policies.port import Assessment, StageTimes
+from judge.proxies import Difference
 from judge.rollout.machine import Decision, Machine
 from judge.rollout.state import ServiceState
 from judge.trial import Cohort, Trial, TrialWindow
@@ -41,6 +42,8 @@ class Counted:
 
     def add(self, window: TrialWindow) -> None:
         self.final.append(window)
+
+    def add_difference(self, difference: Difference) -> None: ...
 
     def assess(self, still_open: Sequence[TrialWindow], times: StageTimes) -> Assessment:
         seen = [*self.final, *still_open]

@@ -281,7 +281,7 @@ class Control(RuleBasedStateMachine):
                     version=version,
                     label=str(Label.make(SEED, standing.rollout, stage, version, "session")),
                     outcomes={"server_error" if traffic == "bad" and version == standing.canary else "ok": 10},
-                    new_sessions=3,
+                    new_sessions=12 if stage == 1 and version == standing.baseline else 3,
                 )
                 for version in served
                 if version is not None

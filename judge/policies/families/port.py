@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from judge.trial import TrialWindow
 from schemas.decisions import CheckKind, Count
 from schemas.labels import Kind
 
@@ -63,20 +62,36 @@ class Figures:
     culprits: tuple[str, ...] = ()
 
 
-class Family(Protocol):
+class Timed(Protocol):
+    """A window, or anything else that was counted between two moments."""
+
+    @property
+    def start_ms(self) -> int:
+        """Where it begins, Unix milliseconds."""
+
+    @property
+    def end_ms(self) -> int:
+        """Where it ends."""
+
+
+W = TypeVar("W", bound=Timed)
+W_contra = TypeVar("W_contra", bound=Timed, contravariant=True)
+
+
+class Family(Protocol[W_contra]):
     """One check as a fold of final windows, in order."""
 
     @property
     def claim(self) -> Claim:
         """What it tests."""
 
-    def fold(self, window: TrialWindow) -> Rows:
+    def fold(self, window: W_contra) -> Rows:
         """The rows of the next final window. What it learns from this window may change later rows only."""
 
-    def peek(self, window: TrialWindow) -> Rows:
+    def peek(self, window: W_contra) -> Rows:
         """The rows of a window that still fills, without learning; none where the check waits for finals."""
 
-    def spread(self, still_open: Sequence[TrialWindow] = ()) -> Spread:
+    def spread(self, still_open: Sequence[W_contra] = ()) -> Spread:
         """Over all windows so far."""
 
     def figures(self, counts: Whole, log_e: Sequence[float]) -> Figures:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from judge.policies.families.latency import Latency
 from judge.policies.families.port import Claim, Family
+from judge.policies.families.proxied import Availability
 from judge.policies.families.rates import (
     ClusteredRate,
     UnclusteredRate,
@@ -13,6 +14,8 @@ from judge.policies.families.rates import (
     rejections,
     tool_failures,
 )
+from judge.proxies import Difference
+from judge.trial import Trial, TrialWindow
 from schemas.checks import Checks
 
 ALPHA_PARTS: Mapping[str, float] = {
@@ -60,40 +63,46 @@ def score_weight(check: str) -> float:
     return SCORE_WEIGHTS.get(check, OTHER_SCORE_WEIGHT)
 
 
-def families(checks: Checks) -> list[Family]:
-    """The checks that are fed by windows, built-in ones first; cancelled and rejected requests are always shown."""
+def families(checks: Checks) -> list[Family[TrialWindow]]:
+    """The checks that are fed by windows; cancelled and rejected requests are always shown."""
     shown = {"cancel_rate", "rejected_rate"}
     return [make(checks) for check, make in _FAMILIES.items() if getattr(checks, check).enabled or check in shown]
 
 
-def _error_rate(checks: Checks) -> Family:
+def proxied_families(trial: Trial) -> list[Family[Difference]]:
+    """The checks that are fed by the proxies' own reports."""
+    plan = trial.plan.checks.availability
+    return [Availability(Claim("availability", margin=plan.within), trial)] if plan.enabled else []
+
+
+def _error_rate(checks: Checks) -> Family[TrialWindow]:
     return ClusteredRate(Claim("error_rate", margin=checks.error_rate.within, proves=True), errors, slice(0, 2))
 
 
-def _tool_success(checks: Checks) -> Family:
+def _tool_success(checks: Checks) -> Family[TrialWindow]:
     claim = Claim("tool_success", margin=checks.tool_success.within, proves=True)
     return ClusteredRate(claim, tool_failures, slice(2, 4))
 
 
-def _latency_p99(checks: Checks) -> Family:
+def _latency_p99(checks: Checks) -> Family[TrialWindow]:
     return Latency(Claim("latency_p99", "latency", tail=0.01, proves=True), checks.latency_p99)
 
 
-def _latency_p90(checks: Checks) -> Family:
+def _latency_p90(checks: Checks) -> Family[TrialWindow]:
     return Latency(Claim("latency_p90", "latency", tail=0.10), checks.latency_p90)
 
 
-def _cancel_rate(checks: Checks) -> Family:
+def _cancel_rate(checks: Checks) -> Family[TrialWindow]:
     plan = checks.cancel_rate
     return UnclusteredRate(Claim("cancel_rate", margin=plan.within, decides=plan.enabled), cancellations)
 
 
-def _rejected_rate(checks: Checks) -> Family:
+def _rejected_rate(checks: Checks) -> Family[TrialWindow]:
     plan = checks.rejected_rate
     return UnclusteredRate(Claim("rejected_rate", margin=plan.within, decides=plan.enabled), rejections)
 
 
-_FAMILIES: dict[str, Callable[[Checks], Family]] = {
+_FAMILIES: dict[str, Callable[[Checks], Family[TrialWindow]]] = {
     "error_rate": _error_rate,
     "tool_success": _tool_success,
     "latency_p99": _latency_p99,

@@ -154,7 +154,8 @@ async def test_the_cut_says_how_far_each_input_was_read() -> None:
     await scene.write(START)
     await scene.turn()
     cut = scene.entries[-1].cut
-    assert cut.offsets == {"services-0": 1, "rollout-commands-0": 0, "route-changes-0": 1, "cohort-windows-0": 0}
+    read = {"services": 1, "rollout-commands": 0, "route-changes": 1, "proxy-reports": 0, "cohort-windows": 0}
+    assert cut.offsets == {f"{topic}-0": offset for topic, offset in read.items()}
     assert cut.now == scene.clock.now_ms()
 
 

@@ -24,6 +24,7 @@ def test_a_cut_names_every_input_of_the_service_s_partition_and_no_other() -> No
         "services-2": 5,
         "rollout-commands-2": 0,
         "route-changes-2": 9,
+        "proxy-reports-2": 0,
         "cohort-windows-2": 0,
     }
     assert fold.cut("orders", 7).now == 7

@@ -8,6 +8,7 @@ import pytest
 
 from judge.policies.port import Assessment, StageTimes
 from judge.policies.sequential import Sequential
+from judge.proxies import Difference
 from judge.rollout.commands import COMMAND_EXPIRES_S
 from judge.rollout.machine import Decision, Machine
 from judge.rollout.state import ServiceState
@@ -47,6 +48,8 @@ class Says:
 
     def add(self, window: TrialWindow) -> None: ...
 
+    def add_difference(self, difference: Difference) -> None: ...
+
     def assess(self, still_open: Sequence[TrialWindow], times: StageTimes) -> Assessment:
         self.times.append(times)
         return self.assessment
@@ -66,7 +69,7 @@ def state(*entries: LedgerEntry, acknowledged: bool = True) -> ServiceState:
     return made
 
 
-def close_windows(made: ServiceState, seconds: float, *cells: Cell) -> None:
+def close_windows(made: ServiceState, seconds: float, *cells: Cell, holes: int = 0) -> None:
     """Every partition has closed its windows up to T0 + seconds; the last one holds `cells`."""
     window = CohortWindow(
         service="orders",
@@ -81,12 +84,15 @@ def close_windows(made: ServiceState, seconds: float, *cells: Cell) -> None:
         final=True,
         instance="s",
         cells=cells,
+        holes=holes,
     )
     made.read_window(window)
 
 
-def served(version: str, stage: int = 1, rollout: int = 1, sessions: int = 10) -> Cell:
-    """Requests of a cohort's sessions, all fine."""
+def served(version: str, stage: int = 1, rollout: int = 1, sessions: int | None = None) -> Cell:
+    """Requests of a cohort's sessions, all fine, and as many new ones as the stage's share says."""
+    if sessions is None:
+        sessions = 40 if (version, stage) == ("v1", 1) else 10
     label = str(Label.make(SEED, rollout, stage, version, "session"))
     return Cell(version=version, label=label, outcomes={"ok": 50}, new_sessions=sessions)
 

@@ -35,11 +35,17 @@ Tapes = dict[str, list[Record]]
 
 
 def cell(version: str, stage: int, n: int, bad: int, rollout: int = 1, nonce_of: str | None = None) -> Cell:
-    """`n` requests of as many sessions."""
+    """`n` requests, and as many new sessions as the stage's share says."""
     label = Label.make(SEED, rollout, stage, nonce_of or version, "session")
     buckets = {i: Bucket(n=n // 8, err=bad // 8) for i in range(8)}
     outcomes: dict[Any, int] = {"ok": n - bad, "server_error": bad}
-    return Cell(version=version, label=str(label), outcomes=outcomes, new_sessions=n, buckets=buckets)
+    return Cell(
+        version=version,
+        label=str(label),
+        outcomes=outcomes,
+        new_sessions=n // 4 if (version, stage) == ("v2", 1) else n,
+        buckets=buckets,
+    )
 
 
 def window(at_ms: int, *cells: Cell, partition: int = 0, partitions: int = 2, **changes: Any) -> CohortWindow:

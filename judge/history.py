@@ -1,0 +1,67 @@
+"""How often each version failed before a rollout and in it, whatever its sessions' labels. Pure: a fold of windows."""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from schemas.outcomes import ERROR_BAD, ERROR_COUNTED, total
+from schemas.windows import Cell
+
+KEPT_MS = 16 * 86_400_000
+"""Longer than a rollout may last."""
+_PRUNE_EVERY = 4096
+
+
+def _integers() -> "array[int]":
+    return array("q")
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Running sums of one version, a place for each window in which it was heard."""
+
+    end_ms: "array[int]" = field(default_factory=_integers)
+    counted: "array[int]" = field(default_factory=_integers)
+    bad: "array[int]" = field(default_factory=_integers)
+
+    def add(self, end_ms: int, counted: int, bad: int) -> None:
+        before = (self.counted[-1], self.bad[-1]) if self.end_ms else (0, 0)
+        self.end_ms.append(end_ms)
+        self.counted.append(before[0] + counted)
+        self.bad.append(before[1] + bad)
+        if len(self.end_ms) % _PRUNE_EVERY == 0:
+            self._prune(end_ms - KEPT_MS)
+
+    def _prune(self, before_ms: int) -> None:
+        old = max(0, bisect_left(self.end_ms, before_ms) - 1)
+        for column in (self.end_ms, self.counted, self.bad):
+            del column[:old]
+
+    def at(self, ms: int) -> tuple[int, int]:
+        """What windows that end at `ms` or before add up to."""
+        place = bisect_right(self.end_ms, ms)
+        return (self.counted[place - 1], self.bad[place - 1]) if place else (0, 0)
+
+
+@dataclass(slots=True)
+class History:
+    """Requests and failures of every version, window by window."""
+
+    _versions: dict[str, _Sums] = field(default_factory=dict)
+
+    def add(self, end_ms: int, cells: Iterable[Cell]) -> None:
+        """The next final window, of all partitions."""
+        found: dict[str, list[int]] = {}
+        for cell in cells:
+            sums = found.setdefault(cell.version, [0, 0])
+            sums[0] += total(cell.outcomes, ERROR_COUNTED)
+            sums[1] += total(cell.outcomes, ERROR_BAD)
+        for version, (counted, bad) in found.items():
+            self._versions.setdefault(version, _Sums()).add(end_ms, counted, bad)
+
+    def failures(self, version: str, from_ms: int, to_ms: int) -> tuple[int, int]:
+        """Requests, and those that failed, in windows that end after `from_ms` and at or before `to_ms`."""
+        sums = self._versions.get(version, _Sums())
+        (counted, bad), (before, bad_before) = sums.at(to_ms), sums.at(from_ms)
+        return counted - before, bad - bad_before

@@ -1,0 +1,111 @@
+"""What the proxies themselves counted: differences of their cumulative reports. Pure: a fold of `proxy-reports`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from schemas.control import ProxyReport, VersionTotals
+
+EVERY_MS = 5_000
+"""Differences of one proxy are taken so far apart at least; what is skipped is in the next one."""
+KEPT_MS = 16 * 86_400_000
+"""Longer than a rollout may last."""
+_PRUNE_EVERY = 4096
+
+Life = tuple[str, int]
+"""A proxy, and when it began to count."""
+
+RouterLife = tuple[str, int, str, int]
+"""A router, when it began, and the life of the proxy that it tells of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What one proxy sent to one version between two of its reports."""
+
+    sent: int
+    failed: int
+    answered: int
+    """Neither failed nor still under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Between two reports of one proxy: a stratum of its own, for both cohorts met the same load there."""
+
+    start_ms: int
+    """Append time of the earlier report."""
+    end_ms: int
+    versions: Mapping[str, Sent]
+
+
+@dataclass(slots=True)
+class ProxyBook:
+    """All reports about one service, in the order of their topic."""
+
+    _last: dict[Life, tuple[int, Mapping[str, VersionTotals]]] = field(default_factory=dict)
+    """Append time and counts of the report from which the next difference is taken."""
+    _born: dict[RouterLife, Mapping[str, int]] = field(default_factory=dict)
+    _differences: list[Difference] = field(default_factory=list)
+    _pruned: int = 0
+    _now_ms: int = 0
+
+    def read(self, report: ProxyReport, at_ms: int) -> None:
+        """The next report. The first one of a proxy's life only says from where to count."""
+        self._now_ms = max(self._now_ms, at_ms)
+        self._read_born(report)
+        life = report.proxy, report.started
+        if life not in self._last:
+            self._last[life] = self._now_ms, report.versions
+            return
+        since_ms, before = self._last[life]
+        if self._now_ms - since_ms < EVERY_MS or _fell(before, report.versions):
+            return
+        self._last[life] = self._now_ms, report.versions
+        versions = {name: _sent(before.get(name), after) for name, after in report.versions.items()}
+        self._differences.append(Difference(since_ms, self._now_ms, versions))
+        if len(self._differences) % _PRUNE_EVERY == 0:
+            self._prune()
+
+    def _read_born(self, report: ProxyReport) -> None:
+        """Counts of one life only rise: an older report says nothing new."""
+        life = report.router, report.epoch, report.proxy, report.started
+        known = self._born.get(life, {})
+        self._born[life] = {**known, **{at: max(n, known.get(at, 0)) for at, n in report.born.items()}}
+
+    def _prune(self) -> None:
+        old = next((i for i, d in enumerate(self._differences) if d.end_ms >= self._now_ms - KEPT_MS), 0)
+        del self._differences[:old]
+        self._pruned += old
+
+    def born(self, version: str, label: str) -> int:
+        """Sessions that proxies assigned, told by any router; 0 if none was told."""
+        return sum(counts.get(f"{version} {label}", 0) for counts in self._born.values())
+
+    def after(self, place: int, since_ms: float) -> tuple[int, Sequence[Difference]]:
+        """Differences from a place in the whole row on that end after `since_ms`, and the place behind them."""
+        found = self._differences[max(0, place - self._pruned) :]
+        return self._pruned + len(self._differences), [d for d in found if d.end_ms > since_ms]
+
+    def answered(self, version: str, since_ms: int) -> int:
+        """Requests of a version that were answered since then, as the proxies saw it."""
+        total = 0
+        for difference in reversed(self._differences):
+            if difference.start_ms < since_ms:
+                break
+            total += difference.versions.get(version, _NOTHING).answered
+        return total
+
+
+_NOTHING = Sent(0, 0, 0)
+
+
+def _fell(before: Mapping[str, VersionTotals], after: Mapping[str, VersionTotals]) -> bool:
+    """Another router's word about the same proxy came late."""
+    return any(name in after and after[name].sent < totals.sent for name, totals in before.items())
+
+
+def _sent(before: VersionTotals | None, after: VersionTotals) -> Sent:
+    was = before or VersionTotals(sent=0, failed=0, active=0)
+    sent, failed = after.sent - was.sent, max(0, after.failed - was.failed)
+    under_way = after.active - was.active
+    return Sent(sent, min(failed, sent), max(0, sent - failed - under_way))

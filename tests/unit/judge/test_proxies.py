@@ -1,0 +1,129 @@
+"""Cumulative reports become differences: nothing lost, nothing doubled, whoever tells them."""
+
+import random
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from judge.proxies import EVERY_MS, KEPT_MS, ProxyBook, Sent
+from schemas.control import ProxyReport, VersionTotals
+
+V1 = VersionTotals(sent=100, failed=1, active=2)
+
+
+def report(proxy: str = "lb0", started: int = 1, router: str = "r0", epoch: int = 1, **fields: Any) -> ProxyReport:
+    known: dict[str, Any] = {"versions": {"v1": V1}, "at": 0}
+    return ProxyReport(service="orders", router=router, epoch=epoch, proxy=proxy, started=started, **known | fields)
+
+
+def totals(sent: int, failed: int = 0, active: int = 0) -> dict[str, VersionTotals]:
+    return {"v1": VersionTotals(sent=sent, failed=failed, active=active)}
+
+
+def book(*told: tuple[float, ProxyReport]) -> ProxyBook:
+    made = ProxyBook()
+    for at_s, each in told:
+        made.read(each, round(1000 * at_s))
+    return made
+
+
+def sent(made: ProxyBook, version: str = "v1") -> list[Sent]:
+    return [d.versions[version] for d in made.after(0, -1)[1]]
+
+
+def test_the_first_report_of_a_life_only_says_from_where_to_count() -> None:
+    made = book((0, report()), (5, report(versions=totals(160, 4, 7))))
+    assert sent(made) == [Sent(60, 3, 60 - 3 - 5)]
+
+
+def test_a_version_that_was_not_told_before_counts_from_zero() -> None:
+    both = {"v1": V1, "v2": VersionTotals(sent=10, failed=10, active=0)}
+    assert sent(book((0, report()), (5, report(versions=both))), "v2") == [Sent(10, 10, 0)]
+
+
+def test_a_lost_report_costs_nothing() -> None:
+    all_three = [(0, report()), (5, report(versions=totals(160, 4))), (10, report(versions=totals(200, 9)))]
+    whole, holed = book(*all_three), book(all_three[0], all_three[2])
+    assert sum(s.sent for s in sent(whole)) == sum(s.sent for s in sent(holed)) == 100
+    assert sum(s.failed for s in sent(whole)) == sum(s.failed for s in sent(holed)) == 8
+
+
+def test_differences_lie_five_seconds_apart_at_least() -> None:
+    made = book(*((i, report(versions=totals(100 + 10 * i))) for i in range(11)))
+    assert [(d.start_ms, d.end_ms) for d in made.after(0, -1)[1]] == [(0, EVERY_MS), (EVERY_MS, 2 * EVERY_MS)]
+    assert [s.sent for s in sent(made)] == [50, 50]
+
+
+def test_a_proxy_that_began_anew_counts_anew() -> None:
+    made = book((0, report()), (5, report(started=2, versions=totals(4))), (10, report(started=2, versions=totals(9))))
+    assert sent(made) == [Sent(5, 0, 5)]
+
+
+def test_two_routers_that_tell_of_one_proxy_double_nothing() -> None:
+    made = book(
+        (0, report()),
+        (5, report(versions=totals(160))),
+        (11, report(router="r1", versions=totals(150))),
+        (12, report(router="r1", versions=totals(180))),
+    )
+    assert [s.sent for s in sent(made)] == [60, 20]
+
+
+def test_sessions_are_those_of_every_router_s_life() -> None:
+    made = book(
+        (0, report(born={"v1 label": 5})),
+        (1, report(born={"v1 label": 9})),
+        (2, report(born={"v1 label": 7})),
+        (3, report(epoch=2, born={"v1 label": 4, "v2 label": 1})),
+        (4, report(proxy="lb1", born={"v1 label": 2})),
+    )
+    assert made.born("v1", "label") == 9 + 4 + 2
+    assert made.born("v2", "label") == 1
+    assert made.born("v2", "other") == 0
+
+
+def test_answers_since_a_moment_leave_out_failures_and_what_hangs() -> None:
+    made = book(
+        (0, report(versions=totals(0))),
+        (10, report(versions=totals(100, 10, 20))),
+        (20, report(versions=totals(130, 10, 50))),
+        (30, report(versions=totals(150, 12, 0))),
+    )
+    assert made.answered("v1", 0) == 70 + 0 + 68
+    assert made.answered("v1", 15_000) == 68
+    assert made.answered("v2", 0) == 0
+
+
+def test_old_differences_are_let_go_and_places_stay() -> None:
+    made = ProxyBook()
+    for number in range(9000):
+        made.read(report(versions=totals(number)), number * (KEPT_MS // 1000))
+    place, _ = made.after(0, -1)
+    assert place == 8999
+    assert len(made._differences) < 6000
+    assert made.after(8998, -1)[1] == made._differences[-1:]
+    assert made.after(place, -1) == (place, [])
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 30), st.integers(0, 5)), max_size=25), st.integers(0, 9))
+def test_differences_add_up_to_what_was_counted(steps: list[tuple[int, int, int]], seed: int) -> None:
+    """Two proxies, two routers, any pace: up to the newest report of which a difference was taken."""
+    chance, made, now = random.Random(seed), ProxyBook(), 0
+    counted = {"lb0": [0, 0], "lb1": [0, 0]}
+    taken: dict[str, list[tuple[int, int, int]]] = {"lb0": [], "lb1": []}
+    for gap, more, bad in steps:
+        now += 1000 * gap
+        proxy = chance.choice(["lb0", "lb1"])
+        counted[proxy] = [counted[proxy][0] + more + bad, counted[proxy][1] + bad]
+        made.read(report(proxy, router=chance.choice(["r0", "r1"]), versions=totals(*counted[proxy])), now)
+        taken[proxy].append((now, counted[proxy][0], counted[proxy][1]))
+    expected = [0, 0]
+    for rows in taken.values():
+        base = None
+        for at, total, bad in rows:
+            if base is None or at - base[0] >= EVERY_MS:
+                if base is not None:
+                    expected = [expected[0] + total - base[1], expected[1] + bad - base[2]]
+                base = at, total, bad
+    assert [sum(s.sent for s in sent(made)), sum(s.failed for s in sent(made))] == expected
