@@ -111,13 +111,21 @@ class Cell(Message):
     bucket_floor: int | None = Field(
         default=None, description="The lowest coarse bin that the bucket histograms hold; None: there are none."
     )
-    tools: dict[str, ToolCount] = Field(default_factory=dict, description="By tool; `_other` beyond the cap.")
+    tools: dict[str, ToolCount] = Field(
+        default_factory=dict,
+        description="Calls that count for tool success by tool: `_unknown` without a name, `_other` beyond 200 a service "
+        "and window. They add up to `tool_calls`.",
+    )
     lives: dict[int, dict[int, Tally]] = Field(
         default_factory=dict,
         description="Windows since the session's birth → index into SESSION_AGES_S → sessions that reached this age "
-        "in this window.",
+        "in this window. The birth is the append time less the age; one more than an hour ago counts as an hour ago. "
+        "A first request reaches age 0. Labelled cells only.",
     )
-    metrics: dict[str, Metric] = Field(default_factory=dict, description="Custom metrics by name.")
+    metrics: dict[str, Metric] = Field(
+        default_factory=dict,
+        description="Custom metrics by name, 8 a service and window; values are 0 to 1e9. Others are left out.",
+    )
     stale: Tally = Field(
         default=0, description="Requests whose `started_at` lies an hour or more from the append time."
     )
@@ -129,6 +137,9 @@ class CohortWindow(Message):
     A window is a contiguous range of offsets: the events whose running maximum of broker append times lies in
     [window_start, window_start + window_ms). A final one is a function of the log alone; of partials
     (``final=False``) the one with the largest ``through`` wins, and any final wins over them.
+
+    Of a window in parts, the first holds what is said of the window itself, and a cell too large for one part stands in
+    several: :class:`schemas.window_book.WindowBook` puts them together.
     """
 
     v: Literal[1] = 1
@@ -150,16 +161,26 @@ class CohortWindow(Message):
     parts: int = 1
     cells: tuple[Cell, ...] = ()
     malformed: Tally = Field(
-        default=0, description="Messages of the partition that nobody could read, whatever their service."
+        default=0,
+        description="Messages of the partition that nobody could read or count, whatever their service. The finals of "
+        "all services say the same number: to sum, take one service's.",
     )
     holes: Tally = Field(
-        default=0, description="Messages of the partition that retention removed unread before this window."
+        default=0,
+        description="Messages of the partition that retention removed unread just before this window, or in it: the "
+        "windows before may be missing and this one incomplete. As with `malformed`, all services are told.",
     )
-    duplicates: Tally = Field(default=0, description="Events that were sent again, of this service.")
+    duplicates: Tally = Field(
+        default=0, description="Events of this service that this window or the one before it had already been sent."
+    )
     dropped: dict[str, Tally] = Field(
-        default_factory=dict, description="Instance → events that its SDK says it dropped; `_other` beyond the cap."
+        default_factory=dict,
+        description="Instance → events that its SDK says it dropped; `_other` beyond 64.",
     )
-    folded: Tally = Field(default=0, description="Events counted under `-` or `_other` because of a cap.")
+    folded: Tally = Field(
+        default=0,
+        description="How often a cap put something under `-` or `_other`, or left a metric's value out.",
+    )
 
     @property
     def window_end(self) -> int:

@@ -1,13 +1,13 @@
 """Windows as records: their keys, and large ones in parts."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.window_book import WindowBook
 from schemas.windows import Cell, CohortWindow, Metric, ToolCount
 from streams.encoding import encode, key_of
 
-histograms = st.dictionaries(st.integers(0, 2047), st.integers(1, 9), max_size=20)
+histograms = st.dictionaries(st.integers(0, 2047), st.integers(1, 9), max_size=5)
 metrics = st.builds(Metric, n=st.integers(0, 9), histogram=histograms)
 cells = st.builds(
     Cell,
@@ -15,10 +15,10 @@ cells = st.builds(
     label=st.text("ab", min_size=1, max_size=40),
     histogram=histograms,
     bucket_floor=st.just(7),
-    bucket_histograms=st.dictionaries(st.integers(0, 63), histograms, max_size=4),
+    bucket_histograms=st.dictionaries(st.integers(0, 63), histograms, max_size=3),
     metrics=st.dictionaries(st.sampled_from(["tokens", "cost"]), metrics),
 )
-some_cells = st.lists(cells, max_size=12, unique_by=lambda cell: (cell.version, cell.label))
+some_cells = st.lists(cells, max_size=8, unique_by=lambda cell: (cell.version, cell.label))
 
 
 def window(*found: Cell, final: bool = True) -> CohortWindow:
@@ -47,9 +47,10 @@ def test_an_ordinary_window_is_one_message() -> None:
     assert encode(window(Cell(version="v1", label="-"))) == (window(Cell(version="v1", label="-")).dump(),)
 
 
+@settings(max_examples=50)
 @given(some_cells)
 def test_parts_make_the_window_again(found: list[Cell]) -> None:
-    parts = [CohortWindow.read(value) for value in encode(window(*found), 400)]
+    parts = [CohortWindow.read(value) for value in encode(window(*found), 300)]
     assert [(p.part, p.parts) for p in parts] == [(i, len(parts)) for i in range(1, len(parts) + 1)]
     assert all(p.cells for p in parts) or len(parts) == 1
 
@@ -59,10 +60,11 @@ def test_parts_make_the_window_again(found: list[Cell]) -> None:
     assert [w.cells for w in book.take_final()] == [tuple(found)]
 
 
+@settings(max_examples=50)
 @given(some_cells)
 def test_a_part_holds_more_than_its_share_only_if_it_is_one_piece(found: list[Cell]) -> None:
-    for part in (CohortWindow.read(value) for value in encode(window(*found), 400)):
-        assert len(part.cells) == 1 or sum(len(c.dump()) for c in part.cells) <= 400
+    for part in (CohortWindow.read(value) for value in encode(window(*found), 300)):
+        assert len(part.cells) == 1 or sum(len(c.dump()) for c in part.cells) <= 300
 
 
 def test_cells_that_fit_are_whole_in_the_order_they_had() -> None:
