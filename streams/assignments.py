@@ -30,7 +30,7 @@ def read_assignment(header: str | None) -> Assignment:
 
 
 @lru_cache(maxsize=65_536)
-def bucket_of(session: str, rollout: int) -> int:
+def bucket_of(rollout: int, session: str) -> int:
     """The bucket of a session in a rollout: BLAKE2b (RFC 7693) of its hash, salted by the rollout, modulo 64.
 
     Another rollout puts the same session elsewhere, so two sessions do not share a bucket for ever.

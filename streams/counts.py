@@ -4,8 +4,8 @@ Each kind of count is a :class:`Tally` whose keys are places in a table of the s
 cell. Nothing is counted row by row.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -151,12 +151,8 @@ def _buckets(session: Coded, rollout: Ints) -> Ints:
     for salt in np.unique(rollout).tolist():
         if salt != ABSENT:
             mine = rollout == salt
-            bucket[mine] = 1 + session.where(mine).looked_up(_bucket_by(salt))
+            bucket[mine] = 1 + session.where(mine).looked_up(partial(bucket_of, salt))
     return bucket
-
-
-def _bucket_by(rollout: int) -> Callable[[str], int]:
-    return lambda session: bucket_of(session, rollout)
 
 
 def _ages_reached(age_ms: Floats, gap_ms: Floats) -> tuple[Ints, Ints]:

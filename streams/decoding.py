@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -88,9 +89,16 @@ def _refused(error: ValidationError) -> BadEvent:
 
 
 def _misplaced(service: str, topic: str) -> BadEvent | None:
-    try:
-        _service_name.validate_python(service)
-    except ValidationError:
+    if not _bearable(service):
         return BadEvent("unnamed_service", repr(service))
     owner = topic.removeprefix(_OWN_TOPIC) if topic.startswith(_OWN_TOPIC) else service
     return None if owner == service else BadEvent("foreign_service", f"{service} on the topic of {owner}")
+
+
+@lru_cache(maxsize=1024)
+def _bearable(service: str) -> bool:
+    try:
+        _service_name.validate_python(service)
+    except ValidationError:
+        return False
+    return True

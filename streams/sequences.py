@@ -1,6 +1,6 @@
 """Which events were sent: an exact set of (producer, sequence), small where producers count up. Pure."""
 
-from collections.abc import Iterator
+from typing import Self
 
 BLOCK = 1024
 """Sequences a block: one whole number whose bits say which were there."""
@@ -14,24 +14,18 @@ class Sequences:
     def __init__(self) -> None:
         self._blocks: dict[tuple[str, int], int] = {}
 
-    def add(self, producer: str, first: int, n: int) -> None:
-        """The producer sent the sequences ``first`` to ``first + n - 1``."""
-        for block, mask, _, _ in _spans(first, n):
-            key = producer, block
-            self._blocks[key] = self._blocks.get(key, 0) | mask
+    def add(self, producer: str, first: int, n: int, before: Self) -> int:
+        """The producer sent the sequences ``first`` to ``first + n - 1``.
 
-    def among(self, producer: str, first: int, n: int) -> int:
-        """Which of these were sent: bit ``i`` stands for ``first + i``; 0 for none."""
-        found = 0
-        for block, mask, within, ahead in _spans(first, n):
-            sent = self._blocks.get((producer, block), 0) & mask
-            found |= sent >> within << ahead
-        return found
-
-
-def _spans(first: int, n: int) -> Iterator[tuple[int, int, int, int]]:
-    """Block by block: its number, the bits in it, where these begin in it, and how many came in blocks before."""
-    for block in range(first // BLOCK, (first + n - 1) // BLOCK + 1):
-        low, high = max(first, block * BLOCK), min(first + n, (block + 1) * BLOCK)
-        within = low - block * BLOCK
-        yield block, ((1 << high - low) - 1) << within, within, low - first
+        Returns which of them are here or in ``before`` already: bit ``i`` stands for ``first + i``, 0 for none.
+        """
+        again, at, end = 0, first, first + n
+        while at < end:
+            block, within = divmod(at, BLOCK)
+            some = min(BLOCK - within, end - at)
+            mask, key = ((1 << some) - 1) << within, (producer, block)
+            here = self._blocks.get(key, 0)
+            again |= ((here | before._blocks.get(key, 0)) & mask) >> within << at - first
+            self._blocks[key] = here | mask
+            at += some
+        return again

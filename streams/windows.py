@@ -146,10 +146,7 @@ class PartitionFold:
 
     def _again(self, said: RequestEvent | Batch) -> int:
         """Which of its events came before, as bits; from now on all of them have."""
-        n, sent = _events_in(said), self._window.sent
-        again = sent.among(said.producer, said.sequence, n) | self._sent_before.among(said.producer, said.sequence, n)
-        sent.add(said.producer, said.sequence, n)
-        return again
+        return self._window.sent.add(said.producer, said.sequence, _events_in(said), self._sent_before)
 
     def _count(self, said: RequestEvent | Batch, again: int) -> BadEvent | None:
         service = self._window.service(said.service, self._source.window_ms, self._registered)

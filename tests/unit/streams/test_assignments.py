@@ -34,16 +34,16 @@ def test_what_no_proxy_writes_is_no_label_but_the_version_counts(label: str) -> 
 
 
 def test_a_session_keeps_its_bucket_within_a_rollout_and_changes_it_with_the_next() -> None:
-    buckets = {rollout: [bucket_of(f"s{i}", rollout) for i in range(200)] for rollout in (7, 8)}
-    assert buckets[7] == [bucket_of(f"s{i}", 7) for i in range(200)]
+    buckets = {rollout: [bucket_of(rollout, f"s{i}") for i in range(200)] for rollout in (7, 8)}
+    assert buckets[7] == [bucket_of(7, f"s{i}") for i in range(200)]
     assert sum(a == b for a, b in zip(buckets[7], buckets[8], strict=True)) < 20
 
 
 def test_the_bucket_is_pinned_for_every_other_implementation() -> None:
-    assert [bucket_of("9f86d081", rollout) for rollout in (0, 7, 999_999_999)] == [16, 45, 43]
+    assert [bucket_of(rollout, "9f86d081") for rollout in (0, 7, 999_999_999)] == [16, 45, 43]
 
 
 def test_buckets_are_used_evenly() -> None:
-    counts = Counter(bucket_of(f"s{i}", 1) for i in range(64 * 200))
+    counts = Counter(bucket_of(1, f"s{i}") for i in range(64 * 200))
     assert set(counts) == set(range(BUCKETS))
     assert max(counts.values()) < 2 * min(counts.values())

@@ -17,7 +17,7 @@ from streams.service_window import ServiceWindow
 from tests.telemetry import BASELINE, CANARY, LABEL, batch, event
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-BUCKET = bucket_of("9f86d081", 7)
+BUCKET = bucket_of(7, "9f86d081")
 NOW = 1_700_000_004_000
 HOUR = 3_600_000
 WINDOW_MS = 5000
@@ -189,7 +189,7 @@ def test_bucket_histograms_begin_at_the_smallest_75th_percentile_of_a_judged_cel
     for i, ms in enumerate(baseline):
         coarse = bin_of(ms) // COARSE_PER_FINE
         if coarse >= floor:
-            of_bucket = truth.setdefault(bucket_of(f"s{i % 3}", 7), {})
+            of_bucket = truth.setdefault(bucket_of(7, f"s{i % 3}"), {})
             of_bucket[coarse] = of_bucket.get(coarse, 0) + 1
     assert (cells[LABEL].bucket_histograms, cells[LABEL].bucket_floor) == (truth, floor)
 

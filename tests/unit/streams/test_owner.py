@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 
 import pytest
 
@@ -81,6 +82,25 @@ async def test_then_partials_wait_for_the_interval_and_the_beat() -> None:
     scene.clock.advance(INTERVAL_S)
     await scene.owner.beat()
     assert scene.told() == [(1000, False, 1), (1000, False, 2)]
+
+
+async def test_partials_that_take_long_to_say_leave_as_long_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    await scene.assign()
+    monkeypatch.setattr(scene.outbox, "send", lambda sent, send=scene.outbox.send: slowly(scene, send(sent)))
+    await scene.poll(record(0, 1000, event(1)))
+    await scene.poll(record(1, 1001, event(2)))
+    scene.clock.advance(2.9)
+    await scene.owner.beat()
+    assert scene.told() == [(1000, False, 1)]
+    scene.clock.advance(0.1)
+    await scene.owner.beat()
+    assert scene.told() == [(1000, False, 1), (1000, False, 2)]
+
+
+async def slowly(scene: Scene, sent: Awaitable[None]) -> None:
+    scene.clock.advance(3)
+    await sent
 
 
 async def test_partitions_do_not_wait_for_each_other() -> None:

@@ -13,22 +13,19 @@ def bits(number: int) -> set[int]:
     return {i for i in range(number.bit_length()) if number >> i & 1}
 
 
-@given(st.lists(sent, max_size=12), sent)
-def test_it_knows_what_was_sent_and_nothing_else(log: list[tuple[str, int, int]], asked: tuple[str, int, int]) -> None:
-    sequences, truth = Sequences(), set[tuple[str, int]]()
-    for producer, first, n in (*log, asked):
-        known = {i for i in range(n) if (producer, first + i) in truth}
-        assert bits(sequences.among(producer, first, n)) == known
-        sequences.add(producer, first, n)
-        truth |= {(producer, first + i) for i in range(n)}
-
-
-def test_nothing_was_sent_at_first() -> None:
-    assert Sequences().among("a", 0, 5000) == 0
+@given(st.lists(st.tuples(sent, st.booleans()), max_size=12))
+def test_it_knows_what_was_sent_here_or_before_and_nothing_else(log: list[tuple[tuple[str, int, int], bool]]) -> None:
+    before, here = Sequences(), Sequences()
+    truth: dict[bool, set[tuple[str, int]]] = {True: set(), False: set()}
+    for (producer, first, n), is_here in log:
+        sequences, other = (here, before) if is_here else (before, Sequences())
+        known = truth[is_here] | (truth[False] if is_here else set())
+        assert bits(sequences.add(producer, first, n, other)) == {i for i in range(n) if (producer, first + i) in known}
+        truth[is_here] |= {(producer, first + i) for i in range(n)}
 
 
 def test_a_producer_that_counts_up_takes_a_block_of_bits_for_a_thousand_events() -> None:
     sequences = Sequences()
     for first in range(0, 100_000, 500):
-        sequences.add("a", first, 500)
+        assert sequences.add("a", first, 500, Sequences()) == 0
     assert len(sequences._blocks) == -(-100_000 // BLOCK)
