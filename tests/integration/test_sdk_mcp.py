@@ -4,8 +4,9 @@ import asyncio
 import hashlib
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import httpx2
@@ -21,6 +22,7 @@ from mcp_types import CallToolRequestParams, CallToolResult, InputRequiredResult
 
 from davylamp_sdk import RequestEvent, Telemetry
 from davylamp_sdk.testing import MemorySink
+from tests.unit.sdk.fakes import BrokenSink, CrampedSink, HangingSink
 
 LEGACY, MODERN = "2025-11-25", "2026-07-28"
 STAMP = "12.3.session.0123456789abcdef;v2"
@@ -245,24 +247,11 @@ async def test_a_low_level_server_is_watched_alike_without_what_mcp_asks_of_itse
     assert outcomes(events[1:]) == [("ask", "input_required", None), ("_unknown", "ok", None)]
 
 
-class BrokenSink(MemorySink):
-    def send(self, key: bytes, value: bytes) -> bool:
-        raise OSError("broken")
-
-
-class HangingSink(MemorySink):
-    def __init__(self) -> None:
-        super().__init__()
-        self.released = threading.Event()
-
-    def send(self, key: bytes, value: bytes) -> bool:
-        self.released.wait()
-        return super().send(key, value)
-
-
 @BOTH
-@pytest.mark.parametrize("make_sink", [BrokenSink, HangingSink])
-async def test_a_server_serves_on_whatever_the_sink_does(make_sink: type[MemorySink], mode: Mode) -> None:
+@pytest.mark.parametrize("make_sink", [BrokenSink, HangingSink, partial(CrampedSink, room=0)])
+async def test_a_server_serves_on_whatever_the_sink_does(
+    make_sink: Callable[[], BrokenSink | HangingSink | CrampedSink], mode: Mode
+) -> None:
     sink = make_sink()
     telemetry = Telemetry(service="orders", version="v2", sink=sink)
     with serving(Orders(telemetry).server) as url:

@@ -2,25 +2,27 @@
 
 from typing import TYPE_CHECKING, Any
 
-from davylamp_sdk._emitter import Emitter, FinishedRequest, Stats
+from davylamp_sdk._emitter import Stats
 from davylamp_sdk._event import Outcome, RequestEvent
-from davylamp_sdk._sink import KafkaSink, Receipt, Sink
+from davylamp_sdk._recorder import Recorder
+from davylamp_sdk._request import Request, metric
+from davylamp_sdk._sink import KafkaSink, Sink
 from davylamp_sdk._version import __version__
 
 if TYPE_CHECKING:
     from davylamp_sdk._mcp import Telemetry
 
 __all__ = [
-    "Emitter",
-    "FinishedRequest",
     "KafkaSink",
     "Outcome",
-    "Receipt",
+    "Recorder",
+    "Request",
     "RequestEvent",
     "Sink",
     "Stats",
     "Telemetry",
     "__version__",
+    "metric",
 ]
 
 

@@ -4,6 +4,7 @@ import itertools
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import from_json
 
 from davylamp_sdk._message import Message
 
@@ -156,3 +157,36 @@ def _ascending(positions: tuple[int, ...], n: int) -> bool:
 
 
 _OPTIONAL_PLACES = ("session", "assignment", "tool", "error_type", "protocol_version")
+
+_PLACED = ("method", "outcome", *_OPTIONAL_PLACES)
+_AGES = ("session_age_ms", "session_gap_ms")
+
+
+def events_in(value: bytes | str) -> tuple[RequestEvent, ...]:
+    """The events of one message, be it a batch or a single one. Raises ``pydantic.ValidationError``, a ``ValueError``."""
+    document = from_json(value)
+    if not isinstance(document, dict) or "names" not in document:
+        return (RequestEvent.read(value),)
+    batch = EventBatch.read(value)
+    return tuple(_event_at(batch, at) for at in range(len(batch)))
+
+
+def _event_at(batch: EventBatch, at: int) -> RequestEvent:
+    named = {name: getattr(batch, name)[at] for name in _PLACED if getattr(batch, name)}
+    ages = {name: getattr(batch, name)[at] for name in _AGES if getattr(batch, name)}
+    metrics = {name: column.values[column.at.index(at)] for name, column in batch.metrics.items() if at in column.at}
+    return RequestEvent.model_validate(
+        {
+            "producer": batch.producer,
+            "sequence": batch.sequence + at,
+            "service": batch.service,
+            "version": batch.version,
+            "instance": batch.instance,
+            "started_at": batch.started_at[at],
+            "duration_ms": batch.duration_ms[at],
+            "first_of_session": at in batch.first_of_session,
+            "metrics": metrics,
+            **{name: batch.names[place] for name, place in named.items() if place >= 0},
+            **{name: age for name, age in ages.items() if age >= 0},
+        }
+    )

@@ -11,19 +11,23 @@ logger = logging.getLogger("davylamp_sdk")
 Fault = Literal[
     "request_unreadable",  # the adapter could not describe a request
     "event_invalid",  # what was recorded does not fit RequestEvent
+    "metric_invalid",  # a custom metric's name or value does not fit; its request is told without it
     "sink_failed",  # the sink raised
     "undelivered",  # the sink accepted events and then lost them
     "dropped",  # the backlog was full
     "thread_missing",  # the thread that sends could not be started
+    "thread_failed",  # an error of ours on that thread, which goes on
 ]
 
 MESSAGES: Final[dict[Fault, str]] = {
     "request_unreadable": "davylamp: a request could not be described",
     "event_invalid": "davylamp: a recorded request is no valid event",
+    "metric_invalid": "davylamp: a metric was left out: names have 1 to 120 characters, values are finite, 32 a request",
     "sink_failed": "davylamp: the sink failed",
     "undelivered": "davylamp: events were not acknowledged in time; is Kafka reachable?",
     "dropped": "davylamp: events come faster than they leave, the oldest are dropped; is Kafka reachable?",
     "thread_missing": "davylamp: the thread that sends events did not start, so they wait",
+    "thread_failed": "davylamp: an error on the thread that sends events",
 }
 
 
@@ -43,13 +47,13 @@ class Faults:
         """How many events or requests were lost to faults."""
         return self._failed
 
-    def add(self, fault: Fault, count: int = 1, error: Exception | None = None) -> None:
+    def add(self, fault: Fault, count: int = 1, error: BaseException | None = None) -> None:
         """Count ``count`` events as lost, and log if this is the first ``fault`` of its kind."""
         with self._lock:
             self._failed += count
         self.mention(fault, error)
 
-    def mention(self, fault: Fault, error: Exception | None = None) -> None:
+    def mention(self, fault: Fault, error: BaseException | None = None) -> None:
         """Log the first ``fault`` of its kind; count nothing."""
         with self._lock:
             if fault in self._logged:

@@ -3,7 +3,6 @@
 mcp calls its middleware provisional, so everything that depends on its shapes is here and in ``_mcp``.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -15,17 +14,13 @@ from mcp_types.methods import SPEC_CLIENT_METHODS
 from mcp_types.version import KNOWN_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
-from davylamp_sdk._event import Outcome
 from davylamp_sdk._names import MAX_NAME, UNKNOWN
+from davylamp_sdk._request import Verdict
+from davylamp_sdk._units import SESSION_HEADER
 
-ASSIGNMENT_HEADER: Final = "x-davylamp-assignment"
-SESSION_HEADER: Final = "mcp-session-id"
 METHOD_HEADER: Final = "mcp-method"
-MAX_ASSIGNMENT: Final = 100
 
 Context = ServerRequestContext[Any, Any]
-Verdict = tuple[Outcome, str | None]
-"""Outcome and ``error.type``."""
 
 
 def verdict_of_result(result: HandlerResult) -> Verdict:
@@ -91,18 +86,6 @@ def session_id(ctx: Context) -> str | None:
     return kept if isinstance(kept, str) else None
 
 
-def session_hash(ctx: Context) -> str | None:
-    """BLAKE2b (RFC 7693) of the session's id: 16 bytes in hex, so that nobody who reads events can use a session."""
-    known = session_id(ctx)
-    return None if known is None else hashlib.blake2b(known.encode(), digest_size=16).hexdigest()
-
-
-def assignment(ctx: Context) -> str | None:
-    """What the proxy stamped on the request, as it is; None if nothing or too long for an event."""
-    stamped = header(ctx, ASSIGNMENT_HEADER)
-    return stamped if stamped and len(stamped) <= MAX_ASSIGNMENT else None
-
-
 def is_own_question(ctx: Context) -> bool:
     """Whether mcp asks this on behalf of another request.
 
@@ -113,16 +96,26 @@ def is_own_question(ctx: Context) -> bool:
     return asked is not None and asked != ctx.method
 
 
+def is_open_ended(ctx: Context) -> bool:
+    """Whether the request runs until its client goes: it is neither slow nor hung then."""
+    return ctx.method == "subscriptions/listen"
+
+
 def listed_tools(result: HandlerResult) -> Iterable[object]:
     """The names in an answer to ``tools/list``."""
     tools = _field(result, "tools", "tools")
     return [_field(tool, "name", "name") for tool in tools] if isinstance(tools, list) else []
 
 
+def headers(ctx: Context) -> Mapping[str, str] | None:
+    """Those of the HTTP request that carried this one; None without HTTP."""
+    found = getattr(ctx.request, "headers", None)
+    return found if isinstance(found, Mapping) else None
+
+
 def header(ctx: Context, name: str) -> str | None:
-    """A header of the HTTP request that carried this one; None without the header or without HTTP."""
-    headers = getattr(ctx.request, "headers", None)
-    value = headers.get(name) if isinstance(headers, Mapping) else None
+    """One of them, None if it is not there."""
+    value = (headers(ctx) or {}).get(name)
     return value if isinstance(value, str) else None
 
 

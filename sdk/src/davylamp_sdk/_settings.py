@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from davylamp_sdk._names import MAX_NAME
@@ -24,6 +24,13 @@ class Settings:
     """``DAVYLAMP_BOOTSTRAP``: ``host:port`` of Kafka, more of them after commas."""
     topic: str
     """``DAVYLAMP_TELEMETRY_TOPIC``."""
+    key: str | None = field(default=None, repr=False)
+    """``DAVYLAMP_KEY``: what principals and cookies are hashed with; the same for every replica of both versions."""
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What all events of this process share."""
+        return {"service": self.service, "version": self.version, "instance": self.instance}
 
     @classmethod
     def read(cls, given: Mapping[str, str | None], environ: Mapping[str, str] | None = None) -> Self:
@@ -35,6 +42,7 @@ class Settings:
             instance=_name("instance", given.get("instance") or env.get("DAVYLAMP_INSTANCE") or _host()),
             bootstrap=given.get("bootstrap") or env.get("DAVYLAMP_BOOTSTRAP") or None,
             topic=given.get("topic") or env.get("DAVYLAMP_TELEMETRY_TOPIC") or DEFAULT_TOPIC,
+            key=given.get("key") or env.get("DAVYLAMP_KEY") or None,
         )
 
     def require_bootstrap(self) -> str:
@@ -51,6 +59,7 @@ def _name(field: str, value: str | None) -> str:
     variable = f"DAVYLAMP_{field.upper()}"
     if not value:
         raise ValueError(f"davylamp telemetry has no {field}: pass {field}='...' or set {variable}")
+    value = value.encode("utf-8", "replace").decode()  # what a variable's bytes did not say in UTF-8
     if len(value) > MAX_NAME:
         raise ValueError(
             f"davylamp telemetry's {field} has {len(value)} characters: shorten {field}= or {variable} to {MAX_NAME}"

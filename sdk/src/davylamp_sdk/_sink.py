@@ -1,8 +1,7 @@
 """Where events leave the process: the port, and Kafka behind it."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
@@ -11,32 +10,28 @@ logger = logging.getLogger("davylamp_sdk")
 DEFAULT_TOPIC: Final = "mcp-requests"
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of accepted messages since the last look."""
-
-    delivered: int = 0
-    failed: int = 0
+Settled = Callable[[bool], None]
+"""What a sink calls when it knows what became of a message: whether it was delivered."""
 
 
 class Sink(Protocol):
     """Takes messages off the emitter's one thread; no other thread ever calls it.
 
-    An accepted message shows up in exactly one later receipt, as delivered or as failed; a message that was refused
-    or met with an exception shows up in none. Any method may raise: the emitter counts it and goes on. A method that
-    hangs costs events, never a request.
+    Of an accepted message the sink calls ``settled`` exactly once, within a later :meth:`poll` or :meth:`flush`; of one
+    that it refused or met with an exception, never. Any method may raise: the emitter counts it and goes on. A method
+    that hangs costs events, never a request.
     """
 
-    def send(self, key: bytes, value: bytes) -> bool:
+    def send(self, key: bytes, value: bytes, settled: Settled) -> bool:
         """Accept one message without waiting for anything. False: no room now, offer the same one again later."""
         ...
 
-    def poll(self) -> Receipt:
-        """Do pending work without waiting, and tell what became known since the last call."""
+    def poll(self) -> None:
+        """Do pending work without waiting, and settle what became known since the last call."""
         ...
 
-    def flush(self, timeout_s: float) -> int:
-        """Wait at most ``timeout_s`` for accepted messages to be settled; how many are not."""
+    def flush(self, timeout_s: float) -> None:
+        """Wait at most ``timeout_s`` for accepted messages, and settle those of which it became known what they came to."""
         ...
 
 
@@ -89,35 +84,27 @@ class KafkaSink:
             **settings,
         }
         self._producer: Any = None
-        self._delivered = 0
-        self._failed = 0
         self._errors_logged: set[str] = set()
 
-    def send(self, key: bytes, value: bytes) -> bool:
+    def send(self, key: bytes, value: bytes, settled: Settled) -> bool:
         if self._producer is None:
             # Not before the first message: librdkafka's threads would not survive a server that forks its workers.
             self._producer = self._make_producer(self._settings)
         try:
-            self._producer.produce(self._topic, key=key, value=value, on_delivery=self._on_delivery)
+            self._producer.produce(
+                self._topic, key=key, value=value, on_delivery=lambda error, _message: settled(error is None)
+            )
         except BufferError:
             return False
         return True
 
-    def poll(self) -> Receipt:
+    def poll(self) -> None:
         if self._producer is not None:
             self._producer.poll(0)
-        receipt = Receipt(self._delivered, self._failed)
-        self._delivered = self._failed = 0
-        return receipt
 
-    def flush(self, timeout_s: float) -> int:
-        return 0 if self._producer is None else int(self._producer.flush(timeout_s))
-
-    def _on_delivery(self, error: Any, _message: Any) -> None:
-        if error is None:
-            self._delivered += 1
-        else:
-            self._failed += 1
+    def flush(self, timeout_s: float) -> None:
+        if self._producer is not None:
+            self._producer.flush(timeout_s)
 
     def _on_error(self, error: Any) -> None:
         """Log the first of each kind: a wrong password or a dead broker is told here and nowhere else."""

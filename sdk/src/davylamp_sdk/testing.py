@@ -2,8 +2,8 @@
 
 import threading
 
-from davylamp_sdk._event import RequestEvent
-from davylamp_sdk._sink import Receipt
+from davylamp_sdk._event import RequestEvent, events_in
+from davylamp_sdk._sink import Settled
 
 __all__ = ["FakeClock", "MemorySink"]
 
@@ -13,8 +13,8 @@ class MemorySink:
 
     def __init__(self) -> None:
         self._messages: list[tuple[bytes, bytes]] = []
-        self._reported = 0
-        self._arrived = threading.Condition()
+        self._unsettled: list[Settled] = []
+        self._arrived = threading.Condition(threading.RLock())
 
     @property
     def messages(self) -> list[tuple[bytes, bytes]]:
@@ -24,8 +24,8 @@ class MemorySink:
 
     @property
     def events(self) -> list[RequestEvent]:
-        """The values as events. Raises ``ValueError`` if one is none."""
-        return [RequestEvent.read(value) for _, value in self.messages]
+        """The events in the messages, one a request. Raises ``ValueError`` if a message holds none."""
+        return [event for _, value in self.messages for event in events_in(value)]
 
     def wait_for(self, count: int, timeout_s: float = 5.0) -> list[RequestEvent]:
         """The events, as soon as there are ``count``; events travel on a thread, so a test waits rather than looks.
@@ -33,24 +33,25 @@ class MemorySink:
         Raises ``TimeoutError``. Blocks: from a coroutine, use ``asyncio.to_thread``.
         """
         with self._arrived:
-            if not self._arrived.wait_for(lambda: len(self._messages) >= count, timeout_s):
-                raise TimeoutError(f"{len(self._messages)} of {count} events came within {timeout_s} s")
+            if not self._arrived.wait_for(lambda: len(self.events) >= count, timeout_s):
+                raise TimeoutError(f"{len(self.events)} of {count} events came within {timeout_s} s")
         return self.events
 
-    def send(self, key: bytes, value: bytes) -> bool:
+    def send(self, key: bytes, value: bytes, settled: Settled) -> bool:
         with self._arrived:
             self._messages.append((key, value))
+            self._unsettled.append(settled)
             self._arrived.notify_all()
         return True
 
-    def poll(self) -> Receipt:
+    def poll(self) -> None:
         with self._arrived:
-            delivered = len(self._messages) - self._reported
-            self._reported += delivered
-        return Receipt(delivered=delivered)
+            unsettled, self._unsettled = self._unsettled, []
+        for settled in unsettled:
+            settled(True)  # noqa: FBT003 - the port's signature
 
-    def flush(self, timeout_s: float) -> int:  # noqa: ARG002 - the port's signature
-        return 0
+    def flush(self, timeout_s: float) -> None:  # noqa: ARG002 - the port's signature
+        self.poll()
 
 
 class FakeClock:

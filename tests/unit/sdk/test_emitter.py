@@ -1,37 +1,33 @@
 """The emitter: whatever the sink does, the caller does not feel it and every request is accounted for."""
 
 import logging
+import math
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from davylamp_sdk import Emitter, FinishedRequest, Receipt, RequestEvent, Sink, Stats
-from davylamp_sdk._emitter import EVENTS_PER_ROUND
+from davylamp_sdk import RequestEvent, Sink, Stats
+from davylamp_sdk._courier import BATCHES_PER_ROUND, EVENTS_PER_BATCH
+from davylamp_sdk._emitter import Emitter
+from davylamp_sdk._event import events_in
+from davylamp_sdk._finished import FinishedRequest
+from davylamp_sdk._sink import Settled
 from davylamp_sdk.testing import FakeClock, MemorySink
+from tests.unit.sdk.fakes import DONE, IDENTITY, BrokenSink, CrampedSink, HangingSink, RoundsSink, ScriptedSink
 
 NEVER_S = 3_600.0
 """A flush interval that ends only by closing: what a test does in between is then all one round."""
-
-DONE = FinishedRequest(method="tools/call", outcome="ok", started_at=1_700_000_000_000, duration_ms=2.5, tool="search")
 
 
 def emitter_to(
     sink: Sink, *, capacity: int = 20_000, flush_interval_s: float = 0.001, clock: FakeClock | None = None
 ) -> Emitter:
-    return Emitter(
-        sink,
-        service="orders",
-        version="v2",
-        instance="i-1",
-        capacity=capacity,
-        flush_interval_s=flush_interval_s,
-        clock=clock,
-    )
+    return Emitter(sink, IDENTITY, capacity=capacity, flush_interval_s=flush_interval_s, clock=clock)
 
 
 def record(emitter: Emitter, times: int) -> None:
@@ -41,66 +37,6 @@ def record(emitter: Emitter, times: int) -> None:
 
 def sequences(sink: MemorySink) -> list[int]:
     return [event.sequence for event in sink.events]
-
-
-class RoundsSink(MemorySink):
-    """Remembers how many messages each round brought, and says when one has ended."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rounds: list[int] = []
-        self.round_ended = threading.Event()
-
-    def poll(self) -> Receipt:
-        receipt = super().poll()
-        self.rounds.append(receipt.delivered)
-        self.round_ended.set()
-        return receipt
-
-
-class HangingSink(RoundsSink):
-    """Hangs in `send` until released."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.entered = threading.Event()
-        self.released = threading.Event()
-
-    def send(self, key: bytes, value: bytes) -> bool:
-        self.entered.set()
-        self.released.wait()
-        return super().send(key, value)
-
-
-class CrampedSink(MemorySink):
-    """Has room for so many messages until it is told of more."""
-
-    def __init__(self, room: int) -> None:
-        super().__init__()
-        self.room = room
-        self.refused = threading.Event()
-
-    def send(self, key: bytes, value: bytes) -> bool:
-        if len(self.messages) >= self.room:
-            self.refused.set()
-            return False
-        return super().send(key, value)
-
-    def flush(self, timeout_s: float) -> int:
-        return 1 if self.refused.is_set() else 0
-
-
-class BrokenSink:
-    """Raises whatever it is asked."""
-
-    def send(self, key: bytes, value: bytes) -> bool:
-        raise OSError("send")
-
-    def poll(self) -> Receipt:
-        raise OSError("poll")
-
-    def flush(self, timeout_s: float) -> int:
-        raise OSError("flush")
 
 
 @pytest.fixture
@@ -159,17 +95,30 @@ def test_an_event_that_finds_the_emitter_idle_leaves_at_once_and_the_next_ones_w
     assert sink.round_ended.wait(5)
     record(emitter, 10)
     emitter.close()
-    assert sink.rounds == [1, 10]
+    assert [count for count in sink.rounds if count] == [1, 10]
+    assert len(sink.messages) == 2
+
+
+def test_a_full_batch_leaves_without_waiting_for_the_round() -> None:
+    sink = RoundsSink()
+    emitter = emitter_to(sink, flush_interval_s=NEVER_S)
+    emitter.record(DONE)
+    assert sink.round_ended.wait(5)
+    record(emitter, EVENTS_PER_BATCH)
+    sink.wait_for(EVENTS_PER_BATCH + 1)
+    emitter.close()
+    assert [len(events_in(value)) for _, value in sink.messages] == [1, EVENTS_PER_BATCH]
 
 
 def test_a_long_backlog_leaves_in_rounds_of_bounded_size(hanging: HangingSink) -> None:
     emitter = emitter_to(hanging)
-    record(emitter, 2 * EVENTS_PER_ROUND + 7)
+    most = BATCHES_PER_ROUND * EVENTS_PER_BATCH
+    record(emitter, 2 * most + 7)
     hanging.released.set()
-    hanging.wait_for(2 * EVENTS_PER_ROUND + 7)
+    hanging.wait_for(2 * most + 7)
     emitter.close()
-    assert max(hanging.rounds) == EVENTS_PER_ROUND
-    assert sum(hanging.rounds) == 2 * EVENTS_PER_ROUND + 7
+    assert max(hanging.rounds) <= most
+    assert sum(hanging.rounds) == 2 * most + 7
 
 
 def test_a_full_backlog_drops_the_oldest_counts_it_and_says_so_once(
@@ -188,9 +137,11 @@ def test_a_full_backlog_drops_the_oldest_counts_it_and_says_so_once(
 
 
 def test_what_a_sink_has_no_room_for_is_offered_again_in_order() -> None:
-    sink = CrampedSink(room=3)
+    sink = CrampedSink(room=1)
     emitter = emitter_to(sink)
-    record(emitter, 10)
+    emitter.record(DONE)
+    sink.wait_for(1)
+    record(emitter, 9)
     assert sink.refused.wait(5)
     assert emitter.stats().dropped == 0
     sink.room = 100
@@ -200,11 +151,13 @@ def test_what_a_sink_has_no_room_for_is_offered_again_in_order() -> None:
 
 
 def test_what_a_sink_never_has_room_for_is_dropped_in_the_end() -> None:
-    sink = CrampedSink(room=3)
+    sink = CrampedSink(room=1)
     emitter = emitter_to(sink)
-    record(emitter, 10)
+    emitter.record(DONE)
+    sink.wait_for(1)
+    record(emitter, 9)
     emitter.close()
-    assert emitter.stats() == Stats(recorded=10, sent=3, delivered=3, dropped=7, failed=0)
+    assert emitter.stats() == Stats(recorded=10, sent=1, delivered=1, dropped=9, failed=0)
 
 
 def test_a_sink_that_raises_costs_events_and_one_line_of_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -229,26 +182,28 @@ def test_closing_sends_what_waits() -> None:
     emitter = emitter_to(sink, flush_interval_s=NEVER_S)
     emitter.record(DONE)
     assert sink.round_ended.wait(5)
-    record(emitter, 2 * EVENTS_PER_ROUND)
+    record(emitter, EVENTS_PER_BATCH - 1)
     emitter.close()
-    assert emitter.stats().delivered == 2 * EVENTS_PER_ROUND + 1
+    assert emitter.stats().delivered == EVENTS_PER_BATCH
 
 
 def test_closing_gives_up_at_its_deadline() -> None:
     clock = FakeClock()
 
     class SlowSink(RoundsSink):
-        def send(self, key: bytes, value: bytes) -> bool:
+        def send(self, key: bytes, value: bytes, settled: Settled) -> bool:
             clock.advance(1)
-            return super().send(key, value)
+            return super().send(key, value, settled)
 
     sink = SlowSink()
     emitter = emitter_to(sink, flush_interval_s=NEVER_S, clock=clock)
     emitter.record(DONE)
     assert sink.round_ended.wait(5)
-    record(emitter, 10)
+    for _ in range(10):
+        emitter.record(DONE)
+        emitter.record(DONE._replace(method=""))  # ends a batch: one second a request
     emitter.close(timeout_s=2)
-    assert emitter.stats() == Stats(recorded=11, sent=3, delivered=3, dropped=8, failed=0)
+    assert emitter.stats() == Stats(recorded=21, sent=3, delivered=3, dropped=8, failed=10)
 
 
 def test_closing_in_no_time_only_counts() -> None:
@@ -277,6 +232,7 @@ def test_an_emitter_that_records_nothing_has_no_thread_to_close() -> None:
     emitter = emitter_to(MemorySink())
     emitter.close()
     emitter.record(DONE)
+    emitter.start()
     assert threading.active_count() == before
     assert emitter.stats() == Stats(recorded=1, sent=0, delivered=0, dropped=1, failed=0)
 
@@ -287,7 +243,8 @@ def test_an_emitter_that_records_nothing_has_no_thread_to_close() -> None:
         DONE._replace(method=""),
         DONE._replace(duration_ms=float("nan")),
         DONE._replace(started_at=-1),
-        DONE._replace(metrics={"tokens": float("inf")}),
+        DONE._replace(metrics=None),  # type: ignore[arg-type]
+        None,
     ],
 )
 def test_an_invalid_event_is_counted_and_the_next_one_goes_its_way(invalid: FinishedRequest) -> None:
@@ -301,28 +258,11 @@ def test_an_invalid_event_is_counted_and_the_next_one_goes_its_way(invalid: Fini
 
 
 def test_what_the_sink_accepts_and_then_loses_is_failed() -> None:
-    class LossySink(MemorySink):
-        def poll(self) -> Receipt:
-            return Receipt(delivered=0, failed=super().poll().delivered)
-
-    emitter = emitter_to(LossySink())
+    emitter = emitter_to(ScriptedSink(["lose"] * 4))
     record(emitter, 4)
     emitter.close()
-    assert emitter.stats() == Stats(recorded=4, sent=4, delivered=0, dropped=0, failed=4)
-
-
-def test_what_the_sink_says_nothing_about_until_the_end_is_failed() -> None:
-    class SilentSink(MemorySink):
-        def poll(self) -> Receipt:
-            return Receipt()
-
-        def flush(self, timeout_s: float) -> int:
-            return len(self.messages)
-
-    emitter = emitter_to(SilentSink())
-    record(emitter, 4)
-    emitter.close()
-    assert emitter.stats() == Stats(recorded=4, sent=4, delivered=0, dropped=0, failed=4)
+    stats = emitter.stats()
+    assert (stats.sent, stats.delivered, stats.failed) == (4, 0, 4)
 
 
 def test_receipts_are_collected_though_nothing_more_is_recorded() -> None:
@@ -332,12 +272,11 @@ def test_receipts_are_collected_though_nothing_more_is_recorded() -> None:
             self.polls = 0
             self.told = threading.Event()
 
-        def poll(self) -> Receipt:
+        def poll(self) -> None:
             self.polls += 1
-            if self.polls < 3:
-                return Receipt()
-            self.told.set()
-            return super().poll()
+            if self.polls >= 3:
+                super().poll()
+                self.told.set()
 
     sink = LateSink()
     emitter = emitter_to(sink)
@@ -376,32 +315,49 @@ def test_many_threads_may_record_at_once() -> None:
     assert sequences(sink) == list(range(1_000))
 
 
-class ScriptedSink:
-    """Treats each message as the script says; everything after its end is delivered."""
+def looking(look: Callable[[], float]) -> tuple[Emitter, MemorySink]:
+    sink = MemorySink()
+    return Emitter(sink, IDENTITY, flush_interval_s=0.001, look=look), sink
 
-    def __init__(self, script: list[str]) -> None:
-        self._script = iter(script)
-        self._delivered = self._failed = 0
 
-    def send(self, key: bytes, value: bytes) -> bool:
-        match next(self._script, "deliver"):
-            case "refuse":
-                return False
-            case "raise":
-                raise OSError("scripted")
-            case "lose":
-                self._failed += 1
-            case _:
-                self._delivered += 1
-        return True
+def test_somebody_is_looked_after_on_the_thread_when_it_is_due_though_nothing_is_recorded() -> None:
+    looked = threading.Semaphore(0)
 
-    def poll(self) -> Receipt:
-        receipt = Receipt(self._delivered, self._failed)
-        self._delivered = self._failed = 0
-        return receipt
+    def look() -> float:
+        looked.release()
+        return 0.001
 
-    def flush(self, timeout_s: float) -> int:
-        return 0
+    emitter, _ = looking(look)
+    emitter.start()
+    assert all(looked.acquire(timeout=5) for _ in range(5))
+    emitter.close()
+
+
+@pytest.mark.parametrize("due_s", [math.inf, NEVER_S])
+def test_a_look_that_is_never_due_wakes_nobody(due_s: float) -> None:
+    looks: list[str] = []
+
+    def look() -> float:
+        looks.append(threading.current_thread().name)
+        return due_s
+
+    emitter, sink = looking(look)
+    emitter.record(DONE)
+    sink.wait_for(1)
+    emitter.close()
+    assert set(looks) == {"davylamp-emitter"}
+
+
+def test_a_look_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def look() -> float:
+        raise LookupError("look")
+
+    emitter, sink = looking(look)
+    record(emitter, 3)
+    sink.wait_for(3)
+    emitter.close()
+    assert emitter.stats() == Stats(recorded=3, sent=3, delivered=3, dropped=0, failed=0)
+    assert [r.__dict__["action"] for r in caplog.records] == ["telemetry_thread_failed"]
 
 
 @settings(deadline=None, max_examples=50)
@@ -422,18 +378,44 @@ def test_nothing_is_missing_from_the_books_after_closing(script: list[str], coun
 
 def test_a_process_that_just_ends_sends_what_it_has() -> None:
     program = """
-from davylamp_sdk import Emitter, FinishedRequest
+from davylamp_sdk import Recorder
 from davylamp_sdk.testing import MemorySink
 
 class PrintingSink(MemorySink):
-    def send(self, key, value):
+    def send(self, key, value, settled):
         print(value.decode(), flush=True)
-        return super().send(key, value)
+        return super().send(key, value, settled)
 
-emitter = Emitter(PrintingSink(), service="orders", version="v2", instance="i", flush_interval_s=3600)
+recorder = Recorder(service="orders", version="v2", sink=PrintingSink())
 for _ in range(3):
-    emitter.record(FinishedRequest("ping", "ok", 0, 1.0))
+    recorder.record("ping", duration_ms=1.0)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    assert [RequestEvent.read(line).sequence for line in done.stdout.splitlines()] == [0, 1, 2]
+    events = [event for line in done.stdout.splitlines() for event in events_in(line)]
+    assert [event.sequence for event in events] == [0, 1, 2]
     assert done.stderr == ""
+
+
+def test_workers_that_are_forked_before_the_first_request_are_producers_of_their_own() -> None:
+    program = """
+import os, sys
+from davylamp_sdk import Recorder
+from davylamp_sdk.testing import MemorySink
+
+sink = MemorySink()
+recorder = Recorder(service="orders", version="v2", sink=sink)
+children = []
+for _ in range(2):
+    child = os.fork()
+    if child == 0:
+        recorder.record("ping", duration_ms=1.0)
+        recorder.close()
+        os.write(1, sink.events[0].producer.encode() + b"\\n")
+        os._exit(0)
+    children.append(child)
+for child in children:
+    os.waitpid(child, 0)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    producers = done.stdout.split()
+    assert len(set(producers)) == 2

@@ -1,7 +1,6 @@
 """What one MCP request says about itself, read from mcp's own types."""
 
 import asyncio
-import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
 
 from davylamp_sdk import _mcp_request as read
+from davylamp_sdk._request import Verdict
 
 LEGACY, MODERN = "2025-11-25", "2026-07-28"
 ID = "9f86d081884c7d659a2feaa0c55ad015"
@@ -58,7 +58,7 @@ def invalid_params() -> ValidationError:
         (ErrorData(code=-32002, message="gone"), ("rpc_error", "-32002")),
     ],
 )
-def test_an_answer_tells_how_the_request_ended(result: HandlerResult, verdict: read.Verdict) -> None:
+def test_an_answer_tells_how_the_request_ended(result: HandlerResult, verdict: Verdict) -> None:
     assert read.verdict_of_result(result) == verdict
 
 
@@ -71,7 +71,7 @@ def test_an_answer_tells_how_the_request_ended(result: HandlerResult, verdict: r
         (type("E" * 200, (Exception,), {})(), ("server_error", "E" * 120)),
     ],
 )
-def test_an_exception_tells_how_the_request_ended(error: BaseException, verdict: read.Verdict) -> None:
+def test_an_exception_tells_how_the_request_ended(error: BaseException, verdict: Verdict) -> None:
     assert read.verdict_of_error(error) == verdict
 
 
@@ -90,17 +90,12 @@ def test_methods_that_clients_invent_are_unknown(method: str) -> None:
     assert read.known_method(method) == "_unknown"
 
 
-def test_the_session_comes_from_the_header_and_only_as_a_hash() -> None:
-    hashed = read.session_hash(request(mcp_session_id=ID))
-    assert hashed is not None
-    assert re.fullmatch(r"[0-9a-f]{32}", hashed)
-    assert hashed != ID
-    assert hashed == read.session_hash(request(mcp_session_id=ID))
-    assert hashed != read.session_hash(request(mcp_session_id=ID[::-1]))
+def test_the_session_comes_from_the_header() -> None:
+    assert read.session_id(request(mcp_session_id=ID)) == ID
 
 
 def test_the_handshake_has_the_session_of_the_requests_that_follow() -> None:
-    assert read.session_hash(request("initialize", kept=ID)) == read.session_hash(request(mcp_session_id=ID))
+    assert read.session_id(request("initialize", kept=ID)) == ID
 
 
 def test_only_the_first_handshake_begins_a_session() -> None:
@@ -110,39 +105,29 @@ def test_only_the_first_handshake_begins_a_session() -> None:
 
 
 def test_a_stateless_server_begins_no_sessions() -> None:
-    assert read.session_hash(request("initialize")) is None
+    assert read.session_id(request("initialize")) is None
     assert not read.is_first_of_session(request("initialize"))
 
 
 def test_where_the_protocol_has_no_sessions_a_header_makes_none() -> None:
-    assert read.session_hash(request(version=MODERN, kept=ID, mcp_session_id=ID)) is None
+    assert read.session_id(request(version=MODERN, kept=ID, mcp_session_id=ID)) is None
 
 
 @pytest.mark.parametrize("session", [SimpleNamespace(), SimpleNamespace(_connection=None), None])
 def test_should_mcp_move_its_private_id_handshakes_have_no_session_and_nothing_breaks(session: Any) -> None:
     ctx = request("initialize", kept=ID)
     ctx.session = session
-    assert read.session_hash(ctx) is None
+    assert read.session_id(ctx) is None
     assert not read.is_first_of_session(ctx)
-
-
-@pytest.mark.parametrize("stamp", ["12.3.session.0123456789abcdef;v2", "-;v1", "x" * 100])
-def test_the_proxys_stamp_is_copied_as_it_is(stamp: str) -> None:
-    assert read.assignment(request(x_davylamp_assignment=stamp)) == stamp
-
-
-def test_no_stamp_or_one_that_fits_no_event_is_none() -> None:
-    assert read.assignment(request()) is None
-    assert read.assignment(request(x_davylamp_assignment="")) is None
-    assert read.assignment(request(x_davylamp_assignment="x" * 101)) is None
 
 
 @pytest.mark.parametrize("carrier", [None, SimpleNamespace(), SimpleNamespace(headers=None), "stdio"])
 def test_a_request_without_http_has_no_headers(carrier: object) -> None:
     ctx = request()
     ctx.request = carrier
-    assert read.assignment(ctx) is None
-    assert read.session_hash(ctx) is None
+    assert read.headers(ctx) is None
+    assert read.header(ctx, "x-davylamp-assignment") is None
+    assert read.session_id(ctx) is None
 
 
 def test_the_handshake_speaks_the_version_its_answer_settles_on() -> None:
@@ -164,6 +149,11 @@ def test_a_listing_that_mcp_asks_of_itself_is_told_by_the_clients_header() -> No
     assert not read.is_own_question(request("tools/list", version=MODERN, mcp_method="tools/list"))
     assert not read.is_own_question(request("tools/list", version=MODERN))
     assert not read.is_own_question(request("tools/list", version=LEGACY, mcp_method="tools/call"))
+
+
+def test_only_a_subscription_runs_until_its_client_goes() -> None:
+    assert read.is_open_ended(request("subscriptions/listen", version=MODERN))
+    assert not read.is_open_ended(request("tools/call", version=MODERN))
 
 
 @pytest.mark.parametrize(

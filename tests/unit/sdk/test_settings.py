@@ -10,11 +10,13 @@ ENVIRON = {
     "DAVYLAMP_INSTANCE": "orders-7f",
     "DAVYLAMP_BOOTSTRAP": "kafka:9092",
     "DAVYLAMP_TELEMETRY_TOPIC": "mcp-requests.orders",
+    "DAVYLAMP_KEY": "correct horse battery staple",
 }
 
 
 def test_the_environment_alone_is_enough() -> None:
-    assert Settings.read({}, ENVIRON) == Settings("orders", "v1", "orders-7f", "kafka:9092", "mcp-requests.orders")
+    key = "correct horse battery staple"
+    assert Settings.read({}, ENVIRON) == Settings("orders", "v1", "orders-7f", "kafka:9092", "mcp-requests.orders", key)
 
 
 def test_an_argument_wins_over_the_environment_and_an_empty_one_does_not() -> None:
@@ -46,3 +48,11 @@ def test_no_kafka_is_an_error_only_for_who_needs_one() -> None:
     with pytest.raises(ValueError, match="DAVYLAMP_BOOTSTRAP"):
         settings.require_bootstrap()
     assert Settings.read({}, ENVIRON).require_bootstrap() == "kafka:9092"
+
+
+def test_the_key_is_in_no_text_that_might_be_logged() -> None:
+    assert "horse" not in repr(Settings.read({}, ENVIRON))
+
+
+def test_a_name_that_is_no_text_is_made_one_that_an_event_can_hold() -> None:
+    assert Settings.read({"instance": "pod-\udcff"}, ENVIRON).instance == "pod-?"
