@@ -15,6 +15,7 @@ from mcp.shared.exceptions import MCPError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from davylamp_sdk import Telemetry
+from davylamp_sdk.asgi import Transport
 from demo.faults import FAULTS, FaultName
 
 INTERNAL_ERROR = -32603
@@ -110,18 +111,6 @@ async def _not_found(send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-class Server(uvicorn.Server):
-    """Ends the telemetry with the last request: a process that SIGTERM ends runs no `atexit`."""
-
-    def __init__(self, config: uvicorn.Config, telemetry: Telemetry) -> None:
-        super().__init__(config)
-        self._telemetry = telemetry
-
-    async def shutdown(self, *args: object, **kwargs: object) -> None:
-        await super().shutdown(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they came
-        self._telemetry.close()
-
-
 def main() -> None:
     """Serve until told to stop."""
     parser = argparse.ArgumentParser()
@@ -147,8 +136,8 @@ def main() -> None:
     server = make_server(Behaviour(version, args.fault, args.incident), telemetry)
     inner = server.streamable_http_app(host=args.host)
     app = Sessions(inner, args.slow, DIES_AFTER if args.fault == "dying_sessions" else None)
-    config = uvicorn.Config(app, args.host, args.port, log_level="error", timeout_graceful_shutdown=1)
-    Server(config, telemetry).run()
+    served = Transport(app, telemetry)
+    uvicorn.run(served, host=args.host, port=args.port, log_level="error", timeout_graceful_shutdown=1)
 
 
 if __name__ == "__main__":

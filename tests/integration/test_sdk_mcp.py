@@ -2,16 +2,13 @@
 
 import asyncio
 import hashlib
-import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
 
 import httpx2
 import pytest
-import uvicorn
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server import Server
@@ -22,26 +19,13 @@ from mcp_types import CallToolRequestParams, CallToolResult, InputRequiredResult
 
 from davylamp_sdk import RequestEvent, Telemetry
 from davylamp_sdk.testing import MemorySink
+from tests.sdk_server import serving
 from tests.unit.sdk.fakes import BrokenSink, CrampedSink, HangingSink
 
 LEGACY, MODERN = "2025-11-25", "2026-07-28"
 STAMP = "12.3.session.0123456789abcdef;v2"
 Mode = Literal["legacy", "auto"]
 BOTH = pytest.mark.parametrize("mode", ["legacy", "auto"])
-
-
-@contextmanager
-def serving(server: MCPServer[Any] | Server[Any]) -> Iterator[str]:
-    """The URL of `server`, served by uvicorn on a thread; ready at once, because the socket listens already."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        # ws: uvicorn would import deprecated modules for websockets that MCP does not use.
-        config = uvicorn.Config(server.streamable_http_app(), log_level="error", ws="none")
-        uvicorn_server = uvicorn.Server(config)
-        thread = threading.Thread(target=uvicorn_server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
-        uvicorn_server.should_exit = True
-        thread.join()
 
 
 class Orders:
@@ -95,7 +79,7 @@ def orders(telemetry: Telemetry) -> Orders:
 
 @pytest.fixture
 def url(orders: Orders) -> Iterator[str]:
-    with serving(orders.server) as address:
+    with serving(orders.server.streamable_http_app()) as address:
         yield address
 
 
@@ -152,7 +136,7 @@ async def test_an_unknown_resource_is_an_rpc_error(url: str, sink: MemorySink, m
 
 @BOTH
 async def test_a_handler_that_crashes_is_a_server_error(sink: MemorySink, telemetry: Telemetry, mode: Mode) -> None:
-    with serving(Orders(telemetry, crash_on="resources/list").server) as url:
+    with serving(Orders(telemetry, crash_on="resources/list").server.streamable_http_app()) as url:
         async with Client(url, mode=mode) as client:
             with pytest.raises(MCPError):
                 await client.list_resources()
@@ -238,7 +222,7 @@ async def test_a_low_level_server_is_watched_alike_without_what_mcp_asks_of_itse
 ) -> None:
     server: Server[Any] = Server("asks", on_call_tool=ask, on_list_tools=listing)
     server.middleware.append(telemetry)
-    with serving(server) as url:
+    with serving(server.streamable_http_app()) as url:
         async with Client(url) as client:
             await client.session.call_tool("ask", {"a": 1}, allow_input_required=True)
             await client.session.call_tool("anything", {"a": 1})
@@ -254,7 +238,7 @@ async def test_a_server_serves_on_whatever_the_sink_does(
 ) -> None:
     sink = make_sink()
     telemetry = Telemetry(service="orders", version="v2", sink=sink)
-    with serving(Orders(telemetry).server) as url:
+    with serving(Orders(telemetry).server.streamable_http_app()) as url:
         async with Client(url, mode=mode) as client:
             answers = [await client.call_tool("add", {"a": 1, "b": n}) for n in range(20)]
     telemetry.close(timeout_s=0.01)

@@ -6,6 +6,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
 from davylamp_sdk import _mcp_request as read
 from davylamp_sdk._core import Options
+from davylamp_sdk._names import known_method
 from davylamp_sdk._recorder import Recorder
 from davylamp_sdk._request import Request
 from davylamp_sdk._tools import Registered, ToolNames
@@ -73,7 +74,7 @@ class Telemetry(Recorder):
                 return None
             request = Request(
                 self._core,
-                read.known_method(ctx.method),
+                known_method(ctx.method),
                 read.headers(ctx),
                 read.verdict_of_error,
                 session_from_header=False,

@@ -10,11 +10,10 @@ import anyio
 from mcp.server.context import HandlerResult, ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, ErrorData
-from mcp_types.methods import SPEC_CLIENT_METHODS
 from mcp_types.version import KNOWN_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
-from davylamp_sdk._names import MAX_NAME, UNKNOWN
+from davylamp_sdk._names import MAX_NAME
 from davylamp_sdk._request import Verdict
 from davylamp_sdk._units import SESSION_HEADER
 
@@ -48,11 +47,6 @@ def verdict_of_error(error: BaseException) -> Verdict:
     if not isinstance(error, Exception) and isinstance(error, anyio.get_cancelled_exc_class()):
         return "cancelled", "cancelled"
     return "server_error", type(error).__qualname__[:MAX_NAME]
-
-
-def known_method(method: str) -> str:
-    """``method`` if a revision of MCP defines it as a client's request, else ``_unknown``."""
-    return method if method in SPEC_CLIENT_METHODS else UNKNOWN
 
 
 def protocol_version(ctx: Context, result: HandlerResult) -> str | None:

@@ -80,16 +80,6 @@ async def test_a_cancelled_request_is_cancelled_and_another_exit_is_not() -> Non
     assert read.verdict_of_error(SystemExit()) == ("server_error", "SystemExit")
 
 
-@pytest.mark.parametrize("method", ["initialize", "tools/call", "server/discover", "subscriptions/listen", "ping"])
-def test_methods_of_the_protocol_keep_their_names(method: str) -> None:
-    assert read.known_method(method) == method
-
-
-@pytest.mark.parametrize("method", ["tools/destroy", "", "TOOLS/CALL", "x" * 10_000])
-def test_methods_that_clients_invent_are_unknown(method: str) -> None:
-    assert read.known_method(method) == "_unknown"
-
-
 def test_the_session_comes_from_the_header() -> None:
     assert read.session_id(request(mcp_session_id=ID)) == ID
 
