@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import anyio
-from mcp.server.context import HandlerResult, ServerRequestContext
+from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, ErrorData
 from mcp_types.version import KNOWN_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
@@ -22,13 +22,13 @@ METHOD_HEADER: Final = "mcp-method"
 Context = ServerRequestContext[Any, Any]
 
 
-def verdict_of_result(result: HandlerResult) -> Verdict:
+def verdict_of_result(result: object) -> Verdict:
     """How a request ended that was answered; ``tool_error`` is OpenTelemetry's word for ``isError: true``."""
     if isinstance(result, ErrorData):  # mcp sends it as an error, too
         return "rpc_error", str(result.code)[:MAX_NAME]
     if _field(result, "isError", "is_error") is True:
         return "tool_error", "tool_error"
-    if _field(result, "resultType", "result_type") == "input_required":
+    if _field(result, "resultType", "result_type") == "input_required" or _asks_for_input(result):
         return "input_required", None
     return "ok", None
 
@@ -49,7 +49,7 @@ def verdict_of_error(error: BaseException) -> Verdict:
     return "server_error", type(error).__qualname__[:MAX_NAME]
 
 
-def protocol_version(ctx: Context, result: HandlerResult) -> str | None:
+def protocol_version(ctx: Context, result: object) -> str | None:
     """The revision in force; for ``initialize`` the one the answer settles on."""
     version = _field(result, "protocolVersion", "protocol_version") if starts_session(ctx) else ctx.protocol_version
     return version if version in KNOWN_PROTOCOL_VERSIONS else None
@@ -95,10 +95,10 @@ def is_open_ended(ctx: Context) -> bool:
     return ctx.method == "subscriptions/listen"
 
 
-def listed_tools(result: HandlerResult) -> Iterable[object]:
-    """The names in an answer to ``tools/list``."""
-    tools = _field(result, "tools", "tools")
-    return [_field(tool, "name", "name") for tool in tools] if isinstance(tools, list) else []
+def listed_tools(result: object) -> Iterable[object]:
+    """The names in an answer to ``tools/list``; FastMCP's middleware is given the bare list."""
+    tools = result if isinstance(result, list | tuple) else _field(result, "tools", "tools")
+    return [_field(tool, "name", "name") for tool in tools] if isinstance(tools, list | tuple) else []
 
 
 def headers(ctx: Context) -> Mapping[str, str] | None:
@@ -111,6 +111,11 @@ def header(ctx: Context, name: str) -> str | None:
     """One of them, None if it is not there."""
     value = (headers(ctx) or {}).get(name)
     return value if isinstance(value, str) else None
+
+
+def _asks_for_input(result: object) -> bool:
+    """FastMCP keeps the question in its own result."""
+    return getattr(getattr(result, "input_required", None), "result_type", None) == "input_required"
 
 
 def _field(holder: object, alias: str, attribute: str) -> Any:
