@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from davylamp_sdk._columns import MAX_BYTES, TooLargeError, encode
 from davylamp_sdk._event import EventBatch, RequestEvent, events_in
 from davylamp_sdk._finished import FinishedRequest, Heard, Row, row_of
+from streams.batches import read_batch
+from streams.columns import Columns, columns_of
 from tests.unit.sdk.fakes import DONE, IDENTITY
 
 WHO = {**IDENTITY, "producer": "p"}
@@ -71,6 +73,29 @@ def test_what_fits_an_event_is_a_valid_batch_that_says_the_same(
     batch = EventBatch.model_validate_json(value)
     assert (batch.sequence, batch.dropped, len(batch)) == (sequence, 3, len(rows))
     assert [as_row(event) for event in events_in(value)] == [plain(row) for row in rows]
+
+
+@given(said=st.lists(st.tuples(likely, heard), min_size=1, max_size=4))
+def test_streams_count_what_was_recorded_and_need_no_second_look_at_it(
+    said: list[tuple[FinishedRequest, Heard]],
+) -> None:
+    rows = [row_of(request, remembered) for request, remembered in said]
+    if len({name for row in rows for name in row.metrics}) > 32:
+        return
+    value = encode(WHO, 7, 2, rows)
+    batch = read_batch(value, json.loads(value))
+    assert (batch.sequence, batch.dropped, batch.service, batch.instance) == (7, 2, "orders", "i-1")
+    assert counted(batch.columns) == counted(columns_of(events_in(value)))
+
+
+def counted(columns: Columns) -> list[list[Any]]:
+    """The columns as lists, whatever they are coded by."""
+    named = [columns.assignment, columns.session, columns.tool]
+    names = [[None if code < 0 else column.values[code] for code in column.codes] for column in named]
+    plain = [columns.outcome, columns.started_at, columns.duration_ms, columns.age_ms, columns.gap_ms]
+    flags = [columns.tool_call, columns.first_of_session]
+    metrics = [[name, column.at.tolist(), column.values.tolist()] for name, column in sorted(columns.metrics.items())]
+    return [*names, *(array.tolist() for array in (*plain, *flags)), metrics]
 
 
 @given(request=anything, remembered=heard)
