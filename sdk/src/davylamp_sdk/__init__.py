@@ -6,6 +6,8 @@ from davylamp_sdk._emitter import Stats
 from davylamp_sdk._event import Outcome, RequestEvent
 from davylamp_sdk._recorder import Recorder
 from davylamp_sdk._request import Request, metric
+from davylamp_sdk._rollout import Rollout
+from davylamp_sdk._rollouts import Rollouts
 from davylamp_sdk._sink import KafkaSink, Sink
 from davylamp_sdk._version import __version__
 
@@ -18,6 +20,8 @@ __all__ = [
     "Recorder",
     "Request",
     "RequestEvent",
+    "Rollout",
+    "Rollouts",
     "Sink",
     "Stats",
     "Telemetry",

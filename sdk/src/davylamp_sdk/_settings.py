@@ -47,22 +47,35 @@ class Settings:
 
     def require_bootstrap(self) -> str:
         """Kafka's address. Raises ``ValueError`` if nobody gave one."""
-        if self.bootstrap is None:
-            raise ValueError(
-                "davylamp telemetry has no Kafka to send to: pass bootstrap='host:9092' or set DAVYLAMP_BOOTSTRAP "
-                "(in tests: sink=davylamp_sdk.testing.MemorySink())"
-            )
-        return self.bootstrap
+        return require_bootstrap(self.bootstrap, {})
+
+
+def service_name(given: str | None, environ: Mapping[str, str] | None = None) -> str:
+    """The service's name, from the argument or ``DAVYLAMP_SERVICE``. Raises ``ValueError``."""
+    env = os.environ if environ is None else environ
+    return _name("service", given or env.get("DAVYLAMP_SERVICE"))
+
+
+def require_bootstrap(given: str | None, environ: Mapping[str, str] | None = None) -> str:
+    """Kafka's address, from the argument or ``DAVYLAMP_BOOTSTRAP``. Raises ``ValueError`` if nobody gave one."""
+    env = os.environ if environ is None else environ
+    address = given or env.get("DAVYLAMP_BOOTSTRAP")
+    if not address:
+        raise ValueError(
+            "davylamp has no Kafka to talk to: pass bootstrap='host:9092' or set DAVYLAMP_BOOTSTRAP "
+            "(in tests of telemetry: sink=davylamp_sdk.testing.MemorySink())"
+        )
+    return address
 
 
 def _name(field: str, value: str | None) -> str:
     variable = f"DAVYLAMP_{field.upper()}"
     if not value:
-        raise ValueError(f"davylamp telemetry has no {field}: pass {field}='...' or set {variable}")
+        raise ValueError(f"davylamp has no {field}: pass {field}='...' or set {variable}")
     value = value.encode("utf-8", "replace").decode()  # what a variable's bytes did not say in UTF-8
     if len(value) > MAX_NAME:
         raise ValueError(
-            f"davylamp telemetry's {field} has {len(value)} characters: shorten {field}= or {variable} to {MAX_NAME}"
+            f"davylamp's {field} has {len(value)} characters: shorten {field}= or {variable} to {MAX_NAME}"
         )
     return value
 
