@@ -5,25 +5,29 @@ import logging
 from dataclasses import replace
 
 from router.answers import Knowledge
+from router.blindness import Blindness, word
 from router.disk import NoDisk
 from router.errors import IncapableError
-from router.fold import COMMANDS, Fold
+from router.fold import COMMANDS, VIEWS, Fold
 from router.keeper import Keeper
 from router.latch import Word, rollback
 from router.ports import NEEDED, LoadBalancer
 from router.proxies import Forgetting, Told
-from router.reports import Pictures, Publisher
-from schemas.control import Command, ProxyRoute
+from router.reports import ROUTES, Pictures, Publisher
+from router.scribe import Scribe
+from schemas.control import Command, ProxyRoute, RolloutView, RouteChange
 from schemas.decisions import LedgerEntry
 from schemas.ledger import Accepted, Void
 from transport.clock import Clock
-from transport.log import Batch, Record, WatchedReader, Writer
+from transport.log import Batch, Position, Record, WatchedReader, Writer
 from transport.process import run_together
 from transport.skipping import skipping
 
 logger = logging.getLogger(__name__)
 
 RECONCILE_S = 1.0
+AWAY_S = 3.0
+"""A log that has not answered for so long is not in reach: what is not heard then is nobody's silence."""
 CUT_OFF_S = 10.0
 """A router that has not heard the log for so long lets its proxies go: another one may know better."""
 
@@ -57,14 +61,17 @@ class Router:
         self._forgetting: list[Forgetting] = []
         self._told = Told()
         self._pictures = Pictures(name)
-        self._publisher = Publisher(writer)
+        self._publisher = Publisher(writer, self._appended)
+        self._blindness = Blindness()
+        self._scribe = Scribe(writer, clock)
         balancer.remember(self._keeper.proxies.names)
 
     async def run(self) -> None:
         """Follow the log until it ends or fails: :class:`transport.log.LogError`, :class:`router.errors.RouterError`."""
         if missing := NEEDED - self._balancer.capabilities:
             raise IncapableError(f"These proxies lack {', '.join(sorted(missing))}: no rollout can rest on them.")
-        await run_together(self._follow(), self._watch(), self._tick(), self._publisher.run(), self._keeper.run())
+        beside = self._publisher.run(), self._keeper.run(), self._scribe.run()
+        await run_together(self._follow(), self._watch(), self._tick(), *beside)
 
     async def handle(self, batch: Batch) -> None:
         """Fold a batch; ask the proxies for what follows from it."""
@@ -82,6 +89,7 @@ class Router:
             ledger = self._fold.ledger
             self._keeper.known(ledger, frozenset(self._fold.services.keys() | ledger.services.keys()))
             self._forget()
+            self._look_after_judge()
         if self._may_serve():
             await self._serve()
         else:
@@ -177,7 +185,23 @@ class Router:
         with skipping(record):
             self._take(record)
 
+    def _look_after_judge(self) -> None:
+        """Where nobody looks, do what the plan says: the judge goes on from there when it comes back."""
+        now_s = self._clock.monotonic_s()
+        self._blindness.tick(now_s, reachable=self._reader.away_s < AWAY_S)
+        for service, chain in self._keeper.latches.over(self._fold.ledger).services.items():
+            said = word(chain, self._blindness.lasts_s(service, now_s), self._clock.now_ms())
+            if said is not None:
+                self._scribe.propose(said)
+
+    def _appended(self, change: RouteChange, position: Position) -> None:
+        now_s = self._clock.monotonic_s()
+        self._blindness.told(change.service, ROUTES, position.partition, position.offset, now_s)
+
     def _take(self, record: Record) -> None:
+        if record.topic == VIEWS:
+            self._blindness.view(RolloutView.read(record.value or b""), self._clock.monotonic_s())
+            return
         if record.topic == COMMANDS:
             command = Command.read(record.value or b"")
             forgetting = Forgetting.of(command, record.partition, record.offset)
@@ -186,6 +210,7 @@ class Router:
         self._read_fold, result = self._read_fold.read(record)
         if isinstance(result, Accepted) and self._caught_up:
             self._pictures.decided(result.entry)
+            self._blindness.decided(result.entry, self._clock.monotonic_s())
         if isinstance(result, Void):
             about = {"service": result.entry.service, "entry": result.entry.id, "why": result.reason}
             logger.warning("void entry", extra={"action": "entry_void", **about})

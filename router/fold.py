@@ -15,7 +15,8 @@ SERVICES: Topic = "services"
 COMMANDS: Topic = "rollout-commands"
 ROUTED: tuple[Topic, ...] = (LEDGER, SERVICES)
 """What routes follow from."""
-TOPICS: tuple[Topic, ...] = (*ROUTED, COMMANDS)
+VIEWS: Topic = "rollouts"
+TOPICS: tuple[Topic, ...] = (*ROUTED, COMMANDS, VIEWS)
 """What a router reads."""
 
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from davylamp_sdk import __version__
 from davylamp_sdk._message import Message
+from router.entries import draft
 from router.errors import NothingToRollBackError
-from schemas.decisions import Cut, LedgerEntry, Reason
+from schemas.decisions import LedgerEntry, Reason
 from schemas.ledger import Accepted, Ledger, ServiceLedger
 from schemas.names import ActorName, Line, ServiceName
 
@@ -29,8 +29,7 @@ def rollback(chain: ServiceLedger, word: Word, now_ms: int) -> LedgerEntry:
     Raises :class:`NothingToRollBackError` if the rollout is not the newest that this router knows, or is over.
     """
     standing = chain.standing
-    head = chain.head
-    if head is None or standing.opening is None or standing.rollout != word.rollout:
+    if standing.opening is None or standing.rollout != word.rollout:
         known = f"rollout {standing.rollout}" if standing.rollout else "no rollout"
         raise NothingToRollBackError(
             f"The newest that this router knows of {word.service} is {known}, not {word.rollout}."
@@ -40,22 +39,8 @@ def rollback(chain: ServiceLedger, word: Word, now_ms: int) -> LedgerEntry:
             f"Rollout {word.rollout} of {word.service} is {standing.phase}: nothing to roll back."
         )
     sentence = f"{word.actor} rolled back directly at a router" + (f": {word.reason}" if word.reason else ".")
-    return LedgerEntry.make(
-        after=chain.head_id,
-        service=word.service,
-        kind="rollback",
-        rollout=standing.rollout,
-        stage=standing.stage,
-        share=0,
-        baseline=chain.rollout(standing.rollout)[0].baseline,
-        canary=standing.canary or head.canary,
-        hold_mode=standing.opening.plan.rollback.mode,
-        reason=Reason(code="direct", sentence=sentence),
-        cut=Cut(offsets={}, now=now_ms),
-        plan_hash=standing.opening.plan.hash,
-        actor=word.actor,
-        code_version=__version__,
-    )
+    reason = Reason(code="direct", sentence=sentence)
+    return draft(chain, "rollback", reason, share=0, actor=word.actor, now_ms=now_ms)
 
 
 @dataclass(frozen=True, slots=True)

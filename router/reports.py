@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from router.snapshot import Snapshot
 from schemas.control import ProxyRoute, RouteChange
 from schemas.decisions import LedgerEntry
-from transport.log import LogError, Writer
+from schemas.topics import Topic
+from transport.log import LogError, Position, Writer
 
 logger = logging.getLogger(__name__)
+
+ROUTES: Topic = "route-changes"
 
 HEARTBEAT_MS = 900
 """While a rollout may go up, a picture is told again after this long: looked for each second, it is told each second."""
@@ -83,11 +86,16 @@ class Pictures:
 
 
 class Publisher:
-    """Appends route changes; of each service only the newest waits, so an absent log costs no memory."""
+    """Appends route changes; of each service only the newest waits, so an absent log costs no memory.
 
-    def __init__(self, writer: Writer) -> None:
+    `appended` is told what the log took, and where it lies.
+    """
+
+    def __init__(self, writer: Writer, appended: Callable[[RouteChange, Position], None]) -> None:
         self._writer = writer
+        self._appended = appended
         self._due: dict[str, RouteChange] = {}
+        self._newest: dict[str, RouteChange] = {}
         self._wake = asyncio.Event()
 
     def offer(self, change: RouteChange) -> None:
@@ -110,10 +118,17 @@ class Publisher:
     async def _publish(self, change: RouteChange) -> None:
         about = {"service": change.service, "entry": change.entry, "acknowledged": change.acknowledged}
         try:
-            await self._writer.append("route-changes", change.service, change.dump())
+            position = await self._writer.append(ROUTES, change.service, change.dump())
         except LogError:
             logger.exception("route change not written", extra={"action": "route_change_unwritten", **about})
             return
-        logger.info("route change", extra={"action": "route_change", "took_ms": change.took_ms, **about})
+        if not _says_the_same(change, self._newest.get(change.service)):
+            logger.info("route change", extra={"action": "route_change", "took_ms": change.took_ms, **about})
+        self._newest[change.service] = change
+        self._appended(change, position)
         if self._due.get(change.service) is change:
             del self._due[change.service]
+
+
+def _says_the_same(change: RouteChange, before: RouteChange | None) -> bool:
+    return before is not None and change == before.model_copy(update={"at": change.at})

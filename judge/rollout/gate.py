@@ -13,8 +13,9 @@ from schemas.plan import Plan
 MAX_EXTENSION = 2.0
 """A stage that proves nothing is extended to at most this many times its planned duration."""
 
-MISSING_DATA = frozenset({"stale", "telemetry_lost", "baseline_silent", "canary_silent", "incomplete"})
-"""Codes of holds that resume by themselves, once the data is back. Any other needs a person."""
+MISSING_DATA = frozenset({"stale", "telemetry_lost", "baseline_silent", "canary_silent", "incomplete", "blind"})
+"""Codes of holds that resume by themselves, once the data is back (`blind`: once the judge is, whom a router missed). Any
+other needs a person."""
 
 UNKNOWN_SCORE = 75.0
 """Of a check without evidence: below it there is evidence against the canary, above it some is proved."""

@@ -8,7 +8,7 @@ from judge.policies.port import Assessment
 from judge.rollout.machine import Decision, Machine
 from judge.rollout.state import ServiceState
 from schemas.control import Command
-from schemas.decisions import Cut, LedgerEntry
+from schemas.decisions import Cut, LedgerEntry, Reason
 from schemas.fleet import SILENT_MS
 from schemas.labels import Label
 from schemas.windows import Cell, CohortWindow
@@ -89,3 +89,17 @@ def test_to_forget_a_proxy_is_none_of_the_judges_commands() -> None:
     made.read_command(Command(id="c1", service="orders", kind="forget", seen="", actor="anna", proxy="lb7"), ENDED)
     assert kind(decide(made, ENDED).entry) == "proceed"
     assert decide(made, ENDED).view.outcomes == ()
+
+
+def test_a_judge_that_was_missed_goes_on_from_where_a_router_held() -> None:
+    made, later = running(heard_ms=ENDED), ENDED + 2_000
+    blind = Reason(code="blind", sentence="The judge has not looked for 120 s.")
+    made.read_entry(entry("hold", START, now=ENDED + 1_000, actor="router", reason=blind), 1)
+    held = made.chain.head_id
+    made.read_route(route(held).model_copy(update={"live": True}), 0, 2, later)
+    got = decide(made, later)
+    assert kind(got.entry) == "resume"
+    assert got.entry is not None
+    made.read_entry(got.entry, 2)
+    made.read_route(route(got.entry.id).model_copy(update={"live": True}), 0, 3, later)
+    assert kind(decide(made, later).entry) == "proceed"

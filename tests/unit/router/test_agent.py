@@ -17,12 +17,12 @@ from router.latch import Word
 from router.memory import MemoryLoadBalancer
 from router.proxies import Known
 from router.snapshot import Snapshot, Weight
-from schemas.control import Command, RouteChange
-from schemas.decisions import LedgerEntry
+from schemas.control import Command, RolloutView, RouteChange
+from schemas.decisions import Cut, LedgerEntry
 from schemas.labels import Label
 from schemas.service import Service
 from schemas.topics import Topic
-from tests.builders import SEED, SERVICE, entry
+from tests.builders import SEED, SERVICE, entry, opening
 from transport.clock import FakeClock
 from transport.log import Batch, LogError, Position
 from transport.memory_log import MemoryLog, MemoryWriter
@@ -507,3 +507,59 @@ async def test_what_cannot_be_rolled_back_is_refused_in_a_sentence(rollout: int,
     await router.handle(Batch(tuple(stage.log.records("rollout-decisions")), caught_up=True))
     with pytest.raises(NothingToRollBackError, match=words):
         await router.roll_back(WORD.model_copy(update={"rollout": rollout}))
+
+
+def view(judged: int, **changes: str) -> RolloutView:
+    fields = {"head": START.id, "judged": {"route-changes-0": judged}, "looked_at": judged, **changes}
+    return RolloutView.model_validate({"service": "orders", "rollout": 1, **fields})
+
+
+async def seconds_pass(stage: Stage, router: Router, seconds: int, *, judge_looks: bool) -> None:
+    """A picture is told each second, which the judge reads or not."""
+    for _ in range(seconds):
+        stage.clock.advance(seconds=1)
+        await router.reconcile()
+        for _ in range(20):  # whatever is under way arrives
+            await asyncio.sleep(0)
+        if judge_looks:
+            judged = len(stage.log.records("route-changes"))
+            await stage.log.writer().append("rollouts", "orders", view(judged).dump())
+
+
+async def test_a_rollout_that_no_judge_looks_at_is_held_and_goes_on_when_it_looks_again() -> None:
+    stage = Stage()
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE, START)
+    router = stage.router()
+    async with stage.running(router):
+        await stage.told("orders", entry=START.id, acknowledged=True)
+        await seconds_pass(stage, router, 200, judge_looks=True)
+        assert ledger_of(stage) == [START]
+        await seconds_pass(stage, router, 119, judge_looks=False)
+        assert ledger_of(stage) == [START]
+        await seconds_pass(stage, router, 20, judge_looks=False)
+        await until(lambda: len(ledger_of(stage)) > 1)
+        await seconds_pass(stage, router, 20, judge_looks=False)
+        hold = ledger_of(stage)[-1]
+        assert [(e.kind, e.actor) for e in ledger_of(stage)] == [("start", "judge"), ("hold", "router")]
+        assert runs(stage.proxies).routes["orders"].entry == hold.id
+        cut = Cut(offsets={"route-changes-0": len(stage.changes())}, now=9)
+        await stage.write(entry("resume", hold, cut=cut))
+        await seconds_pass(stage, router, 200, judge_looks=True)
+    assert [e.kind for e in ledger_of(stage)] == ["start", "hold", "resume"]
+
+
+async def test_a_plan_may_want_a_rollout_that_nobody_looks_at_rolled_back() -> None:
+    stage = Stage()
+    stage.proxies.connect("lb0")
+    start = entry("start", opening=opening(on_blind="rollback", blind_after="10s"))
+    await stage.write(SERVICE, start)
+    router = stage.router()
+    async with stage.running(router):
+        await stage.told("orders", entry=start.id, acknowledged=True)
+        await seconds_pass(stage, router, 12, judge_looks=False)
+        await until(lambda: len(ledger_of(stage)) > 1)
+        back = ledger_of(stage)[-1]
+        await stage.told("orders", entry=back.id, acknowledged=True)
+    assert (back.kind, back.actor, back.reason.code) == ("rollback", "router", "blind")
+    assert weights(stage.proxies) == (Weight("v1", "-", 10_000),)

@@ -183,7 +183,7 @@ def change(at: int, service: str = "orders") -> RouteChange:
 
 async def test_of_each_service_only_the_newest_waits() -> None:
     writer = ShyWriter()
-    publisher = Publisher(writer)
+    publisher = Publisher(writer, lambda _, __: None)
     async with running(publisher):
         publisher.offer(change(1))
         await writer.offered.acquire()
@@ -202,7 +202,7 @@ async def test_what_the_log_refuses_is_offered_again_and_the_refusal_is_logged(
     writer = ShyWriter()
     writer.open.set()
     writer.refuses = True
-    publisher = Publisher(writer)
+    publisher = Publisher(writer, lambda _, __: None)
     async with running(publisher):
         publisher.offer(change(1))
         await writer.offered.acquire()
@@ -215,7 +215,7 @@ async def test_what_the_log_refuses_is_offered_again_and_the_refusal_is_logged(
 async def test_what_was_taken_is_not_offered_again() -> None:
     writer = ShyWriter()
     writer.open.set()
-    publisher = Publisher(writer)
+    publisher = Publisher(writer, lambda _, __: None)
     async with running(publisher):
         publisher.offer(change(1))
         await writer.taken.get()
