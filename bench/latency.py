@@ -22,7 +22,7 @@ import numpy as np
 from bench.report import machine, write_section
 from cli.client import Client
 from cli.stack import StackOptions, running
-from davylamp_sdk import Emitter, FinishedRequest, KafkaSink
+from davylamp_sdk import Recorder
 from router.bootstrap import bootstrap
 from router.local_envoy import LocalEnvoy
 from schemas.control import RouteChange
@@ -91,23 +91,21 @@ class Cohort:
 
     def __init__(self, version: str, bootstrap_servers: str) -> None:
         self.version = version
-        sink = KafkaSink(bootstrap_servers, client=f"bench-{version}")
-        self._emitter = Emitter(sink, service=SERVICE, version=version, instance=f"{version}-1")
+        self._recorder = Recorder(
+            service=SERVICE, version=version, instance=f"{version}-1", bootstrap=bootstrap_servers
+        )
         self._chance = random.Random(version)
 
     def ask(self, label: str, *, session: str, ok: bool = True) -> None:
         """One request has ended."""
-        self._emitter.record(
-            FinishedRequest(
-                method="tools/call",
-                tool="quote",
-                outcome="ok" if ok else "rpc_error",
-                error_type=None if ok else "-32603",
-                started_at=time.time_ns() // 1_000_000,
-                duration_ms=self._chance.lognormvariate(3, 0.5),
-                session=session,
-                assignment=f"{label};{self.version}",
-            )
+        self._recorder.record(
+            "tools/call",
+            "ok" if ok else "rpc_error",
+            duration_ms=self._chance.lognormvariate(3, 0.5),
+            headers={"x-davylamp-assignment": f"{label};{self.version}"},
+            session_id=session,
+            tool="quote",
+            error_type=None if ok else "-32603",
         )
 
     async def steadily(self, label: str, rate: float) -> None:
@@ -119,7 +117,7 @@ class Cohort:
 
     def close(self) -> None:
         """Send what is left."""
-        self._emitter.close()
+        self._recorder.close()
 
 
 def plan(canary: str) -> Plan:

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from cli.client import ApiError, Client
 from cli.stack import SERVICES, service_argv
-from davylamp_sdk import Emitter, FinishedRequest, KafkaSink
+from davylamp_sdk import KafkaSink, Recorder
 from schemas.labels import UNJUDGED
 from schemas.topics import Topic, load_topics
 from schemas.windows import CohortWindow
@@ -99,15 +99,15 @@ async def test_a_rollout_starts_and_is_rolled_back_each_component_by_its_own_nam
 
 async def test_a_servers_telemetry_is_counted(secured: Secured) -> None:
     settings = secured.settings("sdk").librdkafka_security()
-    emitter = Emitter(KafkaSink(secured.bootstrap, settings=settings), service="orders", version="v1", instance="a")
-    emitter.record(FinishedRequest("tools/list", "ok", 1_700_000_000_000, 1.0, session=uuid.uuid4().hex))
+    recorder = Recorder(service="orders", version="v1", sink=KafkaSink(secured.bootstrap, settings=settings))
+    recorder.record("tools/list", duration_ms=1.0, session_id=uuid.uuid4().hex)
     reader = KafkaReader(secured.settings("status"), "test", ("cohort-windows",))
     try:
         async with asyncio.timeout(60):
             assert await counted(reader) == 1
     finally:
         await reader.close()
-        await asyncio.to_thread(emitter.close)
+        await asyncio.to_thread(recorder.close)
 
 
 async def counted(reader: KafkaReader) -> int:

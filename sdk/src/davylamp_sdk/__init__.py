@@ -30,12 +30,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import what needs ``mcp`` when it is first asked for: readers of events and other servers do without."""
-    if name != "Telemetry":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        from davylamp_sdk._mcp import Telemetry
-    except ModuleNotFoundError as error:
-        raise ImportError("Telemetry needs mcp 2.3 or later: install 'davylamp-sdk[mcp]'") from error
-    return Telemetry
+if not TYPE_CHECKING:  # for a type checker every name would be there
+
+    def __getattr__(name: str) -> Any:
+        """Import what needs ``mcp`` when it is first asked for: readers of events and other servers do without."""
+        if name != "Telemetry":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            from davylamp_sdk._mcp import Telemetry
+        except ModuleNotFoundError as error:
+            raise ImportError("Telemetry needs mcp 2.3 or later: install 'davylamp-sdk[mcp]'") from error
+        return Telemetry
