@@ -3,11 +3,10 @@
 import asyncio
 import sys
 
-import uvicorn
-
 from status import lately
 from status.app import create_app
 from status.feed import TOPICS
+from status.server import Server
 from status.settings import StatusSettings
 from transport.clock import SystemClock
 from transport.kafka_log import KafkaReader, KafkaWriter
@@ -27,10 +26,7 @@ async def serve(kafka: KafkaSettings, settings: StatusSettings) -> None:
         clock=clock,
         data_folder=settings.data_folder,
     )
-    config = uvicorn.Config(
-        app, settings.host, settings.port, log_config=None, access_log=False, timeout_graceful_shutdown=1
-    )
-    await uvicorn.Server(config).serve()
+    await Server(app, settings.host, settings.port).serve()
 
 
 def main() -> None:

@@ -32,6 +32,8 @@ class News:
         self._items: deque[Item] = deque(maxlen=kept)
         self._last = 0
         self._grown = asyncio.Event()
+        self.ended = False
+        """Nothing more will be told: whoever watches should go."""
 
     @property
     def last(self) -> int:
@@ -42,8 +44,12 @@ class News:
         """Add an event, and wake who waits."""
         self._last += 1
         self._items.append(Item(self._last, kind, service, data))
-        grown, self._grown = self._grown, asyncio.Event()
-        grown.set()
+        self._wake()
+
+    def end(self) -> None:
+        """Send everybody away: the process stops."""
+        self.ended = True
+        self._wake()
 
     def after(self, number: int) -> list[Item] | None:
         """Every event after that one; None if some of them are gone."""
@@ -54,12 +60,16 @@ class News:
     async def wait_beyond(self, number: int, timeout_s: float) -> None:
         """Return when there is an event after that one, or when the time is up."""
         grown = self._grown
-        if self._last > number:
+        if self._last > number or self.ended:
             return
         try:
             await asyncio.wait_for(grown.wait(), timeout_s)
         except TimeoutError:
             return
+
+    def _wake(self) -> None:
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
 
     def cursor(self, number: int) -> str:
         """What a client names to go on from there."""

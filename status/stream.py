@@ -78,9 +78,9 @@ async def stream_all(desk: AtDesk, news: AtNews, last_event_id: LastEventId = No
 async def events(
     desk: Desk, news: News, service: str | None, position: int | None, pulse_s: float = PULSE_S
 ) -> AsyncIterator[ServerSentEvent]:
-    """The stream's events, for ever; from `position` on where it is known."""
+    """The stream's events, until the service stops; from `position` on where it is known."""
     at, beat = position, float("-inf")
-    while True:
+    while not news.ended:
         missed = news.after(at) if at is not None else None
         if at is None or missed is None:
             at = news.last

@@ -3,18 +3,19 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI
 
+from davylamp_sdk._message import Message
 from schemas.partitions import partition_of
 from status import lately
 from status.app import create_app
 from status.feed import TOPICS
+from status.server import Server
 from tests.page_states import Scene
-from transport.clock import SystemClock
+from transport.clock import FakeClock, SystemClock
 from transport.memory_log import MemoryLog
 from transport.ports import free_ports
 
@@ -33,6 +34,21 @@ class MovedClock:
         return self._clock.monotonic_s()
 
 
+class AppendClock(FakeClock):
+    """Lets the log take each record of a scene when it was written."""
+
+    def at(self, unix_ms: int) -> None:
+        self._now_ms = max(self._now_ms, unix_ms)
+
+
+def written_ms(message: Message) -> int:
+    """When a message says that it was written; 0 where it does not say."""
+    for name in ("decided_at", "at", "clock_ms", "looked_at"):
+        if (at := getattr(message, name, None)) is not None:
+            return int(at)
+    return 0
+
+
 @dataclass(slots=True)
 class Served:
     """A status service that listens."""
@@ -41,7 +57,7 @@ class Served:
     app: FastAPI
     port: int
     clock: Any
-    options: dict[str, Any] = field(default_factory=dict)
+    appended: AppendClock
 
     @property
     def url(self) -> str:
@@ -50,6 +66,7 @@ class Served:
     async def put(self, scene: Scene) -> None:
         """Append a scene's records, each to its service's partition."""
         for topic, message in scene.records:
+            self.appended.at(written_ms(message))
             service = message.service  # type: ignore[attr-defined]  # every message of a scene names one
             await self.log.put(topic, partition_of(service, 1), message.dump(), service.encode())
 
@@ -61,13 +78,13 @@ async def served(
     """Serve the scenes from the moment of the last one until the block ends; `log` and `port` of an earlier life go on."""
     held = list(scenes)
     clock = clock or MovedClock(held[-1].now_ms if held else 0)
-    log = log or MemoryLog()
+    appended = AppendClock(0)
+    log = log or MemoryLog(clock=appended)
     app = create_app(log.reader(*TOPICS), log.writer(), telemetry=log.reader(*lately.TOPICS), clock=clock, **options)
-    found = Served(log, app, port or free_ports(1)[0], clock, options)
+    found = Served(log, app, port or free_ports(1)[0], clock, appended)
     for scene in held:
         await found.put(scene)
-    config = uvicorn.Config(app, port=found.port, log_config=None, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = Server(app, "127.0.0.1", found.port)
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody when it has started
         await asyncio.sleep(0)
