@@ -454,6 +454,7 @@ def _held() -> Scene:
     scene = _at_fifty(SITS)
     word = "No breach and nothing suspicious, yet not proven within its limits after 7200 s and 36012 canary sessions."
     hold = scene.decide("hold", 9_600, "unproven", word, score=94.0, checks=SITS)
+    scene.confirm(hold)
     scene.now_ms = hold.decided_at + 491_000
     scene.telemetry([Span(6_000, 10_080, 3, 0.5, slow=1.09)])
     counts = {"baseline_sessions": 35_988, "canary_sessions": 36_012}

@@ -6,7 +6,7 @@ The picture that is there without script; where script runs, uPlot draws the sam
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -77,8 +77,8 @@ def figure(
     shown = placed(marks, frame) if frame else []
     told = json.dumps([{"at": m.at_ms, "text": m.text, "style": m.style, "left": left} for m, _, left in shown])
     return Markup(
-        '<figure data-chart="{}" data-marks="{}" data-end="{}">{}<div class="drawn">{}</div></figure>'
-    ).format(chart.name, told, until_ms or "", caption, _svg(chart, series, marks, frame))
+        '<figure data-chart="{}" data-marks="{}" data-end="{}" data-top="{}">{}<div class="drawn">{}</div></figure>'
+    ).format(chart.name, told, until_ms or "", frame.top if frame else "", caption, _svg(chart, series, marks, frame))
 
 
 def _svg(chart: Chart, series: Series, marks: Sequence[Mark], frame: Frame | None) -> Markup:
@@ -210,7 +210,10 @@ def _band(style: str, line: Line, xs: Sequence[float], frame: Frame, runs: Seque
 
 
 def placed(marks: Sequence[Mark], frame: Frame) -> list[tuple[Mark, float, bool]]:
-    """Those that lie in the frame, where (0 to 1), and whether their words stand at the left so as not to collide."""
+    """Those that lie in the frame, where (0 to 1), and whether their words stand at the left so as not to collide.
+
+    One with no room at either side keeps its line only.
+    """
     found: list[tuple[Mark, float, bool]] = []
     free_until = 1.0
     for mark in sorted(marks, key=lambda m: m.at_ms, reverse=True):
@@ -218,9 +221,11 @@ def placed(marks: Sequence[Mark], frame: Frame) -> list[tuple[Mark, float, bool]
         if not -_EDGE <= at <= 1 + _EDGE:
             continue
         at = min(max(at, 0.0), 1.0)
-        left = at + mark.width > free_until and at >= mark.width
-        free_until = at - mark.width if left else at
-        found.append((mark, at, left))
+        crowded = at + mark.width > free_until
+        left = crowded and mark.width <= at <= free_until
+        shown = replace(mark, text="") if crowded and not left else mark
+        free_until = min(free_until, at - mark.width if left else at)
+        found.append((shown, at, left))
     return found[::-1]
 
 

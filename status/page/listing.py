@@ -117,7 +117,7 @@ def table(snapshots: Sequence[Snapshot]) -> Markup:
     return Markup(
         '<div class="list" id="list" data-region="list" data-on="snapshot entry view route window service">'
         '<table role="table" aria-label="Rollouts">{}<tbody role="rowgroup">{}</tbody></table></div>'
-    ).format(_HEAD.format(axis()), joined(map(_row, urgent_first(snapshots))))
+    ).format(_HEAD.format(axis(narrow=True)), joined(map(_row, urgent_first(snapshots))))
 
 
 def _row(snapshot: Snapshot) -> Markup:

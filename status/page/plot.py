@@ -38,17 +38,19 @@ def frame(height: int) -> Markup:
     )
 
 
-def axis() -> Markup:
-    """The scale's words."""
-    words = [(0.0, "no change", ""), (1.0, "limit", "hot"), (2.0, "2 ×", ""), (5.0, "5 ×", "")]
+def axis(*, narrow: bool = False) -> Markup:
+    """The scale's words; fewer where it is `narrow`."""
+    words = [(0.0, "0" if narrow else "no change", ""), (1.0, "limit", "hot"), (2.0, "2 ×", "")]
+    words += [] if narrow else [(5.0, "5 ×", "")]
     at = [
         Markup('<text class="{}" x="{}" y="12" text-anchor="middle">{}</text>').format(style, _at(place(u)), word)
         for u, word, style in words
     ]
+    better = Markup("") if narrow else Markup('<text x="0" y="12">better</text>')
     return Markup(
         '<svg role="img" aria-label="Scale: better, no change, limit, 2, 5 and 10 times the limit">'
-        '<text x="0" y="12">better</text>{}<text x="100%" y="12" text-anchor="end">10 ×</text></svg>'
-    ).format(Markup("").join(at))
+        '{}{}<text x="100%" y="12" text-anchor="end">10 ×</text></svg>'
+    ).format(better, Markup("").join(at))
 
 
 def _no_data(height: int) -> Markup:

@@ -50,7 +50,7 @@ function draw(figure, chart, series) {
   const data = gaps(xs, columns, series.step_ms / 1000);
   plots.get(chart.name)?.destroy();
   drawn.querySelector(".uplot")?.remove();
-  const plot = new window.uPlot(options(drawn.clientWidth || picture.clientWidth, chart, marks, span, silent), data, drawn);
+  const plot = new window.uPlot(options(drawn.clientWidth || picture.clientWidth, chart, marks, { span, silent, top: Number(figure.dataset.top) || 1 }), data, drawn);
   plots.set(chart.name, plot);
   picture.setAttribute("hidden", "");
   new ResizeObserver(() => {
@@ -80,7 +80,7 @@ function written(chart, value) {
   return value >= 1000 ? `${(value / 1000).toFixed(2)}${NB}s` : `${value.toPrecision(3)}${NB}ms`;
 }
 
-function options(width, chart, marks, span, silent) {
+function options(width, chart, marks, { span, silent, top }) {
   const [ink, muted, hair, baseline, canary, bad] = ["--ink", "--muted", "--hair", "--baseline", "--canary", "--bad"].map(colour);
   const font = "12.8px " + getComputedStyle(document.body).fontFamily;
   const axis = { stroke: muted, font, ticks: { show: false }, grid: { stroke: hair, width: 1 } };
@@ -91,7 +91,7 @@ function options(width, chart, marks, span, silent) {
     padding: [30, 0, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: "davylamp" }, points: { size: 7 }, drag: { x: false, y: false } },
-    scales: { x: { range: () => span }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.05 : 1] } },
+    scales: { x: { range: () => span }, y: { range: () => [0, top] } },
     axes: [
       { ...axis, size: 22, gap: 4, grid: { show: false }, space: 90, values: (_, ticks) => ticks.map((t) => new Date(t * 1000).toISOString().slice(11, ticks[1] - ticks[0] < 60 ? 19 : 16)) },
       { ...axis, size: 0, gap: -36, align: 1, values: (_, ticks) => ticks.map((v) => (v ? label(chart, v) : "")), space: 40 },
