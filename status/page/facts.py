@@ -79,7 +79,9 @@ def _believe(snapshot: Snapshot) -> Markup:
     )
     calls = next((c for c in snapshot.checks if c.check == "error_rate"), None)
     counted = (
-        f"{figures.count(calls.canary.n)} and {figures.count(calls.baseline.n)} requests compared" if calls and calls.canary.n else ""
+        f"{figures.count(calls.canary.n)} and {figures.count(calls.baseline.n)} requests compared"
+        if calls and calls.canary.n
+        else ""
     )
     return _fact(
         question, none("no requests") if snapshot.no_data else first, counted, *ratio(snapshot), _data_age(snapshot)
