@@ -6,6 +6,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from cli import plan
 from cli.terminal import DEFAULT_URL, Url, ask, connect, fail, read_file
 from schemas.plan import HoldMode, Plan
 
@@ -35,10 +36,11 @@ def start(
     replace: Annotated[bool, typer.Option("--replace", help="Roll a running rollout back first.")] = False,  # noqa: FBT002 - typer
     again: Annotated[bool, typer.Option("--again", help="Although this version was rolled back.")] = False,  # noqa: FBT002 - typer
 ) -> None:
-    """Start a rollout by its plan."""
-    plan = read_file(Plan, file)
+    """Start a rollout by its plan; warn of stages that the service's recent traffic is too little for."""
+    wanted = read_file(Plan, file)
     with connect(url) as client:
-        print(ask(client.start, plan, reason=reason, replace=replace, again=again))
+        print(ask(client.start, wanted, reason=reason, replace=replace, again=again))
+    plan.warn(wanted)
 
 
 @app.command()
