@@ -10,7 +10,7 @@ from alerts.memory import Book, Told
 from alerts.wording import Message
 from router.disk import Acknowledged, Disk
 from router.latch import Latches
-from router.memory import MemoryLoadBalancer
+from router.memory import Answer, MemoryLoadBalancer
 from router.snapshot import Snapshot, is_later
 from schemas.topics import Topic
 from streams.outbox import Outgoing
@@ -42,6 +42,8 @@ class Hands:
         """It is about to do something, or has just done it. A dead one never comes back from here."""
         if not self.dead and self.world.strikes(self, point):
             self.world.struck(self)
+        elif not self.dead:
+            await self.world.at(self, point)
         await self.awake()
 
     async def awake(self) -> None:
@@ -127,12 +129,16 @@ class Door(MemoryLoadBalancer):
         await super().close()
         self._hands.world.left(self)
 
-    def changes_to(self, snapshot: Snapshot) -> str | None:
-        """A proxy takes whatever it is given; nobody may give it an older route."""
-        for proxy in self.proxies.values():
-            if proxy.connected and proxy.runs is not None and is_later(proxy.runs.version, than=snapshot.version):
-                self._hands.world.wrongs.append(f"a proxy went back from {proxy.runs.version} to {snapshot.version}")
-        return None
+    def changes_to(self, proxy: str) -> Answer:
+        """What a proxy says of a route. Nobody may give it an older one than it has."""
+
+        def answer(snapshot: Snapshot) -> str | None:
+            runs = self.proxies[proxy].runs
+            if runs is not None and is_later(runs.version, than=snapshot.version):
+                self._hands.world.wrongs.append(f"{proxy} went back from {runs.version} to {snapshot.version}")
+            return self._hands.world.refuses.get(proxy)
+
+        return answer
 
 
 class Platter(Disk):
@@ -163,6 +169,8 @@ class Pager:
 
     async def send(self, message: Message) -> None:
         await self._hands.at("alert not told")
+        if self._hands.world.pager_hangs:
+            await asyncio.get_running_loop().create_future()
         self._hands.world.told.append(message)
         await self._hands.at("alert told, not remembered")
 

@@ -50,9 +50,9 @@ class Person:
         word = words.Word(reason="why", seen=self._head)
         return await self._say(lambda desk: words.say("orders", kind, word, desk, ACTOR))
 
-    async def roll_back(self, mode: Any = None) -> str:
-        """Now."""
-        word = words.Return(reason="why", seen=self._head, mode=mode)
+    async def roll_back(self, mode: Any = None, seen: str | None = None) -> str:
+        """Now; by what they see, or saw a moment ago."""
+        word = words.Return(reason="why", seen=seen or self._head, mode=mode)
         return await self._say(lambda desk: words.rollback("orders", word, desk, ACTOR))
 
     async def undo(self) -> str:

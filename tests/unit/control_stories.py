@@ -1,10 +1,13 @@
 """Stories in virtual time, each from a start to an end, and what every story must keep to."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from judge.fold import LEDGER
 from judge.verdicts import ByPerson, Same
@@ -46,9 +49,13 @@ Story = Callable[[World, Traffic, Person], Awaitable[object]]
 
 
 def tell(story: Story, folder: Path, strike: Strike | None = None) -> Told:
-    """Tell a story, with a process struck somewhere in it; then everything must be as it always must be."""
+    """Tell a story, with a process struck somewhere in it; then everything must be as it always must be.
+
+    Processes die here, machines do not: that files are synced is the disk's own test.
+    """
     clock = FakeClock()
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(clock)) as runner:
+    with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=lambda: VirtualLoop(clock)) as runner:
+        patch.setattr(os, "fsync", lambda _: None)
         told = runner.run(_tell(story, World(clock, folder, strike)))
     assert_invariants(told)
     return told

@@ -33,6 +33,8 @@ class Traffic:
     world: World
     bad: frozenset[str] = frozenset()
     """Versions whose every request fails."""
+    dead: frozenset[str] = frozenset()
+    """Versions of which no process is alive: whoever is sent there gets 503, and nobody counts it."""
     silent: bool = False
     sessions: list[Session] = field(default_factory=list)
     born: dict[str, int] = field(default_factory=dict)
@@ -84,7 +86,7 @@ class Traffic:
             self.world.wrongs.append(f"session {session.number} of {session.version} was not served by it any more")
 
     async def _emit(self, session: Session) -> None:
-        if self.world.log.away_s:
+        if self.world.log.away_s or session.version in self.dead:
             return  # what the SDK cannot send is dropped and counted
         failed = session.version in self.bad
         said = event(

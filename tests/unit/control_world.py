@@ -6,14 +6,14 @@ frozen, so that a new one starts beside it and it goes on later with what it was
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from alerts.memory import Book
 from alerts.wording import Message
 from router.memory import MemoryProxy
-from schemas.control import RouteChange
+from schemas.control import Command, RouteChange
 from schemas.decisions import LedgerEntry
 from schemas.fleet import Fleet
 from schemas.ledger import Accepted, ServiceLedger
@@ -62,6 +62,15 @@ class World:
         self.running: dict[Name, Running] = {}
         self.former: list[Running] = []
         """Processes that were struck."""
+        self.refuses: dict[str, str] = {}
+        """By proxy: what it says of every route that it is given."""
+        self.gone: set[str] = set()
+        """Proxies that no router reaches."""
+        self.slow_s = SLOW_S
+        """How long `lb1` takes for a route."""
+        self.pager_hangs = False
+        self.meanwhile: dict[tuple[Name, str, str], Callable[[], Awaitable[object]]] = {}
+        """What happens while a process is just about to do something, or has just done it: once."""
         self._strike = strike
         self._tasks: list[asyncio.Task[None]] = []
         self.chain = ServiceLedger()
@@ -128,6 +137,23 @@ class World:
         self.former.append(running)
         self._tasks.append(asyncio.create_task(self._replace(running)))
 
+    def kill(self, *names: Name) -> None:
+        """They are gone, and nobody takes their place until :meth:`start`."""
+        for name in names:
+            running = self.running[name]
+            running.hands.dead = True
+            running.ended.set()
+            if self.door is not None and self.door._hands is running.hands:
+                self.left(self.door)
+            if running.task is not None:
+                running.task.cancel()
+
+    async def at(self, hands: Hands, point: str) -> None:
+        """Whatever is to happen at this moment happens before the process goes on."""
+        then = self.meanwhile.pop((hands.name, point, self.state), None)
+        if then is not None:
+            await then()
+
     async def _replace(self, old: Running) -> None:
         old.ended.set()
         await asyncio.sleep(REPLACED_AFTER_S)
@@ -147,8 +173,9 @@ class World:
         self.door = door
         for name in ("lb0", "lb1"):
             known = self.proxies.get(name, MemoryProxy(None))
-            door.proxies[name] = self.proxies[name] = MemoryProxy(None, connected=True, runs=known.runs)
-        door.connect("lb0", door.changes_to)
+            there = name not in self.gone
+            door.proxies[name] = self.proxies[name] = MemoryProxy(None, connected=there, runs=known.runs)
+        self._ask("lb0")
 
     def left(self, door: Door) -> None:
         """They are cut off, and keep their routes."""
@@ -157,11 +184,31 @@ class World:
         if self.door is door:
             self.door = None
 
+    def vanish(self, proxy: str) -> None:
+        """No router reaches it any more; it goes on serving by its last route."""
+        self.gone.add(proxy)
+        if self.door is not None:
+            self.door.disconnect(proxy)
+
+    def come_back(self, proxy: str) -> None:
+        """It asks a router again."""
+        self.gone.discard(proxy)
+        self._ask(proxy)
+
+    def accept(self, proxy: str) -> None:
+        """It has come to its senses."""
+        self.refuses.pop(proxy, None)
+        self._ask(proxy)
+
+    def _ask(self, proxy: str) -> None:
+        if self.door is not None and self.door.newest is not None and proxy not in self.gone:
+            self.door.connect(proxy, self.door.changes_to(proxy))
+
     async def _slow_proxy(self) -> None:
         while True:
-            await asyncio.sleep(SLOW_S)
-            if self.door is not None and self.door.newest is not None:
-                self.door.connect("lb1", self.door.changes_to)
+            await asyncio.sleep(self.slow_s)
+            self._ask("lb1")
+            if self.door is not None and "lb1" in self.door.proxies:
                 self.door.proxies["lb1"].answer = None
 
     # Processes.
@@ -170,6 +217,10 @@ class World:
         """A new process."""
         self.running[name] = running = Running(name, Hands(self, name))
         running.task = asyncio.create_task(RUN[name](self, running), name=name)
+
+    async def ask(self, command: Command) -> None:
+        """A person's word to whoever reads it, past the status service."""
+        await self.log.writer().append("rollout-commands", "orders", command.dump())
 
     async def begin(self) -> None:
         """Everything starts; the service is known and routed."""

@@ -6,7 +6,6 @@ after it, before anybody has heard of it. Another one takes its place. `frozen`:
 what it was about to do, beside its successor.
 """
 
-import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -94,15 +93,20 @@ def name_of(strike: Strike) -> str:
     return f"{strike.process}: {strike.point}, {strike.state}, {strike.blow}"
 
 
-@pytest.fixture(autouse=True)
-def nobody_pulls_the_plug(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes die here, machines do not: that files are synced is the disk's own test."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
 @pytest.mark.parametrize("story", STORIES)
 def test_undisturbed_each_story_ends_as_it_must(story: str) -> None:
     assert undisturbed(story).steps == ENDS[story]
+
+
+def test_a_story_that_is_told_twice_is_the_same_to_the_millisecond(tmp_path: Path) -> None:
+    """Nothing here depends on chance or on the machine's speed: what fails once fails always."""
+    first, again = undisturbed("released"), tell(STORIES["released"], tmp_path)
+    assert again.steps == first.steps
+    assert [(m.step, m.key.split("/")[2], m.at_ms) for m in again.world.told] == [
+        (m.step, m.key.split("/")[2], m.at_ms) for m in first.world.told
+    ]
+    assert [e.decided_at for e in again.world.entries] == [e.decided_at for e in first.world.entries]
+    assert again.world.reached == first.world.reached
 
 
 def test_the_table_names_every_write_that_the_stories_come_to() -> None:
