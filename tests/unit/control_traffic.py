@@ -6,12 +6,15 @@ from itertools import count
 
 from router.rollouts import Pair
 from router.snapshot import ServiceRoute
+from schemas.units import FULL_SHARE
 from tests.telemetry import event
 from tests.unit.control_world import World
 
 EVERY_S = 0.25
-SHORT, LONG = 3, 40
-"""Requests of a session: most end soon, some live through several stages."""
+BORN = 3
+"""Sessions a round."""
+SHORT, LONG, LONG_EACH = 2, 40, 15
+"""Requests of a session: most end soon, each fifteenth lives through several stages."""
 
 
 @dataclass
@@ -28,7 +31,7 @@ class Session:
 
 @dataclass
 class Traffic:
-    """One of every version that gets new sessions is born each round, through one proxy after the other."""
+    """Some sessions are born each round, through one proxy after the other."""
 
     world: World
     bad: frozenset[str] = frozenset()
@@ -40,6 +43,7 @@ class Traffic:
     born: dict[str, int] = field(default_factory=dict)
     ended: int = 0
     """Sessions that got 404 or were moved: their rollout was rolled back and its drain is over."""
+    _owed: dict[tuple[str, str], float] = field(default_factory=dict)
     _sequence: "count[int]" = field(default_factory=count)
     _numbers: "count[int]" = field(default_factory=count)
 
@@ -58,12 +62,20 @@ class Traffic:
         return runs.routes.get("orders") if runs else None
 
     def _begin(self, proxy: str) -> None:
+        """By the weights, to the session: whoever is furthest behind its share is next."""
         route = self._route(proxy)
-        for weight in route.weights if route else ():
+        if route is None:
+            return
+        for _ in range(BORN):
+            for weight in route.weights:
+                owed = self._owed.get((weight.version, weight.label), 0.0)
+                self._owed[weight.version, weight.label] = owed + weight.weight / FULL_SHARE
+            version, label = max(((w.version, w.label) for w in route.weights), key=lambda k: self._owed[k])
+            self._owed[version, label] -= 1
             number = next(self._numbers)
             left = LONG if number % 8 < 2 else SHORT
-            self.sessions.append(Session(number, proxy, weight.version, weight.label, left))
-            self.born[weight.version] = self.born.get(weight.version, 0) + 1
+            self.sessions.append(Session(number, proxy, version, label, left))
+            self.born[version] = self.born.get(version, 0) + 1
 
     async def _request(self, route: ServiceRoute | None, session: Session) -> None:
         served = served_by(route, session) if route else None

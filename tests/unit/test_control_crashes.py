@@ -8,8 +8,6 @@ what it was about to do, beside its successor.
 
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -72,8 +70,7 @@ WRITERS_OF_THE_LEDGER = ("entry", "route", "picture", "command", "rollback")
 @cache
 def undisturbed(story: str) -> Told:
     """The story as it goes by itself."""
-    with TemporaryDirectory() as folder:
-        return tell(STORIES[story], Path(folder))
+    return tell(STORIES[story])
 
 
 def strikes() -> Iterator[Strike]:
@@ -98,9 +95,9 @@ def test_undisturbed_each_story_ends_as_it_must(story: str) -> None:
     assert undisturbed(story).steps == ENDS[story]
 
 
-def test_a_story_that_is_told_twice_is_the_same_to_the_millisecond(tmp_path: Path) -> None:
+def test_a_story_that_is_told_twice_is_the_same_to_the_millisecond() -> None:
     """Nothing here depends on chance or on the machine's speed: what fails once fails always."""
-    first, again = undisturbed("released"), tell(STORIES["released"], tmp_path)
+    first, again = undisturbed("released"), tell(STORIES["released"])
     assert again.steps == first.steps
     assert [(m.step, m.key.split("/")[2], m.at_ms) for m in again.world.told] == [
         (m.step, m.key.split("/")[2], m.at_ms) for m in first.world.told
@@ -118,10 +115,10 @@ def test_the_table_names_every_write_that_the_stories_come_to() -> None:
 
 
 @pytest.mark.parametrize("strike", list(strikes()), ids=name_of)
-def test_whoever_dies_at_a_write_the_story_ends_as_it_would_have(strike: Strike, tmp_path: Path) -> None:
+def test_whoever_dies_at_a_write_the_story_ends_as_it_would_have(strike: Strike) -> None:
     place = strike.process, strike.point, strike.state
     story = next(name for name in STORIES if place in undisturbed(name).world.reached)
-    told = tell(STORIES[story], tmp_path, strike)
+    told = tell(STORIES[story], strike)
     assert told.world.struck_at == strike
     assert told.steps == ENDS[story]
     _on_call_heard(strike.blow, strike.process, told, undisturbed(story))

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -145,5 +144,5 @@ async def comes_back_after_the_rollback(world: World, traffic: Traffic, person: 
         (comes_back_after_the_rollback, ["start 2000", "rollback 0", "drained 0"]),
     ],
 )
-def test_a_proxy_that(story: Story, steps: list[str], tmp_path: Path) -> None:
-    assert tell(story, tmp_path).steps == steps
+def test_a_proxy_that(story: Story, steps: list[str]) -> None:
+    assert tell(story).steps == steps

@@ -1,7 +1,6 @@
 """A rollback that is said at any moment of a `proceed`, or of the promotion to 100 %, wins: nothing goes up after it."""
 
 import asyncio
-from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -40,7 +39,7 @@ Way = Literal["to the status API", "to the router"]
     ("process", "point", "moment"), [(*m, "before") for m in BEFORE] + [(*m, "after") for m in AFTER]
 )
 def test_a_rollback_at_any_moment_of_a_step_up_wins(
-    process: Name, point: str, moment: str, step: str, way: Way, tmp_path: Path
+    process: Name, point: str, moment: str, step: str, way: Way
 ) -> None:
     entered = "shifting" if step == "proceed" else "completed"
     said: list[str] = []
@@ -63,7 +62,7 @@ def test_a_rollback_at_any_moment_of_a_step_up_wins(
         await world.until_state("drained")
         assert traffic.born["v2"] == born
 
-    steps = tell(story, tmp_path).steps
+    steps = tell(story).steps
     assert said == ["collecting" if moment == "before" else entered]
     up, down = steps[: steps.index("rollback 0")], steps[steps.index("rollback 0") :]
     assert down == ["rollback 0", "drained 0"]
@@ -71,7 +70,7 @@ def test_a_rollback_at_any_moment_of_a_step_up_wins(
     assert len(up) == (1 if step == "proceed" else 2) + (moment == "after")
 
 
-def test_the_judges_own_proceed_on_its_way_is_void_once_the_rollback_is_there(tmp_path: Path) -> None:
+def test_the_judges_own_proceed_on_its_way_is_void_once_the_rollback_is_there() -> None:
     """It lies in the log, behind the rollback, and changes nothing for anybody."""
 
     async def story(world: World, traffic: Traffic, person: Person) -> None:
@@ -81,7 +80,7 @@ def test_the_judges_own_proceed_on_its_way_is_void_once_the_rollback_is_there(tm
         await world.until_state("drained")
         await asyncio.sleep(6)
 
-    told = tell(story, tmp_path)
+    told = tell(story)
     written = [record.value or b"" for record in told.records["rollout-decisions"]]
     assert any(b'"kind":"proceed"' in value for value in written)
     assert told.steps == ["start 2000", "rollback 0", "drained 0"]
