@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 
+from router import health
 from router.errors import NotLoopbackError, PortTakenError
 from router.freshness import Fresh, at_once
 from router.loopback import is_loopback
@@ -81,6 +82,7 @@ class EnvoyXds:
         self._proven = proven
         self._fresh = fresh
         self._tls = tls
+        self._beside: tuple[grpc.GenericRpcHandler, ...] = (health.handlers(),)
         self._packer = Packer()
         self._proxies: dict[str, _Proxy] = {}
         self._changed = asyncio.Event()
@@ -88,6 +90,10 @@ class EnvoyXds:
     @property
     def capabilities(self) -> frozenset[Capability]:
         return frozenset({"assignment_header", "session_pinning", "read_back"})
+
+    def serve_beside(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Other services on the same port, from its next opening on."""
+        self._beside = (*self._beside, *handlers)
 
     async def apply(self, snapshot: Snapshot) -> None:
         if snapshot != self._newest:
@@ -130,7 +136,7 @@ class EnvoyXds:
             self._serve, DiscoveryRequest.FromString, DiscoveryResponse.SerializeToString
         )
         handlers = grpc.method_handlers_generic_handler(_ADS, {"StreamAggregatedResources": handler})
-        server.add_generic_rpc_handlers((handlers,))
+        server.add_generic_rpc_handlers((handlers, *self._beside))
         try:
             self.port = self._bind(server, f"{self._host}:{self.port}")
         except RuntimeError as error:

@@ -54,7 +54,14 @@ def test_the_routers_are_asked_in_their_order() -> None:
     assert [address(g["lb_endpoints"][0]["endpoint"]) for g in groups] == [("127.0.0.1", 18000), ("router-b", 18000)]
 
 
-def test_a_frozen_router_is_noticed_within_three_seconds() -> None:
+def test_a_router_that_does_not_answer_is_passed_over() -> None:
+    (check,) = routers()["health_checks"]
+    assert check["grpc_health_check"] == {}
+    assert (check["interval"], check["no_traffic_interval"], check["timeout"]) == ("1s", "1s", "1s")
+    assert routers()["close_connections_on_host_health_failure"] is True
+
+
+def test_a_link_that_is_cut_is_noticed_within_three_seconds() -> None:
     (options,) = routers()["typed_extension_protocol_options"].values()
     pings = options["explicit_http_config"]["http2_protocol_options"]["connection_keepalive"]
     assert pings == {"interval": "1s", "timeout": "2s"}
