@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from router import direct
+from router import direct, report_sinks
 from router.agent import Router
 from router.disk import Disk
 from router.envoy_xds import EnvoyXds
@@ -12,6 +12,7 @@ from router.fold import TOPICS
 from router.freshness import Freshness
 from router.keeper import Keeper
 from router.settings import RouterSettings
+from router.witness import Witness
 from transport.clock import SystemClock
 from transport.kafka_log import KafkaReader, KafkaWriter
 from transport.log import LogError
@@ -26,9 +27,12 @@ async def serve() -> None:
     try:
         keeper = Keeper(Disk(settings.data_folder), writer)
         proven, fresh = keeper.acknowledged.snapshot, Freshness(reader, keeper)
+        clock = SystemClock()
+        witness = Witness(settings.name, clock.now_ms())
         balancer = EnvoyXds(settings.xds_host, settings.xds_port, proven, fresh, settings.xds_tls)
+        balancer.serve_beside(report_sinks.handlers(witness, clock, certified=settings.xds_tls is not None))
         try:
-            router = Router(settings.name, reader, writer, balancer, SystemClock(), keeper)
+            router = Router(settings.name, reader, writer, balancer, clock, keeper, witness)
             await run_until_signalled(_both(router, settings))
         finally:
             await balancer.close()

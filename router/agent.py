@@ -13,8 +13,10 @@ from router.keeper import Keeper
 from router.latch import Word, rollback
 from router.ports import NEEDED, LoadBalancer
 from router.proxies import Forgetting, Told
+from router.proxy_reports import ProxyReports
 from router.reports import ROUTES, Pictures, Publisher
 from router.scribe import Scribe
+from router.witness import Witness
 from schemas.control import Command, ProxyRoute, RolloutView, RouteChange
 from schemas.decisions import LedgerEntry
 from schemas.ledger import Accepted, Void
@@ -48,6 +50,7 @@ class Router:
         balancer: LoadBalancer,
         clock: Clock,
         keeper: Keeper | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self._name = name
         self._reader = reader
@@ -62,6 +65,7 @@ class Router:
         self._told = Told()
         self._pictures = Pictures(name)
         self._publisher = Publisher(writer, self._appended)
+        self._proxy_reports = ProxyReports(writer, witness or Witness(name, clock.now_ms()))
         self._blindness = Blindness()
         self._scribe = Scribe(writer, clock)
         balancer.remember(self._keeper.proxies.names)
@@ -70,7 +74,7 @@ class Router:
         """Follow the log until it ends or fails: :class:`transport.log.LogError`, :class:`router.errors.RouterError`."""
         if missing := NEEDED - self._balancer.capabilities:
             raise IncapableError(f"These proxies lack {', '.join(sorted(missing))}: no rollout can rest on them.")
-        beside = self._publisher.run(), self._keeper.run(), self._scribe.run()
+        beside = self._publisher.run(), self._proxy_reports.run(), self._keeper.run(), self._scribe.run()
         await run_together(self._follow(), self._watch(), self._tick(), *beside)
 
     async def handle(self, batch: Batch) -> None:
@@ -85,6 +89,7 @@ class Router:
     async def reconcile(self) -> None:
         """Ask for the newest routes, again if need be, look, and tell what the log has not taken yet."""
         self._publisher.retry()
+        self._proxy_reports.retry()
         if self._caught_up:
             ledger = self._fold.ledger
             self._keeper.known(ledger, frozenset(self._fold.services.keys() | ledger.services.keys()))
@@ -227,4 +232,5 @@ class Router:
     async def _tick(self) -> None:
         while True:
             await self.reconcile()
+            self._proxy_reports.tell(self._pictures.routes, self._fold.ledger, self._clock.now_ms())
             await asyncio.sleep(RECONCILE_S)

@@ -1,13 +1,15 @@
-"""What an Envoy is started with: where it listens, which routers it asks, and the filters that read session ids."""
+"""What an Envoy is started with: where it listens, which routers it asks and reports to, and how it reads session ids."""
 
 from collections.abc import Sequence
 
+from router.bootstrap_reports import HUNG_AFTER, TOTALS_EVERY, access_log, stats_sink
 from router.bootstrap_tls import ProxyTls, transport_socket
 from router.envoy_resources import ROUTES_NAME
 from router.envoy_words import (
     HEADER_MUTATION,
     INNER_ID,
     METADATA,
+    ROUTERS_CLUSTER,
     SESSION_HEADER,
     STATEFUL_SESSION,
     TYPES,
@@ -16,7 +18,6 @@ from router.envoy_words import (
     envelope,
 )
 
-_ROUTERS = "davylamp-routers"
 _FILTERS = "envoy.extensions.filters.http."
 
 
@@ -42,6 +43,8 @@ def bootstrap(
             "listeners": [_listener(listener_host, listener_port)],
             "clusters": [_routers(routers) | ({"transport_socket": transport_socket(tls, routers)} if tls else {})],
         },
+        "stats_sinks": [stats_sink(node)],
+        "stats_flush_interval": TOTALS_EVERY,
     }
 
 
@@ -52,7 +55,7 @@ def _address(host: str, port: int) -> Json:
 def _ads() -> Json:
     """State of the world over one stream; Envoy's own back-off would leave a proxy deaf for up to 30 s."""
     back_off = {"base_interval": "0.1s", "max_interval": "1s"}
-    grpc = {"cluster_name": _ROUTERS, "retry_policy": {"retry_back_off": back_off}}
+    grpc = {"cluster_name": ROUTERS_CLUSTER, "retry_policy": {"retry_back_off": back_off}}
     return {"api_type": "GRPC", "transport_api_version": "V3", "grpc_services": [{"envoy_grpc": grpc}]}
 
 
@@ -73,7 +76,7 @@ def _routers(routers: Sequence[str]) -> Json:
     options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
     endpoints = [_endpoint_with_priority(router, i) for i, router in enumerate(routers)]
     return {
-        "name": _ROUTERS,
+        "name": ROUTERS_CLUSTER,
         "type": "STRICT_DNS",
         "connect_timeout": "1s",
         "health_checks": [check],
@@ -81,7 +84,7 @@ def _routers(routers: Sequence[str]) -> Json:
         "typed_extension_protocol_options": {
             options: {"@type": TYPES + options, "explicit_http_config": {"http2_protocol_options": pings}}
         },
-        "load_assignment": {"cluster_name": _ROUTERS, "endpoints": endpoints},
+        "load_assignment": {"cluster_name": ROUTERS_CLUSTER, "endpoints": endpoints},
     }
 
 
@@ -96,6 +99,8 @@ def _listener(host: str, port: int) -> Json:
         "stream_idle_timeout": "0s",  # a GET stream may be silent for hours
         "rds": {"route_config_name": ROUTES_NAME, "config_source": _source()},
         "http_filters": _http_filters(),
+        "access_log": [access_log()],
+        "access_log_options": {"access_log_flush_interval": HUNG_AFTER},
     }
     name = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
     chain = {"filters": [_typed("envoy.filters.network.http_connection_manager", name, connections)]}

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from router.envoy_words import (
     ASSIGNMENT_HEADER,
+    COOKIE,
     INNER_ID,
     METADATA,
     PRINCIPAL_HEADER,
@@ -28,7 +29,8 @@ from router.snapshot import ServiceRoute, Weight
 from schemas.labels import UNJUDGED, Label
 from schemas.units import FULL_SHARE
 
-COOKIE = "mcp_canary"
+DRAWS = " draws"
+"""What the name of a route, its service's, is followed by if it assigns sessions or cookies."""
 
 SESSION_REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """The protocol's revisions that begin with `initialize`; every later one is taken to have no sessions."""
@@ -36,6 +38,10 @@ SESSION_REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 
 def routes(service: ServiceRoute) -> list[Json]:
     """The first that matches wins: a client is known by its session, its message path, its cookie or its principal."""
+    return [{"name": service.service, **route} for route in _in_order(service)]
+
+
+def _in_order(service: ServiceRoute) -> list[Json]:
     return [
         *_known_sessions(service),
         _unknown_session(service),
@@ -121,7 +127,7 @@ def _new_session(service: ServiceRoute) -> Iterator[Json]:
     if service.weights:
         unnamed = {**_present(PROTOCOL_HEADER), "invert_match": True}
         post = {"name": ":method", "string_match": {"exact": "POST"}}
-        yield _drawn(service, _match(service, post, unnamed), service.weights)
+        yield {"name": f"{service.service}{DRAWS}", **_drawn(service, _match(service, post, unnamed), service.weights)}
 
 
 def _known_cookies(service: ServiceRoute) -> Iterator[Json]:
@@ -166,7 +172,7 @@ def _principals(service: ServiceRoute) -> Iterator[Json]:
 def _new_cookie(service: ServiceRoute) -> Iterator[Json]:
     if service.cookies:
         match = _match(service, *_without_session(service))
-        yield _drawn(service, match, service.cookies, cookie=True)
+        yield {"name": f"{service.service}{DRAWS}", **_drawn(service, match, service.cookies, cookie=True)}
 
 
 def _without_session(service: ServiceRoute) -> list[Json]:

@@ -12,6 +12,11 @@ SESSION_HEADER = "mcp-session-id"
 PRINCIPAL_HEADER = "authorization"
 ASSIGNMENT_HEADER = "x-davylamp-assignment"
 
+COOKIE = "mcp_canary"
+
+ROUTERS_CLUSTER = "davylamp-routers"
+"""What a proxy calls its routers."""
+
 METADATA = "davylamp"
 """Namespace of the dynamic metadata in which the proxy keeps a request's session id while it changes the header."""
 WHOLE_ID = "whole_id"

@@ -1,10 +1,10 @@
 """What is said on `route-changes`: a new picture of a service's proxies, the newest one only, without holding up routes."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from router.snapshot import Snapshot
+from router.newest import Newest
+from router.snapshot import ServiceRoute, Snapshot
 from schemas.control import ProxyRoute, RouteChange
 from schemas.decisions import LedgerEntry
 from schemas.topics import Topic
@@ -46,6 +46,11 @@ class Pictures:
         """Services with a route."""
         return tuple(self._snapshot.routes) if self._snapshot else ()
 
+    @property
+    def routes(self) -> tuple[ServiceRoute, ...]:
+        """What the proxies are asked for."""
+        return tuple(self._snapshot.routes.values()) if self._snapshot else ()
+
     def draw(
         self,
         service: str,
@@ -85,49 +90,27 @@ class Pictures:
         return self._took.setdefault(service, float(max(0, now_ms - decided.decided_at)))
 
 
-class Publisher:
-    """Appends route changes; of each service only the newest waits, so an absent log costs no memory.
-
-    `appended` is told what the log took, and where it lies.
-    """
+class Publisher(Newest[RouteChange]):
+    """Appends route changes, of each service the newest. `appended` is told what the log took, and where it lies."""
 
     def __init__(self, writer: Writer, appended: Callable[[RouteChange, Position], None]) -> None:
+        super().__init__(self._publish, key=lambda change: change.service)
         self._writer = writer
         self._appended = appended
-        self._due: dict[str, RouteChange] = {}
-        self._newest: dict[str, RouteChange] = {}
-        self._wake = asyncio.Event()
+        self._said: dict[str, RouteChange] = {}
 
-    def offer(self, change: RouteChange) -> None:
-        """To be published soon, in place of an older one of the service that still waits."""
-        self._due[change.service] = change
-        self._wake.set()
-
-    def retry(self) -> None:
-        """What the log did not take is offered again."""
-        if self._due:
-            self._wake.set()
-
-    async def run(self) -> None:
-        """Publish for ever."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            await asyncio.gather(*(self._publish(change) for change in list(self._due.values())))
-
-    async def _publish(self, change: RouteChange) -> None:
+    async def _publish(self, change: RouteChange) -> bool:
         about = {"service": change.service, "entry": change.entry, "acknowledged": change.acknowledged}
         try:
             position = await self._writer.append(ROUTES, change.service, change.dump())
         except LogError:
             logger.exception("route change not written", extra={"action": "route_change_unwritten", **about})
-            return
-        if not _says_the_same(change, self._newest.get(change.service)):
+            return False
+        if not _says_the_same(change, self._said.get(change.service)):
             logger.info("route change", extra={"action": "route_change", "took_ms": change.took_ms, **about})
-        self._newest[change.service] = change
+        self._said[change.service] = change
         self._appended(change, position)
-        if self._due.get(change.service) is change:
-            del self._due[change.service]
+        return True
 
 
 def _says_the_same(change: RouteChange, before: RouteChange | None) -> bool:

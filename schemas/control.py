@@ -84,19 +84,35 @@ class RouteChange(Message):
 
 
 class VersionTotals(Message):
-    """A proxy's own counts of the requests that it sent to one version, since the proxy began."""
+    """A proxy's own counts of the requests that it sent to one version, since the proxy began.
+
+    `sent` less `active` never falls within a life of the proxy, unless the version was taken out of the service and
+    came back: then its counts began anew at 0. A request that its client gives up leaves `sent` and `active`.
+    """
 
     sent: Annotated[int, Field(ge=0, description="Completed and under way: refused connections are among them.")]
-    failed: Annotated[int, Field(ge=0, description="Answered 5xx, refused, reset, timed out, or no healthy upstream.")]
-    active: Annotated[int, Field(ge=0, description="Under way now: what hangs stays here.")]
+    failed: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Answered 5xx, refused, timed out, no healthy upstream, or reset: the larger one of 5xx and of "
+            "connections that broke under a request, since a reset before the answer is counted as both.",
+        ),
+    ]
+    active: Annotated[int, Field(ge=0, description="Under way now: what hangs stays here, and so do open GET streams.")]
+
+
+FailureCause = Literal["refused", "no_server", "reset", "timeout", "overflow", "status_5xx", "hung", "abandoned"]
+"""``no_server``: no address, or none that is healthy. ``hung``: not answered within 5 s, counted then and once.
+``abandoned``: given up by its client before any answer. Streams (GET) are neither."""
 
 
 class ProxyReport(Message):
     """ProxyReport v1 (`proxy-reports`): what a proxy itself saw of a service, pushed by it and told on by a router.
 
-    Counts are cumulative over one life of the proxy (`started`): a lost report costs nothing, and a reader takes
-    differences. `born` are sums over one life of the router (`router`, `epoch`): the proxy's log of new sessions is lost
-    while no router listens, and a reader takes differences there too.
+    `versions` are cumulative over one life of the proxy (`started`): a lost report costs nothing, and a reader takes
+    differences. `born` and `failures` are sums over one life of the router (`router`, `epoch`), of the newest rollout:
+    the proxy's log of single requests is lost while no router listens. So they are evidence, never a denominator.
     """
 
     v: Literal[1] = 1
@@ -106,9 +122,13 @@ class ProxyReport(Message):
     proxy: str
     started: Annotated[int, Field(description="When the proxy began to count, Unix milliseconds: names its life.")]
     at: Annotated[int, Field(description="Unix milliseconds, by the router's clock.")]
-    versions: dict[VersionName, VersionTotals]
+    versions: dict[VersionName, VersionTotals] = Field(description="Every version of the service.")
     born: dict[str, int] = Field(
-        default_factory=dict, description="`<version> <label>` → sessions that the proxy assigned, by its access log."
+        default_factory=dict,
+        description="`<version> <label>` → sessions and cookies that the proxy assigned, whatever came of it.",
+    )
+    failures: dict[str, int] = Field(
+        default_factory=dict, description="`<version> <cause>` → requests that failed or hung, each once."
     )
 
 

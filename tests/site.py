@@ -6,14 +6,16 @@ import contextlib
 import json
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx2
 
+from davylamp_sdk._message import Message
+from router import report_sinks
 from router.agent import Router
 from router.bootstrap import bootstrap
 from router.disk import Disk
@@ -22,17 +24,21 @@ from router.fold import TOPICS
 from router.freshness import Freshness
 from router.keeper import Keeper
 from router.local_envoy import LocalEnvoy
-from schemas.control import RouteChange
+from router.witness import Witness
+from schemas.control import ProxyReport, RouteChange
 from schemas.decisions import EntryKind, LedgerEntry, Opening
 from schemas.labels import Kind, Label
 from schemas.plan import Plan
 from schemas.service import Service
+from schemas.topics import Topic
 from schemas.units import format_share
 from tests.builders import SEED, entry, plan
 from transport.clock import SystemClock
 from transport.log import Batch, WatchedReader
 from transport.memory_log import MemoryLog
 from transport.ports import free_ports
+
+M = TypeVar("M", bound=Message)
 
 MODERN = ("mcp-protocol-version", "2026-07-28")
 """What a client of the protocol without sessions says with every request."""
@@ -135,14 +141,21 @@ class Site:
         await self.log.writer().append("rollout-decisions", "orders", written.dump())
         await self.told(lambda c: c.entry == written.id and c.acknowledged)
 
-    async def told(self, wanted: Any) -> RouteChange:
+    async def told(self, wanted: Callable[[RouteChange], bool]) -> RouteChange:
         """The first route change that is `wanted`."""
+        return await self._first("route-changes", RouteChange, wanted)
+
+    async def reported(self, wanted: Callable[[ProxyReport], bool]) -> ProxyReport:
+        """The first report of a proxy that is `wanted`."""
+        return await self._first("proxy-reports", ProxyReport, wanted)
+
+    async def _first(self, topic: Topic, kind: type[M], wanted: Callable[[M], bool]) -> M:
         async with asyncio.timeout(20):
-            async for batch in self.log.reader("route-changes").batches():
+            async for batch in self.log.reader(topic).batches():
                 for record in batch.records:
-                    change = RouteChange.read(record.value or b"")
-                    if wanted(change):
-                        return change
+                    message = kind.read(record.value or b"")
+                    if wanted(message):
+                        return message
         raise AssertionError("the log ended")
 
     async def post(
@@ -241,8 +254,11 @@ class Fleet:
     async def _route(self, reader: WatchedReader) -> None:
         keeper = Keeper(Disk(self.folder / "router"), self.log.writer())
         proven, fresh = keeper.acknowledged.snapshot, Freshness(reader, keeper)
+        clock = SystemClock()
+        witness = Witness("router-1", clock.now_ms())
         balancer = EnvoyXds("127.0.0.1", self.xds_port, proven, fresh)
-        self.made = Router("router-1", reader, self.log.writer(), balancer, SystemClock(), keeper)
+        balancer.serve_beside(report_sinks.handlers(witness, clock))
+        self.made = Router("router-1", reader, self.log.writer(), balancer, clock, keeper, witness)
         try:
             await self.made.run()
         finally:

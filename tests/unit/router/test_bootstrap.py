@@ -1,16 +1,21 @@
 """What an Envoy is started with."""
 
 import json
+import re
 from typing import Any
 
+import pytest
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
-from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2  # noqa: F401 - these stand in Anys
+from envoy.extensions.access_loggers.grpc.v3 import als_pb2  # noqa: F401 - these stand in Anys
+from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2  # noqa: F401
 from envoy.extensions.filters.http.header_to_metadata.v3 import header_to_metadata_pb2  # noqa: F401
 from envoy.extensions.filters.http.router.v3 import router_pb2  # noqa: F401
 from envoy.extensions.filters.http.stateful_session.v3 import stateful_session_pb2  # noqa: F401
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2  # noqa: F401
 from envoy.extensions.http.stateful_session.envelope.v3 import envelope_pb2  # noqa: F401
+from envoy.extensions.matching.common_inputs.stats.v3 import stats_pb2  # noqa: F401
+from envoy.extensions.stat_sinks.open_telemetry.v3 import open_telemetry_pb2  # noqa: F401
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2  # noqa: F401
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2  # noqa: F401
 from google.protobuf.json_format import ParseDict
@@ -92,6 +97,39 @@ def test_a_session_whose_server_is_gone_is_told_so() -> None:
     assert envelope["strict"] is True
     assert envelope["status_on_strict_destination_not_found"] == 404
     assert envelope["session_state"]["typed_config"]["header"] == {"name": "mcp-session-id"}
+
+
+def test_totals_are_pushed_to_the_routers_twice_a_second_by_whom_they_are_of() -> None:
+    (sink,) = MADE["stats_sinks"]
+    service = sink["typed_config"]["grpc_service"]
+    assert service["envoy_grpc"]["cluster_name"] == routers()["name"]
+    assert service["initial_metadata"] == [{"key": "x-davylamp-proxy", "value": "lb0"}]
+    assert MADE["stats_flush_interval"] == "0.5s"
+
+
+@pytest.mark.parametrize(
+    ("stat", "pushed"),
+    [
+        ("cluster.orders.v2.upstream_rq_completed", True),
+        ("cluster.orders.v2.0.upstream_cx_destroy_remote_with_active_rq", True),
+        ("cluster.orders.v2.upstream_rq_200", False),
+        ("http.mcp.downstream_rq_completed", False),
+    ],
+)
+def test_only_what_is_counted_is_pushed(stat: str, pushed: bool) -> None:  # noqa: FBT001
+    (sink,) = MADE["stats_sinks"]
+    (matcher,) = sink["typed_config"]["custom_metric_conversions"]["matcher_list"]["matchers"]
+    kept = matcher["predicate"]["not_matcher"]["single_predicate"]["value_match"]["safe_regex"]["regex"]
+    assert (re.fullmatch(kept, stat) is not None) is pushed
+    assert matcher["on_match"]["action"]["typed_config"]["@type"].endswith("SinkConfig.DropAction")
+
+
+def test_single_requests_are_logged_to_the_routers_with_the_assignment_and_nothing_private() -> None:
+    (log,) = connections()["access_log"]
+    config = log["typed_config"]
+    assert config["common_config"]["grpc_service"]["envoy_grpc"]["cluster_name"] == routers()["name"]
+    assert config["additional_request_headers_to_log"] == ["x-davylamp-assignment"]
+    assert "additional_response_headers_to_log" not in config
 
 
 def test_envoys_own_messages_take_it() -> None:

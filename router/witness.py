@@ -1,0 +1,135 @@
+"""What proxies saw of the services, and when it is told (`proxy-reports`). Pure: time comes in as an argument."""
+
+from collections import Counter
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from router.proxy_log import Logged, Request, logged
+from router.proxy_totals import Totals, totals
+from router.snapshot import ServiceRoute
+from schemas.control import ProxyReport, VersionTotals
+from schemas.labels import Label
+
+IDLE_EVERY_MS = 10_000
+"""Outside a rollout a service is told of so often, if anything about it is new."""
+SILENT_MS = 60_000
+"""A proxy that pushed nothing for so long is forgotten until it does again."""
+REQUESTS_KEPT = 10_000
+"""Of a proxy: how many open requests are remembered, so that each is counted once."""
+
+_NOTHING = VersionTotals(sent=0, failed=0, active=0)
+
+
+@dataclass(slots=True)
+class _Pushed:
+    totals: Totals
+    at_ms: int
+    told: set[str] = field(default_factory=set)
+    """Services that were told of it."""
+
+
+@dataclass(slots=True)
+class _Sums:
+    """From the log of one proxy, about one service, in its newest rollout."""
+
+    born: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+
+
+class Witness:
+    """One router's. `epoch` is when it began, Unix milliseconds."""
+
+    def __init__(self, router: str, epoch: int) -> None:
+        self._router = router
+        self._epoch = epoch
+        self._pushed: dict[str, _Pushed] = {}
+        self._rollouts: dict[str, int] = {}
+        self._sums: dict[str, dict[str, _Sums]] = {}
+        self._open: dict[str, dict[Request, None]] = {}
+        self._last: dict[tuple[str, str], ProxyReport] = {}
+
+    def push(self, proxy: str, request: Any, now_ms: int) -> None:
+        """A proxy's totals came (`ExportMetricsServiceRequest`); they stand for all that came before."""
+        newest = totals(request)
+        if newest is not None:
+            self._pushed[proxy] = _Pushed(newest, now_ms)
+
+    def log(self, proxy: str, entries: Iterable[Any]) -> None:
+        """Entries of a proxy's log came (`HTTPAccessLogEntry`)."""
+        for entry in entries:
+            one = logged(entry)
+            if one is not None and self._is_first(proxy, one):
+                self._count(proxy, one)
+
+    def due(self, routes: Iterable[ServiceRoute], lively: Container[str], now_ms: int) -> list[ProxyReport]:
+        """What is to be told now: of each service and proxy what was pushed and not told yet.
+
+        Of a `lively` service always, so that its readers know that the proxy is there; of another one seldom, and only
+        if something is new.
+        """
+        for proxy in [name for name, pushed in self._pushed.items() if now_ms - pushed.at_ms > SILENT_MS]:
+            self._forget(proxy)
+        listed = list(routes)
+        found = [self._due(r, name, r.service in lively) for name in sorted(self._pushed) for r in listed]
+        return [report for report in found if report is not None]
+
+    def _due(self, route: ServiceRoute, proxy: str, live: bool) -> ProxyReport | None:  # noqa: FBT001
+        pushed, key = self._pushed[proxy], (route.service, proxy)
+        if route.service in pushed.told:
+            return None
+        report, last = self._report(route, proxy, pushed), self._last.get(key)
+        if not (live or last is None or _is_new(report, last)):
+            return None
+        pushed.told.add(route.service)
+        self._last[key] = report
+        return report
+
+    def _report(self, route: ServiceRoute, proxy: str, pushed: _Pushed) -> ProxyReport:
+        sums = self._sums.get(route.service, {}).get(proxy, _Sums())
+        return ProxyReport(
+            service=route.service,
+            router=self._router,
+            epoch=self._epoch,
+            proxy=proxy,
+            started=pushed.totals.started,
+            at=pushed.at_ms,
+            versions={v: pushed.totals.clusters.get(route.cluster(v), _NOTHING) for v in route.versions},
+            born=dict(sums.born),
+            failures=dict(sums.failures),
+        )
+
+    def _is_first(self, proxy: str, one: Logged) -> bool:
+        """A request that hangs is logged again and again, and once more when it ends."""
+        known = self._open.setdefault(proxy, {})
+        first = one.request not in known
+        if one.ended:
+            known.pop(one.request, None)
+        else:
+            known[one.request] = None
+            while len(known) > REQUESTS_KEPT:
+                known.pop(next(iter(known)))
+        return first
+
+    def _count(self, proxy: str, one: Logged) -> None:
+        label = Label.parse(one.label)
+        if label is not None and label.rollout > self._rollouts.get(one.service, 0):
+            self._rollouts[one.service] = label.rollout
+            self._sums.pop(one.service, None)
+        sums = self._sums.setdefault(one.service, {}).setdefault(proxy, _Sums())
+        if one.draws and label is not None and label.rollout == self._rollouts[one.service]:
+            sums.born[f"{one.version} {one.label}"] += 1
+        if one.cause is not None:
+            sums.failures[f"{one.version} {one.cause}"] += 1
+
+    def _forget(self, proxy: str) -> None:
+        """Its sums stay: they are of the newest rollouts only, and must not fall if it comes back."""
+        del self._pushed[proxy]
+        self._open.pop(proxy, None)
+        self._last = {key: report for key, report in self._last.items() if key[1] != proxy}
+
+
+def _is_new(report: ProxyReport, last: ProxyReport) -> bool:
+    if report.at - last.at < IDLE_EVERY_MS:
+        return False
+    return report.model_copy(update={"at": last.at}) != last
