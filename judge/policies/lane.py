@@ -75,7 +75,7 @@ class Lane(Generic[W]):
     def of(cls, families: Sequence[Family[W]], schedule: RestartSchedule) -> "Lane[W]":
         """Without data."""
         claims = [family.claim for family in families]
-        layout = Layout.of(*((claim.columns, claim.ratio) for claim in claims))
+        layout = Layout.of(*((claim.columns, claim.ratio, claim.unit) for claim in claims))
         margins, decides = np.array([(c.margin, c.decides) for c in claims], np.float64).reshape(-1, 2).T
         return cls(tuple(families), schedule, Track(layout, margins, decides.astype(bool)))
 
@@ -101,7 +101,8 @@ class Lane(Generic[W]):
         return self._boundaries[times]
 
     def _spread(self, still_open: Sequence[W] = ()) -> SpreadOfChecks:
-        return SpreadOfChecks.of([family.spread(still_open) for family in self.families])
+        spreads = [family.spread(still_open) for family in self.families]
+        return SpreadOfChecks.of(spreads, [family.claim.columns for family in self.families])
 
     def _together(self, parts: Sequence[Rows]) -> Rows:
         """Each family's columns beside those of the others."""
@@ -134,7 +135,7 @@ class Lane(Generic[W]):
             standing = standing.meet(starts, window.end_ms)
             standing = standing.add(window.start_ms, *self.track.stack(rows))
         spread, margins = self._spread(still_open), self.track.margins
-        lines = standing.processes.against(spread.pooled)
+        lines = standing.processes.against(spread.pooled, spread.parts)
         unbelieved = lines.at(margins)
         log_e = spread.believable(unbelieved)
         lows = np.where(spread.believed, lower_bounds(lines, asked.needed, margins, self._scale()), np.nan)
@@ -160,7 +161,8 @@ class Lane(Generic[W]):
         if (layout.members == 1).all():
             return ((),) * len(layout.first)
         log_e = standing.processes.alone().against(spread.pooled[layout.owner]).at(self.track.margins[layout.owner])
-        parts = np.split(log_e, layout.first[1:])
+        believed = np.where(spread.believed[layout.owner], log_e, np.minimum(log_e, 0.0))
+        parts = np.split(believed, layout.first[1:])
         return tuple(tuple(part.tolist()) if len(part) > 1 else () for part in parts)
 
     def _split(self, counts: Whole) -> tuple[Whole, ...]:

@@ -75,7 +75,6 @@ def check_result(reading: Reading, alpha: float, canary_requests_a_session: floa
     """What an entry quotes."""
     claim = reading.family.claim
     figures = reading.family.figures(reading.counts, reading.members)
-    unit = claim.unit
     return CheckResult(
         check=claim.check,
         kind=claim.kind,
@@ -85,16 +84,16 @@ def check_result(reading: Reading, alpha: float, canary_requests_a_session: floa
         baseline=figures.baseline,
         canary=figures.canary,
         difference=_difference(reading),
-        low=_outwards(reading.low * unit, ROUND_FLOOR),
-        high=_outwards(reading.high * unit, ROUND_CEILING),
-        margin=claim.margin * unit,
+        low=_outwards(reading.low, ROUND_FLOOR),
+        high=_outwards(reading.high, ROUND_CEILING),
+        margin=claim.margin,
         ratio=claim.ratio,
         gate_margin=reading.gate_margin,
         threshold=rounded(figures.threshold),
         canary_threshold=rounded(figures.canary_threshold),
         log_e_breach=rounded(reading.log_e) or 0.0,
         log_e_within=(rounded(reading.log_e_within) or 0.0) if reading.gate_margin is not None else 0.0,
-        dispersion=rounded(reading.dispersion * unit) or 0.0,
+        dispersion=rounded(reading.dispersion) or 0.0,
         share=rounded(reading.share) or 0.0,
         score=_score(reading, alpha),
         why_undecided=_why_undecided(reading),

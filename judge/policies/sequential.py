@@ -64,8 +64,7 @@ class SequentialComparison:
         of_windows, suspicious = self._read(self.windows, still_open, times)
         of_proxies, also_suspicious = self._read(self.proxies, (), times)
         readings = sorted([*of_windows, *of_proxies], key=self._place)
-        log_e = dict.fromkeys(self.shares, 0.0) | {r.check: r.log_e for r in readings if r.share}
-        combined = combine(log_e, self.shares, self.trial.plan.alpha)
+        combined = combine({r.check: r.log_e for r in readings if r.share}, self.shares, self.trial.plan.alpha)
         readings = [replace(r, is_culprit=combined.breached and r.check == combined.worst) for r in readings]
         proving = [r for r in readings if r.share and r.gate_margin is not None]
         return Assessment(

@@ -60,11 +60,15 @@ class SpreadOfChecks:
 
     pooled: Floats
     believed: NDArray[np.bool_]
+    parts: Floats
+    """Shape (columns,): of the members of each check, summing to 1."""
 
     @classmethod
-    def of(cls, spreads: Sequence[Spread]) -> "SpreadOfChecks":
+    def of(cls, spreads: Sequence[Spread], columns: Sequence[int]) -> "SpreadOfChecks":
         """One after another."""
-        return cls(np.array([s.pooled for s in spreads]), np.array([s.believed for s in spreads]))
+        parts = [s.parts or (1 / n,) * n for s, n in zip(spreads, columns, strict=True)]
+        flat = [part for each in parts for part in each]
+        return cls(np.array([s.pooled for s in spreads]), np.array([s.believed for s in spreads], bool), np.array(flat))
 
     def believable(self, log_e: Floats) -> Floats:
         """Evidence against the canary, at most 0 where too few sessions bear it."""
@@ -218,6 +222,8 @@ class Track:
         after = standing.add(window.start_ms, window.kinds, window.rows.astype(np.int64))
         if after is standing:
             return standing
-        log_e = window.spread.believable(after.processes.against(window.spread.pooled).at(self.margins))
+        log_e = window.spread.believable(
+            after.processes.against(window.spread.pooled, window.spread.parts).at(self.margins)
+        )
         limit = LEAVE_SUSPICION if standing.suspicious else ENTER_SUSPICION
         return replace(after, suspicious=bool((log_e[self.decides] >= limit).any()))

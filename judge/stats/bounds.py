@@ -23,7 +23,7 @@ def lower_bounds(lines: Lines, needed: Floats, limit: Floats, scale: Floats) -> 
     unknown = (margin <= -scale) & (evidence < needed)
     for _ in range(_MOST_STEPS):
         step = np.where((evidence > needed) & (slope < 0), (needed - evidence) / np.where(slope < 0, slope, 1), 0.0)
-        if np.all(step <= _CLOSE * scale):
+        if np.all(step <= _CLOSE * np.abs(margin)):
             break
         margin = np.minimum(margin + step, scale)
         evidence, slope = lines.with_slope(margin)

@@ -13,6 +13,7 @@ from judge.stats.restarts import Restart
 
 _BETS = np.concatenate((BETS_ABOVE, BETS_BELOW))
 _ABOVE = len(BETS_ABOVE)
+_NO_PART = 1e-300
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,14 +22,17 @@ class Layout:
 
     ratio: Floats
     """Shape (columns,): r of ``p_C <= r p_B + margin``."""
+    unit: Floats
+    """Shape (columns,): what one counted bad is worth; 1 but for sums that are counted in small parts."""
     first: Indices
     """Shape (checks,), ascending: where each check's columns begin."""
 
     @classmethod
-    def of(cls, *checks: tuple[int, float]) -> "Layout":
-        """Of checks as (columns, ratio)."""
-        sizes = np.array([columns for columns, _ in checks], np.intp)
-        return cls(np.repeat([float(ratio) for _, ratio in checks], sizes), np.cumsum(sizes) - sizes)
+    def of(cls, *checks: tuple[int, float, float]) -> "Layout":
+        """Of checks as (columns, ratio, unit)."""
+        sizes = np.array([columns for columns, _, _ in checks], np.intp)
+        ratios, units = np.array([(ratio, unit) for _, ratio, unit in checks], np.float64).reshape(-1, 2).T
+        return cls(np.repeat(ratios, sizes), np.repeat(units, sizes), np.cumsum(sizes) - sizes)
 
     @cached_property
     def members(self) -> Indices:
@@ -65,7 +69,8 @@ class Processes:
 
     def add(self, canary: Counts, baseline: Counts) -> "Processes":
         """Fold strata in: shapes (rows, columns, 2), row by row the same window, stage of birth and kind."""
-        won = log_wealth(canary, baseline, _BETS, self.layout.ratio)
+        scale = np.stack((np.ones_like(self.layout.unit), self.layout.unit), axis=-1)
+        won = log_wealth(canary * scale, baseline * scale, _BETS, self.layout.ratio)
         return replace(self, above=self.above + won.bets(0, _ABOVE), below=self.below + won.bets(_ABOVE))
 
     def restart(self, restart: Restart) -> "Processes":
@@ -76,18 +81,20 @@ class Processes:
 
     def alone(self) -> "Processes":
         """The same columns, each as a check by itself."""
-        return replace(self, layout=Layout(self.layout.ratio, np.arange(len(self.layout.ratio))))
+        return replace(self, layout=replace(self.layout, first=np.arange(len(self.layout.ratio))))
 
-    def against(self, pooled: Floats) -> Lines:
+    def against(self, pooled: Floats, parts: Floats | None = None) -> Lines:
         """ln E against ``p_C <= r p_B + margin``, falling in the margin, tempered by `pooled`; both of shape (checks,).
 
-        The members of a check are averaged, never added: one bad tool of ten is a bad tool.
+        The members of a check are averaged, never added: one bad tool of ten is a bad tool. By `parts`, shape (columns,),
+        which sum to 1 in each check; equal ones without.
         """
         layout = self.layout
         terms = self.restarts.terms(self.above, pooled[layout.owner])
         each = len(self.restarts.weights) * _ABOVE
-        share = np.repeat(np.log(layout.members[layout.owner]), each)
-        return Lines(terms.at_zero.ravel() - share, terms.slope.ravel(), layout.first * each, self.restarts.cash)
+        weights = 1 / layout.members[layout.owner] if parts is None else np.maximum(parts, _NO_PART)
+        share = np.repeat(np.log(weights), each)
+        return Lines(terms.at_zero.ravel() + share, terms.slope.ravel(), layout.first * each, self.restarts.cash)
 
     def strongest(self, margin: Floats, pooled: Floats) -> Indices:
         """On which restart most of each check's evidence rests, shape (checks,), by number; 0 where none has begun."""

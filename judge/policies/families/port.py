@@ -48,6 +48,8 @@ class Spread:
 
     pooled: float = 1.0
     believed: bool = False
+    parts: tuple[float, ...] | None = None
+    """Of each member in a check of many, fixed before they have data; None: equal ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,9 +75,10 @@ class Clusters:
         """Shape (64, 2)."""
         self.sums[cohort] = self.sums[cohort] + table
 
-    def dispersion(self, floor: float = 1.0) -> Dispersion:
-        """Of both cohorts, pooled."""
-        return dispersion(self.sums["canary"], self.sums["baseline"], floor)
+    def dispersion(self, floor: float = 1.0, unit: float = 1.0) -> Dispersion:
+        """Of both cohorts, pooled; one counted bad is worth `unit`."""
+        scale = np.array([1.0, unit])
+        return dispersion(self.sums["canary"] * scale, self.sums["baseline"] * scale, floor)
 
 
 @dataclass(slots=True)

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Mapping
 
 from judge.policies.families.latency import Latency
+from judge.policies.families.losses import Losses
+from judge.policies.families.metrics import MetricMean, MetricRate, claim_of
 from judge.policies.families.port import Claim, Family
 from judge.policies.families.proxied import Availability
 from judge.policies.families.rates import (
@@ -14,9 +16,11 @@ from judge.policies.families.rates import (
     rejections,
     tool_failures,
 )
+from judge.policies.families.tools import COLUMNS as TOOL_COLUMNS
+from judge.policies.families.tools import Tools
 from judge.proxies import Difference
 from judge.trial import Trial, TrialWindow
-from schemas.checks import Checks
+from schemas.checks import Checks, CustomCheck
 
 ALPHA_PARTS: Mapping[str, float] = {
     "error_rate": 0.30,
@@ -66,7 +70,8 @@ def score_weight(check: str) -> float:
 def families(checks: Checks) -> list[Family[TrialWindow]]:
     """The checks that are fed by windows; cancelled and rejected requests are always shown."""
     shown = {"cancel_rate", "rejected_rate"}
-    return [make(checks) for check, make in _FAMILIES.items() if getattr(checks, check).enabled or check in shown]
+    built_in = [make(checks) for check, make in _FAMILIES.items() if getattr(checks, check).enabled or check in shown]
+    return built_in + [_custom(name, check) for name, check in sorted(checks.custom.items()) if check.enabled]
 
 
 def proxied_families(trial: Trial) -> list[Family[Difference]]:
@@ -92,6 +97,21 @@ def _latency_p90(checks: Checks) -> Family[TrialWindow]:
     return Latency(Claim("latency_p90", "latency", tail=0.10), checks.latency_p90)
 
 
+def _session_loss(checks: Checks) -> Family[TrialWindow]:
+    plan = checks.session_loss
+    claim = Claim("session_loss", "loss", ratio=1 + plan.within, columns=len(plan.ages_s) - 1)
+    return Losses(claim, plan)
+
+
+def _tools(checks: Checks) -> Family[TrialWindow]:
+    return Tools(Claim("tools", "tools", margin=checks.tools.within, columns=TOOL_COLUMNS))
+
+
+def _custom(name: str, check: CustomCheck) -> Family[TrialWindow]:
+    claim = claim_of(name, check)
+    return MetricMean(claim) if check.kind == "mean" else MetricRate(claim)
+
+
 def _cancel_rate(checks: Checks) -> Family[TrialWindow]:
     plan = checks.cancel_rate
     return UnclusteredRate(Claim("cancel_rate", margin=plan.within, decides=plan.enabled), cancellations)
@@ -107,6 +127,8 @@ _FAMILIES: dict[str, Callable[[Checks], Family[TrialWindow]]] = {
     "tool_success": _tool_success,
     "latency_p99": _latency_p99,
     "latency_p90": _latency_p90,
+    "session_loss": _session_loss,
+    "tools": _tools,
     "cancel_rate": _cancel_rate,
     "rejected_rate": _rejected_rate,
 }

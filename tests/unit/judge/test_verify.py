@@ -16,12 +16,12 @@ from judge.rollout.machine import Machine
 from judge.verdicts import ByPerson, Differs, Expired, OtherVersion, Same, Verdict
 from judge.verify import links, verify, verify_rollout
 from router.latch import Word, rollback
-from schemas.control import Command, RouteChange
+from schemas.control import Command, ProxyReport, RouteChange, VersionTotals
 from schemas.decisions import EntryKind, LedgerEntry, Reason
 from schemas.labels import Label
 from schemas.ledger import ServiceLedger
 from schemas.service import Service
-from schemas.windows import Bucket, Cell, CohortWindow
+from schemas.windows import Bucket, Cell, CohortWindow, Metric, MetricBucket, ToolCount
 from status.rollback import rollback_entry
 from tests.builders import ONLY_ERRORS, SEED, SERVICE, entry, opening, route
 from transport.clock import FakeClock
@@ -333,13 +333,51 @@ ROUTERS = st.sampled_from(["r1", "r2"])
 COMMANDS: Sequence[Any] = ("promote", "hold", "resume", "retry", "freeze", "unfreeze")
 
 
+EVERYTHING = {
+    "error_rate": {"within": "5pp"},
+    "latency_p99": {"min_calls": 20, "refresh": "2s", "over": "10s"},
+    "session_loss": {"ages": ["0s", "1s", "2s", "5s"], "idle": "1s"},
+    "tokens": {"kind": "mean"},
+    "misses": {"kind": "rate", "within": "1pp"},
+}
+
+
+def with_everything(plain: Cell, slow: int) -> Cell:
+    """As one that streams publish: latencies, tools, lives and metrics too."""
+    n, lat = sum(plain.outcomes.values()), plain.outcomes.get("server_error", 0)
+    bins = {900 + slow: n - lat, 1000 + slow: lat}
+    buckets = {i: b.model_copy(update={"tools": b.n, "tf": b.err, "lat": b.n}) for i, b in plain.buckets.items()}
+    values = Metric(
+        n=n,
+        micro=n * 10**6,
+        histogram={640: n} if n else {},
+        buckets={i: MetricBucket(n=b.n, micro=b.n * 10**6) for i, b in buckets.items()},
+        bucket_histograms={i: {160: b.n} for i, b in buckets.items()},
+    )
+    return plain.model_copy(
+        update={
+            "tool_calls": n,
+            "tools": {"a": ToolCount(n=n, bad=lat), f"t{slow}": ToolCount(n=n)},
+            "buckets": buckets,
+            "histogram": {index: count for index, count in bins.items() if count},
+            "bucket_histograms": {i: {250 + slow // 4: b.err} for i, b in buckets.items() if b.err},
+            "lives": {0: {0: n}, 2: {1: n // 2, 2: n // 3}},
+            "metrics": {"tokens": values, "misses": values},
+        }
+    )
+
+
 @st.composite
 def windows(draw: st.DrawFn) -> CohortWindow:
     """Healthy, broken, foreign or in parts; of a worker or a zombie."""
     stage, n = draw(st.integers(1, 2)), draw(st.sampled_from([0, 80, 800]))
     bad = n // draw(st.sampled_from([2, 100])) if n else 0
     nonce_of = draw(st.sampled_from([None, None, None, "v9"]))
-    cells = (cell("v1", stage, n, 0), cell("v2", stage, n, bad, nonce_of=nonce_of))
+    slow = draw(st.integers(0, 40))
+    cells = tuple(
+        with_everything(plain, slow)
+        for plain in (cell("v1", stage, n, 0), cell("v2", stage, n, bad, nonce_of=nonce_of))
+    )
     parts = draw(st.sampled_from([1, 1, 1, 2]))
     return window(
         T0 + 1000 + 1000 * draw(SECONDS),
@@ -356,7 +394,7 @@ def windows(draw: st.DrawFn) -> CohortWindow:
 @st.composite
 def ledgers(draw: st.DrawFn) -> list[LedgerEntry]:
     """A chain that may be anywhere, with entries between that hold for nobody."""
-    start = entry("start", now=T0, opening=opening(checks=CHECKS), code_version="0.1")
+    start = entry("start", now=T0, opening=opening(checks=EVERYTHING), code_version="0.1")
     told, chain = [start], ServiceLedger().read(start, 0)[0]
     for kind in draw(st.lists(KINDS, max_size=4)):
         now = T0 + 1000 * draw(SECONDS)
@@ -365,6 +403,25 @@ def ledgers(draw: st.DrawFn) -> list[LedgerEntry]:
         told.append(said)
         chain, _ = chain.read(said, len(told))
     return told
+
+
+@st.composite
+def reports(draw: st.DrawFn) -> ProxyReport:
+    """Of two proxies, by two routers, in any order."""
+    versions = {
+        version: VersionTotals(sent=1000 * draw(st.integers(0, 9)), failed=draw(st.integers(0, 9)), active=0)
+        for version in ("v1", "v2")
+    }
+    return ProxyReport(
+        service="orders",
+        router=draw(ROUTERS),
+        epoch=1,
+        proxy=draw(st.sampled_from(["lb0", "lb1"])),
+        started=draw(st.integers(1, 2)),
+        at=0,
+        versions=versions,
+        born={f"v2 {Label.make(SEED, 1, 1, 'v2', 'session')}": draw(st.integers(0, 50))},
+    )
 
 
 @st.composite
@@ -385,11 +442,12 @@ def tapes(draw: st.DrawFn) -> Tapes:
         "services": services,
         "rollout-commands": commands,
         "route-changes": [change.model_copy(update={"router": router}) for change, router in routes],
+        "proxy-reports": draw(st.lists(reports(), max_size=8)),
         "cohort-windows": draw(st.lists(windows(), max_size=30)),
         LEDGER: told,
     }
     return {
-        topic: [Record(topic, 0, i, T0 + 100 * i, b"orders", m.dump()) for i, m in enumerate(messages)]
+        topic: [Record(topic, 0, i, T0 + 1300 * i, b"orders", m.dump()) for i, m in enumerate(messages)]
         for topic, messages in content.items()
     }
 
@@ -405,7 +463,7 @@ def folded(tapes: Tapes, order: Iterable[str], *, look: bool) -> Fold:
     return fold
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(tapes(), st.randoms(use_true_random=False), st.integers(0, 45))
 def test_in_whatever_order_the_topics_came_one_cut_gives_one_entry(
     tapes: Tapes, chance: random.Random, seconds: int

@@ -22,7 +22,7 @@ counted = st.integers(0, 5000)
 
 
 def after(canary: tuple[int, float], baseline: tuple[int, float]) -> Processes:
-    started = Processes.empty(Layout.of((1, 1.0))).restart(START)
+    started = Processes.empty(Layout.of((1, 1.0, 1.0))).restart(START)
     return started.add(np.array([[canary]]), np.array([[baseline]]))
 
 
@@ -36,7 +36,7 @@ def interval(
     return float(low[0]), float(high[0])
 
 
-EMPTY = Processes.empty(Layout.of((1, 1.0)))
+EMPTY = Processes.empty(Layout.of((1, 1.0, 1.0)))
 
 
 @pytest.mark.parametrize("process", [EMPTY, EMPTY.restart(START), after((0, 0), (900, 5)), after((900, 5), (0, 0))])

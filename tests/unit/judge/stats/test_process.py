@@ -33,7 +33,7 @@ def row(counted: float, bad: float) -> Floats:
 
 
 def empty(ratio: float = 1.0) -> Processes:
-    return Processes.empty(Layout.of((1, ratio)))
+    return Processes.empty(Layout.of((1, ratio, 1.0)))
 
 
 def log_e_breach(process: Processes, margin: float = LIMIT, pooled: float = 1.0) -> float:
@@ -92,7 +92,7 @@ def test_the_proof_of_a_stage_rests_on_that_stage_alone() -> None:
 def test_checks_side_by_side_do_not_touch_each_other() -> None:
     rng = np.random.default_rng(3)
     rows = rng.integers(1, 50, (5, 3, 4)).cumsum(axis=2)[..., [1, 0, 3, 2]]
-    together = Processes.empty(Layout.of((1, 1.0), (1, 1.5), (1, 1.0))).restart(START)
+    together = Processes.empty(Layout.of((1, 1.0, 1.0), (1, 1.5, 1.0), (1, 1.0, 1.0))).restart(START)
     together = together.add(rows[..., :2], rows[..., 2:]).restart(TIMED)
     pooled, margins = np.array([1.0, 2.0, 3.0]), np.array([0.0, 0.01, 0.02])
     for check, ratio in enumerate((1.0, 1.5, 1.0)):
@@ -107,7 +107,7 @@ def test_checks_side_by_side_do_not_touch_each_other() -> None:
 def test_the_members_of_a_check_are_averaged_so_that_one_bad_one_is_not_drowned() -> None:
     fine, bad = [2000, 4, 20_000, 40], [60, 30, 600, 6]
     rows = np.array([[fine, fine, bad]])
-    process = Processes.empty(Layout.of((3, 1.0))).restart(START).add(rows[..., :2], rows[..., 2:])
+    process = Processes.empty(Layout.of((3, 1.0, 1.0))).restart(START).add(rows[..., :2], rows[..., 2:])
     of_members = process.alone().against(np.ones(3)).at(np.full(3, LIMIT))
     averaged = float(process.against(np.ones(1)).at(np.array([LIMIT]))[0])
     mean = np.exp(of_members - of_members.max()).mean()

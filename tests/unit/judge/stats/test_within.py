@@ -19,7 +19,7 @@ START = Restart(0, 0.60, opens_stage=True)
 
 
 def log_e(canary: tuple[int, int], baseline: tuple[int, int], margin: float = 0.05, pooled: float = 1.0) -> float:
-    stage = Processes.empty(Layout.of((1, 1.0))).restart(START).add(np.array([[canary]]), np.array([[baseline]]))
+    stage = Processes.empty(Layout.of((1, 1.0, 1.0))).restart(START).add(np.array([[canary]]), np.array([[baseline]]))
     return float(stage.within(np.array([0]), np.array([pooled])).at(np.array([margin]))[0])
 
 

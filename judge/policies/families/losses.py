@@ -1,0 +1,99 @@
+"""Session loss: sessions that fall silent make no errors, so rates are blind to them."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from judge.policies.families.port import Claim, Figures, RowKey, Rows, Spread, Whole
+from judge.policies.families.rates import rate_figures
+from judge.trial import COHORTS, Stratum, TrialWindow
+from schemas.checks import SessionLoss
+from schemas.windows import SESSION_AGES_S
+
+MIN_LOST = 3
+"""Fewer lost canary sessions are never a breach."""
+
+Births = dict[int, Whole]
+"""By window of birth: shape (cohorts, ages), sessions that reached each age in time."""
+
+
+@dataclass(slots=True)
+class Losses:
+    """The share of sessions at one age that are not heard again at the next, band by band, averaged with equal parts.
+
+    A band is settled `idle` after its later age, window of birth by window of birth: sessions of one age at one time are
+    compared, and each is lost once at most, so they are independent and the dispersion is 1.
+    """
+
+    claim: Claim
+    plan: SessionLoss
+    lost: int = 0
+    """Canary sessions."""
+    _ages: tuple[int, ...] = field(init=False)
+    """Where the plan's ages stand among those that are counted."""
+    _born: dict[Stratum, Births] = field(default_factory=dict)
+    _settled: int | None = None
+    """Index of the newest window that was folded."""
+
+    def __post_init__(self) -> None:
+        """Without data."""
+        self._ages = tuple(SESSION_AGES_S.index(age) for age in self.plan.ages_s)
+
+    def fold(self, window: TrialWindow) -> Rows:
+        """See :class:`Family`."""
+        now, due = window.start_ms // window.window_ms, self._due(window.window_ms)
+        for stratum, pair in window.strata.items():
+            births = self._born.setdefault(stratum, {})
+            for number, cohort in enumerate(COHORTS):
+                for cell in pair[cohort].cells:
+                    self._hear(births, number, cell.lives, now, due)
+        before, self._settled = self._settled if self._settled is not None else now - 1, now
+        return dict(row for stratum in sorted(self._born) for row in self._settle(stratum, before, now, due))
+
+    def peek(self, window: TrialWindow) -> Rows:
+        """See :class:`Family`. Only time tells who was lost."""
+        return {}
+
+    def spread(self, still_open: Sequence[TrialWindow] = ()) -> Spread:
+        """See :class:`Family`."""
+        return Spread(1.0, self.lost >= MIN_LOST)
+
+    def figures(self, counts: Whole, log_e: Sequence[float]) -> Figures:
+        """See :class:`Family`."""
+        return rate_figures(counts)
+
+    def _due(self, window_ms: int) -> list[int]:
+        """Windows after its birth by which a session must have been heard at each age."""
+        return [math.ceil(1000 * (age + self.plan.idle_s) / window_ms) for age in self.plan.ages_s]
+
+    def _hear(self, births: Births, cohort: int, lives: dict[int, dict[int, int]], now: int, due: list[int]) -> None:
+        for since, reached in lives.items():
+            for place, age in enumerate(self._ages):
+                if age in reached and since <= due[place]:
+                    table = births.setdefault(now - since, np.zeros((len(COHORTS), len(self._ages)), np.int64))
+                    table[cohort, place] += reached[age]
+
+    def _settle(self, stratum: Stratum, before: int, now: int, due: list[int]) -> Iterator[tuple[RowKey, Whole]]:
+        """The bands of each birth whose time is up since the window before, one row a birth and band at most."""
+        births, bands = self._born[stratum], len(due) - 1
+        rows: list[Whole] = []
+        used = [0] * bands
+        for birth in sorted(births):
+            for band in range(bands):
+                if before < birth + due[band + 1] <= now:
+                    counts = self._lost(births[birth], band)
+                    if used[band] == len(rows):
+                        rows.append(np.zeros((bands, 4), np.int64))
+                    rows[used[band]][band] = counts
+                    used[band] += 1
+            if birth + due[-1] <= now:
+                del births[birth]
+        self.lost += sum(int(row[:, 1].sum()) for row in rows)
+        return (((stratum.stage, stratum.kind, i), row) for i, row in enumerate(rows))
+
+    def _lost(self, reached: Whole, band: int) -> tuple[int, int, int, int]:
+        """At risk and lost, of the canary and of the baseline."""
+        baseline, canary = ((int(row[band]), max(0, int(row[band] - row[band + 1]))) for row in reached)
+        return (*canary, *baseline)

@@ -1,0 +1,183 @@
+"""Custom metrics: numbers that servers send with their requests, as a rate or as a mean."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from judge.policies.families.port import Claim, Figures, Rows, Spread, Whole
+from judge.policies.families.rates import Clusters
+from judge.stats.dispersion import MIN_BUCKETS, MIN_FILLED
+from judge.stats.histogram import BINS, Dense, dense, edges, quantile_bin
+from judge.trial import COHORTS, Cohort, CohortCells, TrialWindow
+from schemas.checks import CustomCheck
+from schemas.decisions import Count
+from schemas.windows import BUCKETS, COARSE_PER_FINE, MICRO, Metric
+
+UNIT = 1 / MICRO
+LARGEST = 1e9
+"""No value is larger: streams leave such ones out."""
+
+WINSORISED_AT = 0.999
+CAP_CALLS = 200
+"""Baseline values from which the cap is taken, once; before there is no data."""
+_LEAST_VARIATION = 1e-3
+"""A metric that never varies would prove any difference at once: D is at least this part of its mean."""
+
+
+def claim_of(name: str, plan: CustomCheck) -> Claim:
+    """What the plan allows. Lower is worse: the arms are exchanged, so the baseline may be so much above the canary."""
+    ratio = plan.within.ratio or 0.0
+    allowed = 1 + ratio if plan.worse == "higher" else 1 / (1 - min(ratio, 0.99))
+    is_mean = plan.kind == "mean"
+    return Claim(
+        name,
+        kind=plan.kind,
+        worse=plan.worse,
+        margin=plan.within.points or 0.0,
+        ratio=allowed,
+        unit=UNIT,
+        scale=LARGEST if is_mean else 1.0,
+    )
+
+
+def _arms(canary: Sequence[int], baseline: Sequence[int], claim: Claim) -> Whole:
+    """One row of one column, the arms exchanged where lower is worse."""
+    pair = (*canary, *baseline) if claim.worse == "higher" else (*baseline, *canary)
+    return np.array([pair], np.int64)
+
+
+def _figures(counts: Whole, claim: Claim) -> Figures:
+    arms = counts.sum(axis=0).tolist()
+    first, second = (
+        Count(n=n, bad=float(f"{micro * UNIT:.6g}"), value=float(f"{micro * UNIT / n:.6g}") if n else None)
+        for n, micro in (arms[:2], arms[2:])
+    )
+    return Figures(second, first) if claim.worse == "higher" else Figures(first, second)
+
+
+@dataclass(slots=True)
+class MetricRate:
+    """Values of 0 to 1, like a cache miss: a rate like any other, in open windows too."""
+
+    claim: Claim
+    clusters: Clusters = field(default_factory=Clusters)
+
+    def fold(self, window: TrialWindow) -> Rows:
+        """See :class:`Family`."""
+        for cohort in COHORTS:
+            self.clusters.add(cohort, self._buckets(window, cohort))
+        return self.peek(window)
+
+    def peek(self, window: TrialWindow) -> Rows:
+        """See :class:`Family`."""
+        return {
+            (stratum.stage, stratum.kind, 0): _arms(self._count(pair.canary), self._count(pair.baseline), self.claim)
+            for stratum, pair in window.strata.items()
+        }
+
+    def spread(self, still_open: Sequence[TrialWindow] = ()) -> Spread:
+        """See :class:`Family`. Of a metric whose lack is bad, the canary's sessions count that have it at all."""
+        clusters = Clusters(dict(self.clusters.sums))
+        for window in still_open:
+            for cohort in COHORTS:
+                clusters.add(cohort, self._buckets(window, cohort))
+        found = clusters.dispersion(unit=UNIT)
+        told = found.canary_buckets if self.claim.worse == "higher" else found.canary_filled
+        return Spread(found.pooled, told >= MIN_BUCKETS)
+
+    def figures(self, counts: Whole, log_e: Sequence[float]) -> Figures:
+        """See :class:`Family`."""
+        return _figures(counts, self.claim)
+
+    def _count(self, cohort: CohortCells) -> tuple[int, int]:
+        found = _found(cohort, self.claim.check)
+        return sum(m.n for m in found), sum(m.micro for m in found)
+
+    def _buckets(self, window: TrialWindow, cohort: Cohort) -> Whole:
+        table = np.zeros((BUCKETS, 2), np.int64)
+        for cell in window.cells(cohort):
+            metric = cell.metrics.get(self.claim.check, Metric())
+            for index, bucket in metric.buckets.items():
+                table[index] += (bucket.n, bucket.micro)
+        return table
+
+
+@dataclass(slots=True)
+class MetricMean:
+    """Sums of any values that are not negative, winsorised at the baseline's 99.9 %, once and before what is judged.
+
+    The dispersion has no floor: dividing by it makes the evidence free of the metric's unit, and a variance over session
+    buckets, so the proof is asymptotic: it takes many of them. Waits for final windows, which say how values spread.
+    """
+
+    claim: Claim
+    clusters: Clusters = field(default_factory=Clusters)
+    cap: int | None = None
+    """Coarse bin: values in it and above count as its lower edge."""
+    _seen: Dense = field(default_factory=lambda: np.zeros(BINS, np.int64))
+
+    def fold(self, window: TrialWindow) -> Rows:
+        """See :class:`Family`."""
+        rows = self._rows(window) if self.cap is not None else {}
+        if self.cap is None:
+            name = self.claim.check
+            self._seen = self._seen + dense(m.histogram for c in window.cells("baseline") if (m := c.metrics.get(name)))
+            if self._seen.sum() >= CAP_CALLS:
+                found = quantile_bin(self._seen, WINSORISED_AT)
+                self.cap = (found or 0) // COARSE_PER_FINE + 1
+        return rows
+
+    def peek(self, window: TrialWindow) -> Rows:
+        """See :class:`Family`."""
+        return {}
+
+    def spread(self, still_open: Sequence[TrialWindow] = ()) -> Spread:
+        """See :class:`Family`."""
+        counted, micro = self.clusters.sums["baseline"].sum(axis=0).tolist()
+        found = self.clusters.dispersion(_LEAST_VARIATION * micro * UNIT / counted if micro else 1.0, UNIT)
+        return Spread(found.pooled, found.canary_filled >= MIN_FILLED)
+
+    def figures(self, counts: Whole, log_e: Sequence[float]) -> Figures:
+        """See :class:`Family`."""
+        return _figures(counts, self.claim)
+
+    def _rows(self, window: TrialWindow) -> Rows:
+        return {
+            (stratum.stage, stratum.kind, 0): _arms(
+                self._count("canary", pair.canary), self._count("baseline", pair.baseline), self.claim
+            )
+            for stratum, pair in window.strata.items()
+        }
+
+    def _count(self, cohort: Cohort, counted: CohortCells) -> tuple[int, int]:
+        """Values, and their winsorised sum in millionths."""
+        found = _found(counted, self.claim.check)
+        for metric in found:
+            self.clusters.add(cohort, self._bucket_sums(metric))
+        return sum(m.n for m in found), self._sum(dense(metric.histogram for metric in found), 1)
+
+    def _bucket_sums(self, metric: Metric) -> Whole:
+        table = np.zeros((BUCKETS, 2), np.int64)
+        for index, bucket in metric.buckets.items():
+            coarse = dense([metric.bucket_histograms.get(index, {})])[: BINS // COARSE_PER_FINE]
+            table[index] = bucket.n, self._sum(coarse, COARSE_PER_FINE)
+        return table
+
+    def _sum(self, histogram: Whole, width: int) -> int:
+        """Each value as the middle of its bin, `width` fine ones wide, and none above the cap; in millionths.
+
+        The exact sum is of no use here: what is left of an enormous value once a bin's middle is taken off it is larger
+        than all the others together.
+        """
+        middle = (edges()[:BINS:width] + edges()[width::width]) / 2
+        return round(float((np.minimum(middle, self.limit) * histogram).sum()) * MICRO)
+
+    @property
+    def limit(self) -> float:
+        """The cap in the metric's unit."""
+        return float(edges()[(self.cap or 0) * COARSE_PER_FINE])
+
+
+def _found(cohort: CohortCells, name: str) -> list[Metric]:
+    return [metric for cell in cohort.cells if (metric := cell.metrics.get(name)) is not None]
