@@ -36,11 +36,11 @@ class Core:
 
     def __init__(self, options: Options) -> None:
         settings = Settings.read(_texts(options))
-        self.clock = options.get("clock") or SystemClock()
-        self.faults = Faults()
-        self.units = Units(settings.key)
-        self.watch = Watch(options.get("hung_after_s", HUNG_AFTER_S))
-        self.emitter = Emitter(
+        self.clock: Clock = options.get("clock") or SystemClock()
+        self.faults: Faults = Faults()
+        self.units: Units = Units(settings.key)
+        self.watch: Watch = Watch(options.get("hung_after_s", HUNG_AFTER_S))
+        self.emitter: Emitter = Emitter(
             options.get("sink") or _kafka(settings),
             settings.identity,
             clock=self.clock,

@@ -1,5 +1,6 @@
 """From what waits to the sink: batches, and the books of what became of them. Used by one thread."""
 
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -15,7 +16,17 @@ from davylamp_sdk._sink import Sink
 
 EVENTS_PER_BATCH: Final = 500
 BATCHES_PER_ROUND: Final = 2
-"""Some 5 ms of work: after an outage the backlog leaves in steps that a busy server does not feel."""
+"""Some 6 ms of work: after an outage the backlog leaves in steps that a busy server does not feel."""
+
+ROWS_PER_BREATH: Final = 50
+BREATH_S: Final = 0.000_05
+"""Threads of CPython share one lock, and who wants it waits 5 ms for one that only computes. So this one lets go of it
+after each 0.3 ms of work."""
+
+
+def breathe() -> None:
+    """Let the server's threads run."""
+    time.sleep(BREATH_S)
 
 
 class Parcel(NamedTuple):
@@ -109,6 +120,8 @@ class Courier:
         first, requests = self._backlog.take(EVENTS_PER_BATCH)
         run: list[Row] = []
         for sequence, request in enumerate(requests, first):
+            if sequence % ROWS_PER_BREATH == 0:
+                breathe()
             row = self._row(request)
             if row is None:
                 run = []

@@ -37,9 +37,12 @@ class McpObserver(Recorder):
             return await self._recorded_if_it_fails(request, answer, verdict_of_error)
         with request:
             result = self._learned(ctx, await answer())
-            with self._core.faults.guarded("request_unreadable", count=0):
+            try:
                 request.outcome, request.error_type = read.verdict_of_result(result)
-                request.protocol_version = read.protocol_version(ctx, result)
+                if read.starts_session(ctx):
+                    request.protocol_version = read.protocol_version(ctx, result)
+            except Exception as error:  # noqa: BLE001 - an answer we cannot read is the client's all the same
+                self._core.faults.mention("request_unreadable", error)
             return result
 
     async def _recorded_if_it_fails(
@@ -64,15 +67,18 @@ class McpObserver(Recorder):
         """What is known before the handler runs; None: nothing to record."""
         if ctx.request_id is None:
             return None
-        with self._core.faults.guarded("request_unreadable"):
-            if read.is_own_question(ctx):
-                return None
-            method, headers = known_method(ctx.method), read.headers(ctx)
-            request = Request(self._core, method, headers, verdict_of_error, session_from_header=False)
-            request.session_id = read.session_id(ctx)
-            request.first_of_session = read.is_first_of_session(ctx)
-            request.protocol_version = read.protocol_version(ctx, None)
-            if ctx.method == "tools/call":
-                request.tool = self._tools.spoken((ctx.params or {}).get("name"))
-            return request
-        return None
+        try:
+            return None if read.is_own_question(ctx) else self._request(ctx, verdict_of_error)
+        except Exception as error:  # noqa: BLE001 - telemetry never fails the server it watches
+            self._core.faults.add("request_unreadable", error=error)
+            return None
+
+    def _request(self, ctx: ServerRequestContext[Any, Any], verdict_of_error: VerdictOfError) -> Request:
+        method, headers = known_method(ctx.method), read.headers(ctx)
+        request = Request(self._core, method, headers, verdict_of_error, session_from_header=False)
+        request.session_id = read.session_id(ctx)
+        request.first_of_session = read.is_first_of_session(ctx)
+        request.protocol_version = read.protocol_version(ctx, None)
+        if ctx.method == "tools/call":
+            request.tool = self._tools.spoken((ctx.params or {}).get("name"))
+        return request

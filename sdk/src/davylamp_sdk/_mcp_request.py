@@ -62,7 +62,7 @@ def starts_session(ctx: Context) -> bool:
 
 def is_first_of_session(ctx: Context) -> bool:
     """Whether the session begins here. A handshake that already carries a session's id begins none."""
-    return starts_session(ctx) and session_id(ctx) is not None and header(ctx, SESSION_HEADER) is None
+    return starts_session(ctx) and header(ctx, SESSION_HEADER) is None and session_id(ctx) is not None
 
 
 def session_id(ctx: Context) -> str | None:
@@ -104,12 +104,13 @@ def listed_tools(result: object) -> Iterable[object]:
 def headers(ctx: Context) -> Mapping[str, str] | None:
     """Those of the HTTP request that carried this one; None without HTTP."""
     found = getattr(ctx.request, "headers", None)
-    return found if isinstance(found, Mapping) else None
+    return found if hasattr(found, "get") else None
 
 
 def header(ctx: Context, name: str) -> str | None:
     """One of them, None if it is not there."""
-    value = (headers(ctx) or {}).get(name)
+    found = headers(ctx)
+    value = None if found is None else found.get(name)
     return value if isinstance(value, str) else None
 
 
@@ -120,4 +121,4 @@ def _asks_for_input(result: object) -> bool:
 
 def _field(holder: object, alias: str, attribute: str) -> Any:
     """A field of the wire's dictionary or of the model it is made from: middleware below ours may return either."""
-    return holder.get(alias) if isinstance(holder, Mapping) else getattr(holder, attribute, None)
+    return holder.get(alias) if isinstance(holder, dict) else getattr(holder, attribute, None)

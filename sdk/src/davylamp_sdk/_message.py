@@ -1,7 +1,7 @@
 """The base of every message: frozen, strict when written, lenient when read."""
 
 import json
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,7 +14,9 @@ class Message(BaseModel):
     baseline.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True
+    )
 
     @classmethod
     def read(cls, raw: bytes | str) -> Self:

@@ -53,12 +53,16 @@ class View:
     looked_at: int
 
 
+def _nowhere() -> Standing[OpeningOfEntry]:
+    return Standing()
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceFold:
     """What has been read of one service. Immutable: the readings return the next state."""
 
     service: str
-    standing: Standing[OpeningOfEntry] = field(default_factory=Standing)
+    standing: Standing[OpeningOfEntry] = field(default_factory=_nowhere)
     head: Entry | None = None
     view: View | None = None
 

@@ -108,8 +108,8 @@ class Answer:
         self._receive = receive
         self._send = send
         self.status: int | None = None
-        self.complete = False
-        self.client_gone = False
+        self.complete: bool = False
+        self.client_gone: bool = False
 
     async def receive(self) -> Message:
         message = await self._receive()
