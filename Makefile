@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: help demo test acceptance check format lint types imports schemas clean
+.PHONY: screenshots help demo test acceptance check format lint types imports schemas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -33,8 +33,12 @@ types: $(VENV)/.ready ## mypy, strict, code and tests
 imports: $(VENV)/.ready ## the import contracts
 	$(BIN)/lint-imports
 
-schemas: $(VENV)/.ready ## write the JSON Schemas and the machine's table from the code
+schemas: $(VENV)/.ready ## write the JSON Schemas and the tables of docs/reference from the code
 	$(BIN)/python -m schemas.generate
+	$(BIN)/python -c 'from status.metrics import reference; print(reference(), end="")' > docs/reference/metrics.md
+
+screenshots: $(VENV)/.ready ## write the pictures of docs/screenshots (needs chromium and fonts-inter)
+	$(BIN)/python scripts/screenshots.py
 
 clean: ## remove the environment and every generated file
 	rm -rf $(VENV) .davylamp .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

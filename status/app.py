@@ -13,11 +13,12 @@ from davylamp_sdk._message import Message
 from schemas.control import RolloutView, RouteChange
 from schemas.decisions import LedgerEntry
 from schemas.service import Service
-from status import definitions, pages, proxies, reads, stream, words
+from status import definitions, openapi, pages, proxies, reads, stream, words
 from status.desk import ANSWER_WITHIN_S, Desk
 from status.door import Door
 from status.feed import Feed, Followed
 from status.lately import Lately
+from status.metrics import Counted, tell
 from status.news import News
 from status.picture import Pictures, cohorts
 from status.problems import answer_problems
@@ -45,8 +46,13 @@ def create_app(
     Without `tokens` everybody may do everything: the settings allow that on loopback only. Without `data_folder`
     browsers' sessions end with the process.
     """
-    news, clock = News(), clock or SystemClock()
-    feed = Feed(reader, (lambda message, record: _tell(news, message, record),))
+    news, counted, clock = News(), Counted(), clock or SystemClock()
+
+    def heard(message: Message, record: Record) -> None:
+        _tell(news, message)
+        tell(counted, message, record.timestamp_ms, feed.overview.confirmed)
+
+    feed = Feed(reader, (heard,))
     lately = None
     if telemetry is not None:
         lately = Lately(
@@ -54,19 +60,29 @@ def create_app(
             clock,
             lambda service: cohorts(feed.overview.ledger, service),
             lambda told: news.publish("window", told.service, told),
+            lambda record: counted.window(f"{record.topic}-{record.partition}", record.offset, record.timestamp_ms),
         )
     sessions = (
         Sessions(tokens, session_key(data_folder / SESSION_KEY if data_folder else None), clock) if tokens else None
     )
-    app = FastAPI(title="davylamp", version=__version__, lifespan=lambda _: _following(feed, lately, reader, writer))
+    app = FastAPI(
+        title="davylamp",
+        version=__version__,
+        description=openapi.DESCRIPTION,
+        responses=openapi.responses(),
+        docs_url=None,  # its script would come from somebody else's server
+        redoc_url=None,
+        lifespan=lambda _: _following(feed, lately, reader, writer),
+    )
     app.state.desk = Desk(feed, writer, clock, answer_within_s)
     app.state.news, app.state.pictures = news, Pictures(feed, lately, clock)
-    app.state.tokens, app.state.sessions = tokens, sessions
+    app.state.tokens, app.state.sessions, app.state.counted = tokens, sessions, counted
     app.add_middleware(Door, tokens=tokens, sessions=sessions)
     for part in (reads, stream, definitions, words, proxies, pages):
         app.include_router(part.routes)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     answer_problems(app)
+    openapi.describe(app)
     return app
 
 
@@ -88,7 +104,7 @@ async def _following(feed: Feed, lately: Lately | None, reader: Reader, writer: 
         await writer.close()
 
 
-def _tell(news: News, message: Message, _: Record) -> None:
+def _tell(news: News, message: Message) -> None:
     if isinstance(message, LedgerEntry):
         news.publish("entry", message.service, message)
     elif isinstance(message, RolloutView):

@@ -44,7 +44,7 @@ class Lately:
     """A :class:`Recent` and a :class:`Proxied` a service, within its newest rollout.
 
     `cohorts` says which rollout that is, and its baseline and canary; `tell` hears of closed windows, at most once a
-    second each service.
+    second each service; `seen` of every message about windows.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Lately:
         clock: Clock,
         cohorts: Callable[[str], tuple[int, str, str]],
         tell: Callable[[WindowNews], None],
+        seen: Callable[[Record], None],
     ) -> None:
         self.services: dict[str, Recent] = {}
         self.proxied: dict[str, Proxied] = {}
@@ -60,6 +61,7 @@ class Lately:
         self._clock = clock
         self._cohorts = cohorts
         self._tell = tell
+        self._seen = seen
         self._told: dict[str, float] = {}
         self._caught_up = False
 
@@ -83,6 +85,7 @@ class Lately:
 
     def _read(self, record: Record) -> None:
         if record.topic == "cohort-windows":
+            self._seen(record)
             self._count(CohortWindow.read(record.value or b""))
         else:
             report = ProxyReport.read(record.value or b"")

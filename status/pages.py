@@ -15,6 +15,7 @@ from status.page.shell import login
 from status.page.snapshot import Viewer
 from status.picture import Pictures
 from status.problems import NotReady, Refused, Unanswered, Wrong
+from status.reads import AtPictures
 from status.sessions import COOKIE, LASTS_S, Sessions
 from status.tokens import Token, find_token
 from transport.log import LogError
@@ -24,17 +25,11 @@ STATIC = Path(__file__).parent / "page" / "static"
 routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 
-def _pictures(request: Request) -> Pictures:
-    pictures: Pictures = request.app.state.pictures
-    return pictures
-
-
 def _viewer(request: Request) -> Viewer:
     state = request.state
     return Viewer(state.actor, state.may_act, state.known)
 
 
-AtPictures = Annotated[Pictures, Depends(_pictures)]
 AsViewer = Annotated[Viewer, Depends(_viewer)]
 Names = Annotated[list[str], Query()]
 Typed = Annotated[str, Form()]

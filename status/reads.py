@@ -1,16 +1,34 @@
 """What people look at."""
 
-from fastapi import APIRouter, Request
+from typing import Annotated
 
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import PlainTextResponse
+
+from davylamp_sdk._message import Message
 from schemas.decisions import LedgerEntry
 from status.desk import AtDesk, unknown
+from status.metrics import Counted, render
+from status.page.figures import plain
+from status.page.health import Health, items
 from status.page.snapshot import Viewer
+from status.page.text import explanation
 from status.picture import Pictures
 from status.problems import Unknown
 from status.series import Series
 from status.views import RolloutStatus
 
 routes = APIRouter()
+
+_PROGRAM = Viewer(actor="api")
+
+
+def _pictures(request: Request) -> Pictures:
+    pictures: Pictures = request.app.state.pictures
+    return pictures
+
+
+AtPictures = Annotated[Pictures, Depends(_pictures)]
 
 
 @routes.get("/healthz")
@@ -42,11 +60,58 @@ async def rollout(service: str, desk: AtDesk) -> RolloutStatus:
 
 
 @routes.get("/api/rollouts/{service}/series")
-async def series(service: str, request: Request) -> Series:
+async def series(service: str, desk: AtDesk, pictures: AtPictures) -> Series:
     """Both cohorts of the newest rollout over time, as the page draws them; empty where nobody follows the telemetry."""
-    pictures: Pictures = request.app.state.pictures
-    found = pictures.of(service, Viewer(actor="api")).series
+    desk.require(service)
+    found = pictures.of(service, _PROGRAM).series
     return found or Series(service=service, rollout=0, step_ms=0, starts=(), charts=())
+
+
+@routes.get("/api/rollouts/{service}/text", response_class=PlainTextResponse)
+async def text(service: str, desk: AtDesk, pictures: AtPictures) -> str:
+    """The page as plain text for a terminal: the last decision in full, every check with interval and limit."""
+    desk.require(service)
+    return explanation(pictures.of(service, _PROGRAM))
+
+
+class Station(Message):
+    """One place on the way of a request's event, or of a decision."""
+
+    name: str
+    health: Health
+    value: str
+    detail: str
+
+
+class ServiceHealth(Message):
+    """Whether the pipeline is well, as far as one service tells."""
+
+    service: str
+    stations: tuple[Station, ...]
+
+
+@routes.get("/api/health")
+async def health(desk: AtDesk, pictures: AtPictures) -> list[ServiceHealth]:
+    """What the page's last region says: telemetry, judge, proxies and log, by service."""
+    desk.require_ready()
+    return [
+        ServiceHealth(
+            service=snapshot.service,
+            stations=tuple(
+                Station(name=i.name, health=i.health, value=plain(i.value), detail=plain(i.detail))
+                for i in items(snapshot)
+            ),
+        )
+        for snapshot in pictures.all(_PROGRAM)
+    ]
+
+
+@routes.get("/metrics", response_class=PlainTextResponse)
+async def metrics(request: Request, desk: AtDesk, pictures: AtPictures) -> PlainTextResponse:
+    """For Prometheus, in its text format; the names are listed in docs/reference/metrics.md."""
+    counted: Counted = request.app.state.counted
+    shown = render(pictures.all(_PROGRAM), counted, followed=desk.feed.caught_up, away_s=desk.feed.away_s)
+    return PlainTextResponse(shown, media_type="text/plain; version=0.0.4")
 
 
 @routes.get("/api/rollouts/{service}/history")

@@ -1,6 +1,7 @@
 """The live stream of one service, or of all: typed events by Server-Sent Events, resumable, with a pulse."""
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
@@ -9,6 +10,7 @@ from pydantic import Field
 
 from davylamp_sdk._message import Message
 from status.desk import AtDesk, Desk
+from status.metrics import Counted
 from status.news import News
 from status.views import RolloutStatus
 
@@ -61,18 +63,36 @@ missed events follow, or a `snapshot` where they are no longer there."""
 
 @routes.get("/api/rollouts/{service}/stream", response_class=EventSourceResponse, description=_DESCRIPTION)
 async def stream(
-    service: Annotated[str, Depends(_known)], desk: AtDesk, news: AtNews, last_event_id: LastEventId = None
+    service: Annotated[str, Depends(_known)],
+    request: Request,
+    desk: AtDesk,
+    news: AtNews,
+    last_event_id: LastEventId = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """What happens to one service."""
-    async for event in events(desk, news, service, news.position(last_event_id)):
-        yield event
+    with _open(request):
+        async for event in events(desk, news, service, news.position(last_event_id)):
+            yield event
 
 
 @routes.get("/api/stream", response_class=EventSourceResponse, description=_DESCRIPTION, dependencies=[Depends(_ready)])
-async def stream_all(desk: AtDesk, news: AtNews, last_event_id: LastEventId = None) -> AsyncIterator[ServerSentEvent]:
+async def stream_all(
+    request: Request, desk: AtDesk, news: AtNews, last_event_id: LastEventId = None
+) -> AsyncIterator[ServerSentEvent]:
     """What happens to every service."""
-    async for event in events(desk, news, None, news.position(last_event_id)):
-        yield event
+    with _open(request):
+        async for event in events(desk, news, None, news.position(last_event_id)):
+            yield event
+
+
+@contextlib.contextmanager
+def _open(request: Request) -> Iterator[None]:
+    counted: Counted = request.app.state.counted
+    counted.streams_open += 1
+    try:
+        yield
+    finally:
+        counted.streams_open -= 1
 
 
 async def events(

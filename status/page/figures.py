@@ -8,8 +8,14 @@ NB = "\u00a0"
 """Between a number and its unit: they stay on one line."""
 _THIN = "\u202f"
 _MINUS = "\u2212"
+_SPACES = str.maketrans({NB: " ", _THIN: " "})
 _SECOND_MS = 1000
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
+
+
+def plain(text: str) -> str:
+    """With one kind of space, for terminals and programs."""
+    return text.translate(_SPACES)
 
 
 def count(n: float) -> str:

@@ -43,7 +43,7 @@ def page(snapshots: Sequence[Snapshot], now_ms: int, viewer: Viewer, away_s: flo
         regions(snapshots, list(REGIONS)),
         Markup(
             '<footer><span>Same numbers as <a href="/api/rollouts">JSON</a>, <a href="/api/stream">stream</a>, '
-            '<a href="/metrics">metrics</a>; <a href="/docs">API</a></span><span><code>davylamp status</code></span>'
+            '<a href="/metrics">metrics</a>; <a href="/openapi.json">API</a></span><span><code>davylamp status</code></span>'
             "<span>all times UTC</span></footer>"
         ),
     )
