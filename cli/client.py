@@ -59,6 +59,23 @@ class Client:
         found: list[dict[str, Any]] = self._call("GET", f"/api/rollouts/{service}/history")
         return found
 
+    def explain(self, service: str) -> str:
+        """The last decision in full, with every check, as text."""
+        return self._ask("GET", f"/api/rollouts/{service}/text").text
+
+    def ready(self) -> str | None:
+        """The API's own time, as HTTP tells it (RFC 9110, `Date`), once it follows the log."""
+        return self._ask("GET", "/readyz").headers.get("date")
+
+    def version(self) -> str:
+        """The version of davylamp that answers."""
+        return str(self._call("GET", "/openapi.json")["info"]["version"])
+
+    def health(self) -> list[dict[str, Any]]:
+        """Whether telemetry, judge, proxies and log are well, by service."""
+        found: list[dict[str, Any]] = self._call("GET", "/api/health")
+        return found
+
     def apply(self, service: Service) -> None:
         """Register or change a service."""
         self._call("PUT", f"/api/services/{service.service}", service.dump())
@@ -96,6 +113,16 @@ class Client:
         query: Mapping[str, str] | None = None,
         actor: str | None = None,
     ) -> Any:
+        return self._ask(method, path, body, query, actor).json()
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        query: Mapping[str, str] | None = None,
+        actor: str | None = None,
+    ) -> httpx2.Response:
         headers = {"content-type": "application/json"}
         params = {**(query or {}), "actor": actor or self._actor}
         try:
@@ -106,7 +133,7 @@ class Client:
             raise UnansweredError(_detail(response))
         if response.is_error:
             raise ApiError(_detail(response))
-        return response.json()
+        return response
 
 
 def _detail(response: httpx2.Response) -> str:

@@ -10,7 +10,18 @@ import typer
 from cli.client import Client
 from cli.effective import render_effective
 from cli.rendering import render_history, render_line, render_view, view_of
-from cli.terminal import DEFAULT_URL, EXIT_ROLLED_BACK, EXIT_UNDECIDED, Url, ask, connect, fail, load, understand
+from cli.terminal import (
+    DEFAULT_URL,
+    EXIT_ROLLED_BACK,
+    EXIT_UNDECIDED,
+    Url,
+    ask,
+    connect,
+    fail,
+    load,
+    seconds,
+    understand,
+)
 from davylamp_sdk._message import Message
 from schemas.control import RolloutState
 from schemas.decisions import LedgerEntry
@@ -35,7 +46,9 @@ def status(
     service: Annotated[str | None, typer.Argument()] = None,
     url: Url = DEFAULT_URL,
     watch: Annotated[bool, typer.Option("--watch", help="Follow until the rollout ends.")] = False,  # noqa: FBT002 - typer
-    timeout_s: Annotated[float, typer.Option("--timeout", help="With --watch: seconds.")] = 86400.0,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", parser=seconds, metavar="DURATION", help="With --watch: 90s, 15m, 2h.")
+    ] = "1d",  # type: ignore[assignment]  # what is parsed
     as_json: Annotated[bool, typer.Option("--json", help="What the API says, for programs.")] = False,  # noqa: FBT002 - typer
 ) -> None:
     """Show rollouts. With a service: 0 = completed or running, 3 = rolled back, 4 = undecided when --watch ran out."""
@@ -50,6 +63,13 @@ def status(
         raise typer.Exit(EXIT_ROLLED_BACK)
     if watch and view.state not in _GOOD_ENDS:
         raise typer.Exit(EXIT_UNDECIDED)
+
+
+@app.command()
+def explain(service: str, url: Url = DEFAULT_URL) -> None:
+    """Explain the last decision in full: the sentence, and every check with its interval and limit."""
+    with connect(url) as client:
+        print(ask(client.explain, service), end="")
 
 
 @app.command()

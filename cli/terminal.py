@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from cli.client import ApiError, Client, UnansweredError
 from davylamp_sdk._message import Message
+from schemas.units import parse_duration_s
 from status.mistakes import mistakes
 
 EXIT_REFUSED = 1
@@ -47,6 +48,14 @@ def fail(message: str, code: int = EXIT_REFUSED) -> NoReturn:
     """End the command with a sentence on stderr."""
     print(message, file=sys.stderr)
     raise typer.Exit(code)
+
+
+def seconds(text: str) -> float:
+    """A duration as people write it (`15m`); a bare number is seconds."""
+    try:
+        return parse_duration_s(text if text[-1:].isalpha() else f"{text}s")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def load(file: Path) -> Any:

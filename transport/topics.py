@@ -45,6 +45,15 @@ def ensure_topics(settings: KafkaSettings, answer_s: float = 10.0) -> None:
         raise TopicsError("\n".join(listed))
 
 
+def topic_problems(settings: KafkaSettings, answer_s: float = 10.0) -> list[str]:
+    """What is wrong with the topics as they are; changes nothing. Raises :class:`TopicsError` if Kafka does not answer."""
+    try:
+        with AdminClient(settings.librdkafka("davylamp-doctor") | {"log_level": 0}) as admin:
+            return list(problems(settings, load_topics(), _describe(admin, answer_s)))
+    except KafkaException as error:
+        raise TopicsError(f"Kafka at {settings.bootstrap}: {error.args[0].str()}") from error
+
+
 def problems(
     settings: KafkaSettings, wanted: Mapping[Topic, TopicSpec], found: Mapping[str, ExistingTopic]
 ) -> Iterator[str]:

@@ -92,9 +92,14 @@ def _button(offer: Offer) -> Markup:
 
 def _remark(snapshot: Snapshot) -> Markup:
     direct = Markup('<p class="small direct" hidden>Not live. If roll back gets no answer: {}</p>').format(
-        code(f"davylamp rollback {snapshot.service} --direct")
+        code(direct_command(snapshot.service))
     )
     return Markup('{}<p class="small told">{}</p>').format(direct, _told(snapshot))
+
+
+def direct_command(service: str) -> str:
+    """What rolls back without Kafka and without this API."""
+    return f'davylamp rollback {service} --direct --reason "…"'
 
 
 def _told(snapshot: Snapshot) -> str:

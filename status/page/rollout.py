@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from markupsafe import Markup
 
-from status.page.actions import dialogs
+from status.page.actions import dialogs, direct_command
 from status.page.answer import answer, headline, title
 from status.page.charts import charts
 from status.page.facts import facts
@@ -50,7 +50,7 @@ def regions(snapshot: Snapshot, names: list[str]) -> Markup:
 
 
 def _body(snapshot: Snapshot) -> Markup:
-    command = f"davylamp rollback {snapshot.service} --direct"
+    command = direct_command(snapshot.service)
     away_s = snapshot.away_s if snapshot.away_s > AWAY_S else 0.0
     return Markup('<div class="page">{}{}{}<main>{}</main>{}{}</div>').format(
         top(_words(snapshot), snapshot.now_ms, snapshot.viewer, home=False),

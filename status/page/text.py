@@ -16,7 +16,8 @@ _COLUMNS = f"{{}} {{:<{_NAME}}} {{:>8}} {{:>8}} {{:>7}} {{:>15}} {{:>7}} {{}}"
 def explanation(snapshot: Snapshot) -> str:
     """Where the newest rollout stands, the last decision in full, and every check with interval and limit."""
     parts = [_standing(snapshot), _decision(snapshot), _checks(snapshot), _next(snapshot)]
-    return figures.plain("\n\n".join("\n".join(part) for part in parts if part)) + "\n"
+    text = figures.plain("\n\n".join("\n".join(part) for part in parts if part)) + "\n"
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)  # a terminal obeys what it is sent
 
 
 def _standing(snapshot: Snapshot) -> list[str]:

@@ -155,6 +155,45 @@ async def test_a_watch_whose_time_is_up_is_undecided(api: Api) -> None:
     assert "orders collecting" in got.stdout
 
 
+@pytest.mark.parametrize("limit", ["0", "0s", "0m"])
+async def test_a_time_limit_is_written_like_every_duration(api: Api, limit: str) -> None:
+    await api.holds(entry("start"))
+    assert (await api.run("status", "orders", "--watch", "--timeout", limit)).exit_code == 4
+    assert (await api.run("status", "orders", "--watch", "--timeout", "soon")).exit_code == 2
+
+
+async def test_the_last_decision_is_explained_as_the_page_does(api: Api) -> None:
+    start = entry("start")
+    await api.holds(start, entry("rollback", start, now=2))
+    got = await api.run("explain", "orders", NO_COLOR="1")
+    assert got.exit_code == 0, got.output
+    assert got.stdout.startswith("✖ orders rolled back  v1 → v2, rollout 1\n")
+    assert "It is a rollback." in got.stdout
+    unknown = await api.run("explain", "nobody")
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
+    assert "service apply" in unknown.stderr
+
+
+async def test_the_doctor_names_what_is_not_well_and_what_to_type(api: Api) -> None:
+    await api.holds(entry("start"))
+    await api.view("collecting", 2000)
+    got = await api.run("doctor", "--no-kafka")
+    assert got.exit_code == 1, got.output
+    assert "✔ status API" in got.stdout
+    assert "✔ versions" in got.stdout
+    assert "✔ clock" in got.stdout
+    assert "✖ orders         judge looked: " in got.stdout
+    assert "→ davylamp run judge" in got.stdout
+
+
+async def test_the_doctor_of_a_machine_where_nothing_runs_says_what_to_start() -> None:
+    got = await asyncio.to_thread(
+        CliRunner().invoke, app, ["doctor", "--no-kafka"], env={"DAVYLAMP_URL": "http://127.0.0.1:1"}
+    )
+    assert got.exit_code == 1
+    assert "→ davylamp run status" in got.stdout
+
+
 async def test_a_status_for_programs_is_what_the_api_says(api: Api) -> None:
     await api.holds(entry("start"))
     one = await api.run("status", "orders", "--json")

@@ -1,0 +1,112 @@
+"""What `davylamp doctor` found, as text: what is well, what is not, and what to type next. Pure."""
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+WIDTH = 80
+_NAME = 14
+CLOCKS_APART_S = 5.0
+"""HTTP tells the time in whole seconds, and an answer takes a moment: less says nothing."""
+
+_NEXT = {
+    "requests read": "davylamp run streams",
+    "windows closed": "davylamp run streams",
+    "unread events": "kcat -C -t mcp-requests.dlq",
+    "judge looked": "davylamp run judge",
+    "proxies": "davylamp proxy list",
+    "log": "davylamp run status",
+}
+"""Station of a service's health → what to type when it is not well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    well: bool | None
+    """None: it could not be looked at."""
+    text: str
+    next: str = ""
+    """What to type where it is not well."""
+
+
+def render_findings(findings: Sequence[Finding]) -> str:
+    """A line each, at most 80 columns; what is not well has the command to type below it."""
+    lines = [line for finding in findings for line in _lines(finding)]
+    ill = sum(finding.well is False for finding in findings)
+    return "\n".join([*lines, "", _sum(ill)])
+
+
+def _lines(finding: Finding) -> list[str]:
+    sign = {True: "✔", False: "✖", None: "–"}[finding.well]
+    first = f"{sign} {finding.name:<{_NAME}} "
+    body = textwrap.wrap(finding.text, WIDTH - len(first)) or [""]
+    lines = [first + body[0], *(" " * len(first) + more for more in body[1:])]
+    return [*lines, f"{' ' * len(first)}→ {finding.next}"] if finding.next and finding.well is not True else lines
+
+
+def _sum(ill: int) -> str:
+    return (
+        "everything that was looked at is well"
+        if not ill
+        else f"{ill} {'thing is' if ill == 1 else 'things are'} not well"
+    )
+
+
+def of_topics(problems: Iterable[str]) -> list[Finding]:
+    """What is wrong with each topic."""
+    found = [Finding("topics", well=False, text=problem, next="davylamp topics") for problem in problems]
+    return found or [Finding("topics", well=True, text="all are there, as they must be")]
+
+
+def of_api(url: str, version: str, own: str) -> list[Finding]:
+    """That the status API answers, and whether it is of our version."""
+    answers = Finding("status API", well=True, text=f"{url} answers, and follows the log")
+    if version == own:
+        return [answers, Finding("versions", well=True, text=f"{own} here and there")]
+    text = f"{version} there, {own} here: they may not understand each other"
+    return [answers, Finding("versions", well=False, text=text, next="pip install --upgrade davylamp")]
+
+
+def of_clock(apart_s: float) -> Finding:
+    """How far this machine's clock is from the API's."""
+    if abs(apart_s) <= CLOCKS_APART_S:
+        return Finding("clock", well=True, text="this machine and the API agree")
+    text = (
+        f"{abs(apart_s):.0f} s {'behind' if apart_s > 0 else 'ahead of'} the API's: ages that are shown here are wrong"
+    )
+    return Finding("clock", well=False, text=text, next="timedatectl set-ntp true")
+
+
+def of_services(health: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """What is not well with each service, or that it is."""
+    if not health:
+        return [Finding("services", well=None, text="none is known", next="davylamp service apply FILE")]
+    return [finding for one in health for finding in _of_service(one)]
+
+
+def _of_service(one: Mapping[str, Any]) -> list[Finding]:
+    ill = [
+        Finding(
+            one["service"],
+            well=False,
+            text=_station(station),
+            next=_NEXT.get(station["name"], f"davylamp status {one['service']}"),
+        )
+        for station in one["stations"]
+        if station["health"] == "bad"
+    ]
+    unknown = [_station(station) for station in one["stations"] if station["health"] == "unknown"]
+    if ill:
+        return ill
+    if unknown:
+        return [Finding(one["service"], well=None, text="; ".join(unknown), next=f"davylamp status {one['service']}")]
+    return [Finding(one["service"], well=True, text="telemetry, judge, proxies and log are well")]
+
+
+def _station(station: Mapping[str, Any]) -> str:
+    detail = f" ({station['detail']})" if station["detail"] else ""
+    return f"{station['name']}: {station['value']}{detail}"

@@ -1,0 +1,74 @@
+"""What the doctor says, line by line."""
+
+from cli.diagnosis import WIDTH, Finding, of_api, of_clock, of_services, of_topics, render_findings
+
+
+def station(name: str, health: str, value: str = "2 s ago", detail: str = "") -> dict[str, str]:
+    return {"name": name, "health": health, "value": value, "detail": detail}
+
+
+def test_what_is_not_well_has_the_command_to_type_below_it() -> None:
+    findings = [
+        Finding("Kafka", well=True, text="127.0.0.1:9092 answers"),
+        *of_topics([]),
+        *of_api("http://127.0.0.1:8642", "1.0", "1.0"),
+        of_clock(0.4),
+        *of_services(
+            [
+                {"service": "billing", "stations": [station("judge looked", "good")]},
+                {
+                    "service": "orders",
+                    "stations": [
+                        station("requests read", "good"),
+                        station("windows closed", "bad", "2 min 43 s ago", "0 lost to retention"),
+                        station("proxies", "bad", "1 of 3", "run the newest route"),
+                    ],
+                },
+                {"service": "tickets", "stations": [station("proxies", "unknown", "–", "none is known")]},
+            ]
+        ),
+    ]
+    assert render_findings(findings).splitlines() == [
+        "✔ Kafka          127.0.0.1:9092 answers",
+        "✔ topics         all are there, as they must be",
+        "✔ status API     http://127.0.0.1:8642 answers, and follows the log",
+        "✔ versions       1.0 here and there",
+        "✔ clock          this machine and the API agree",
+        "✔ billing        telemetry, judge, proxies and log are well",
+        "✖ orders         windows closed: 2 min 43 s ago (0 lost to retention)",
+        "                 → davylamp run streams",
+        "✖ orders         proxies: 1 of 3 (run the newest route)",
+        "                 → davylamp proxy list",
+        "– tickets        proxies: – (none is known)",
+        "                 → davylamp status tickets",
+        "",
+        "2 things are not well",
+    ]
+
+
+def test_one_thing_is_one_thing_and_none_is_said() -> None:
+    assert render_findings([of_clock(90.0)]).splitlines()[-1] == "1 thing is not well"
+    assert render_findings([of_clock(0.0)]).splitlines()[-1] == "everything that was looked at is well"
+
+
+def test_a_clock_that_is_off_is_told_which_way() -> None:
+    assert "90 s behind the API's" in of_clock(90.0).text
+    assert "90 s ahead of the API's" in of_clock(-90.0).text
+
+
+def test_versions_that_differ_are_named() -> None:
+    found = of_api("http://x", "2.0", "1.0")[1]
+    assert (found.well, found.text) == (False, "2.0 there, 1.0 here: they may not understand each other")
+
+
+def test_long_words_are_wrapped_at_eighty_columns() -> None:
+    problem = (
+        "route-changes: message.timestamp.type is CreateTime, davylamp needs LogAppendTime: kafka-configs.sh --alter"
+    )
+    lines = render_findings(of_topics([problem])).splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert lines[1].startswith(" " * 17)
+
+
+def test_without_a_service_it_says_what_comes_first() -> None:
+    assert "→ davylamp service apply FILE" in render_findings(of_services([]))
