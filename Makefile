@@ -5,10 +5,12 @@ BIN    := $(VENV)/bin
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: screenshots help demo test acceptance check format lint types imports schemas clean
+.PHONY: help install demo test acceptance check format lint types imports schemas screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+install: $(VENV)/.ready ## install everything into .venv
 
 demo: $(VENV)/.ready ## a bad canary is rolled back, a healthy one goes to 100 %: real MCP, Envoy and Kafka, about two minutes
 	@$(BIN)/davylamp demo

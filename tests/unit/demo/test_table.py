@@ -1,16 +1,20 @@
 """The demo's end: what it prints, and when it says that all ended as it must."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import yaml
 
 from demo.faults import FAULTS as EVERY
 from demo.faults import TABLE, FaultName, does
 from demo.run import as_it_must, end_table
+from demo.scene import demo_plan
 from demo.stories import Story, must_end
 from demo.traffic import Seen
 from schemas.decisions import Reason
+from schemas.plan import Plan
 from tests.builders import entry
 
 START = entry("start")
@@ -86,3 +90,8 @@ def test_sessions_may_break_only_where_a_fault_breaks_them() -> None:
     crashed = replace(BAD, entries=(entry("rollback", START, reason=ROLLBACK.reason, culprit="availability"),))
     assert as_it_must((crashed, GOOD), {"v2": "crash", "v3": None}, {**SEEN, "broken": 3})
     assert not as_it_must((crashed, GOOD), {"v2": "crash", "v3": None}, {**SEEN, "broken": 3, "moved": 1})
+
+
+def test_the_quickstarts_plan_is_the_demos() -> None:
+    file = Path(__file__).parents[3] / "examples/orders/quick.yaml"
+    assert Plan.model_validate(yaml.safe_load(file.read_text(encoding="utf-8"))) == demo_plan("v2")
