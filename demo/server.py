@@ -31,6 +31,8 @@ INCIDENT_FAILING = 0.40
 """While the incident lasts."""
 WORK_S = 0.015
 """What a call takes on average; the fault `latency` makes it five times as much."""
+HUNG_AFTER_S = 2.0
+"""After that a call is told as `timeout`; a minute by default, which is longer than the demo."""
 SLOW_FIRST_S = 0.5
 CRASH_CHANCE = 0.3
 DIES_AFTER = 3
@@ -132,6 +134,7 @@ def main() -> None:
         instance=f"{args.version}-{args.port}",
         bootstrap="127.0.0.1:1" if args.fault == "telemetry_lost" else args.bootstrap,
         tools=frozenset(TOOLS),
+        hung_after_s=HUNG_AFTER_S,
     )
     server = make_server(Behaviour(version, args.fault, args.incident), telemetry)
     inner = server.streamable_http_app(host=args.host)

@@ -37,7 +37,7 @@ class StreamsSettings(Settings):
     """The table ``[streams]``."""
 
     window_s: float = Field(default=5.0, gt=0, description="May not change under running commits.")
-    publish_interval_s: float = Field(default=0.25, gt=0, description="An open window is published at most so often.")
+    publish_interval_s: float = Field(default=0.1, gt=0, description="An open window is published at most so often.")
     topic: str = Field(default="mcp-requests", description="The telemetry.")
     instance: str = Field(
         default_factory=socket.gethostname,
