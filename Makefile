@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: help install demo test acceptance check format lint types imports schemas screenshots clean
+.PHONY: help install demo test acceptance check format lint types imports schemas reference screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -41,6 +41,9 @@ schemas: $(VENV)/.ready ## write the JSON Schemas and the tables of docs/referen
 
 screenshots: $(VENV)/.ready ## write the pictures of docs/screenshots (needs chromium and fonts-inter)
 	$(BIN)/python scripts/screenshots.py
+
+reference: $(VENV)/.ready ## write the reference pages from commands, models, topics and the API
+	$(BIN)/python -m cli.reference
 
 clean: ## remove the environment and every generated file
 	rm -rf $(VENV) .davylamp .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

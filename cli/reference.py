@@ -1,0 +1,243 @@
+"""Write the reference pages that follow from the code: `make reference`. A test compares them with what is committed.
+
+The command line from its commands; plans, services and settings from their models; topics from their data; the status API
+from its OpenAPI document.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from typer.main import get_command
+
+from alerts.settings import AlertsSettings
+from cli.main import app
+from cli.routers import DirectSettings
+from judge.app import JudgeSettings
+from router.settings import RouterSettings
+from schemas.plan import Plan
+from schemas.service import Service
+from schemas.topics import load_topics
+from schemas.units import format_duration_s, format_percent, format_points
+from status.app import create_app
+from status.settings import StatusSettings
+from streams.app import StreamsSettings
+from transport.memory_log import MemoryLog
+from transport.settings import CONFIG_VARIABLE, KafkaSettings, Settings
+
+_WRITTEN: dict[str, Callable[[Any], str]] = {
+    "10m": format_duration_s,
+    "10%": format_percent,
+    "0.5pp": format_points,
+}
+"""How a default is written, by its form's example."""
+QUOTE = '"'
+
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+
+TABLES: dict[str, type[Settings]] = {
+    "kafka": KafkaSettings,
+    "streams": StreamsSettings,
+    "judge": JudgeSettings,
+    "router": RouterSettings,
+    "alerts": AlertsSettings,
+    "status": StatusSettings,
+    "direct": DirectSettings,
+}
+"""Every table of the settings file."""
+
+
+def pages() -> dict[str, str]:
+    """Every generated page by its file's name."""
+    return {
+        "cli.md": _cli(),
+        "plan.md": _model("plan", "A plan", Plan, "howto/write-a-plan.md"),
+        "service.md": _model("service", "A service", Service, "quickstart.md"),
+        "settings.md": _settings(),
+        "topics.md": _topics(),
+        "api.md": _api(),
+    }
+
+
+def main() -> None:
+    """Write everything."""
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join([f"# {title}", *(part.strip() for part in parts), "Written by `make reference`."]) + "\n"
+
+
+def _cli() -> str:
+    return _page(
+        "The command line", *(_command(path, command) for path, command in _commands("davylamp", get_command(app)))
+    )
+
+
+def _commands(path: str, command: Any) -> Iterator[tuple[str, Any]]:
+    inner: Mapping[str, Any] = getattr(command, "commands", {})
+    if not inner:
+        yield path, command
+    for name in sorted(inner):
+        yield from _commands(f"{path} {name}", inner[name])
+
+
+def _command(path: str, command: Any) -> str:
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option" and "--help" not in p.opts]
+    usage = " ".join([path, *(p.name.upper() if p.required else f"[{p.name.upper()}]" for p in arguments)])
+    rows = [
+        (f"`{p.opts[-1] if p.param_type_name == 'option' else p.name.upper()}`", _default(p), p.help or "")
+        for p in (*arguments, *options)
+    ]
+    return "\n\n".join(
+        [f"## {path}", f"`{usage}`", _sentence(command.help), *([_table(("", "default", ""), rows)] if rows else [])]
+    )
+
+
+def _default(parameter: Any) -> str:
+    if parameter.required:
+        return "required"
+    value = parameter.default
+    return "" if value is None or value is False or callable(value) or value == "" else f"`{value}`"
+
+
+def _model(kind: str, title: str, model: type[BaseModel], howto: str) -> str:
+    schema = model.model_json_schema(by_alias=True)
+    intro = f"{_sentence(model.__doc__)} See [how](../{howto}); `davylamp check FILE` shows a {kind} with every default filled in."
+    return _page(
+        title,
+        intro,
+        _keys(schema),
+        *(
+            f"## {name}\n\n{_sentence(d.get('description'))}\n\n{_keys(d)}"
+            for name, d in schema.get("$defs", {}).items()
+        ),
+    )
+
+
+def _keys(schema: Mapping[str, Any]) -> str:
+    required = set(schema.get("required", ()))
+    rows = [
+        (
+            f"`{key}`",
+            _kind(field),
+            "required" if key in required else _shown(field),
+            _sentence(field.get("description")),
+        )
+        for key, field in schema.get("properties", {}).items()
+    ]
+    return _table(("key", "form", "default", ""), rows)
+
+
+def _kind(field: Mapping[str, Any]) -> str:
+    if "$ref" in field:
+        name = str(field["$ref"]).rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    options = [option for option in field.get("anyOf", field.get("allOf", ())) if option.get("type") != "null"]
+    if options:
+        return " or ".join(_kind(option) for option in options)
+    if "enum" in field:
+        return ", ".join(f"`{value}`" for value in field["enum"])
+    if field.get("examples"):
+        return ", ".join(f"`{value}`" for value in field["examples"])
+    return _structure(field)
+
+
+def _structure(field: Mapping[str, Any]) -> str:
+    if field.get("type") == "array":
+        return f"list of {_kind(field.get('items', {}))}"
+    if field.get("type") == "object":
+        by_pattern = next(iter(field.get("patternProperties", {"": {}}).values()))
+        return f"mapping to {_kind(field.get('additionalProperties') or by_pattern)}"
+    return str(field.get("type", "any"))
+
+
+def _shown(field: Mapping[str, Any]) -> str:
+    value = field.get("default")
+    if value is None or value in ({}, []):
+        return ""
+    if isinstance(value, dict):
+        return "as below"
+    write = _WRITTEN.get(str(next(iter(field.get("examples", ())), "")))
+    return f"`{write(value) if write is not None else json.dumps(value).strip(QUOTE)}`"
+
+
+def _settings() -> str:
+    intro = (
+        f"One table a component in the TOML file that `{CONFIG_VARIABLE}` names; `window_s` of `[streams]` may also come from the "
+        "environment as `DAVYLAMP_STREAMS_WINDOW_S`, which wins. Unknown keys are refused."
+    )
+    return _page("Settings", intro, *(f"## [{table}]\n\n{_fields(model)}" for table, model in TABLES.items()))
+
+
+def _fields(model: type[Settings]) -> str:
+    """Defaults that depend on the machine are not told: their descriptions say what they are."""
+    properties = model.model_json_schema()["properties"]
+    rows = [
+        (f"`{key}`", _kind(field), _shown(field), _sentence(field.get("description")))
+        for key, field in properties.items()
+    ]
+    return _table(("key", "form", "default", ""), rows)
+
+
+def _topics() -> str:
+    rows = [
+        (
+            f"`{spec.name}`",
+            _sentence(spec.description),
+            f"`{spec.key}`",
+            f"[{spec.schema_name}](../../schemas/json/{spec.schema_name}.schema.json)"
+            if spec.schema_name
+            else "any bytes",
+            ", ".join(spec.written_by),
+            ", ".join(spec.read_by),
+            ", ".join(f"`{key}={value}`" for key, value in spec.config.items()),
+        )
+        for spec in load_topics().values()
+    ]
+    intro = (
+        "`davylamp topics` creates them. Control topics (all but the first of telemetry and its dead letters) have equal partition "
+        "counts; a service's partition is murmur2 of its name."
+    )
+    return _page("Topics", intro, _table(("topic", "holds", "key", "schema", "written by", "read by", "kept"), rows))
+
+
+def _api() -> str:
+    log = MemoryLog()
+    document = create_app(log.reader(), log.writer()).openapi()
+    parts = [
+        f"## {method.upper()} {path}\n\n{_sentence(operation.get('description') or operation.get('summary'))}\n\n{_answers(operation)}"
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    ]
+    intro = "What the command line and the page use; the same document, for programs, is at `/openapi.json`. Errors are `application/problem+json` (RFC 9457)."
+    return _page("The status API", intro, *parts)
+
+
+def _answers(operation: Mapping[str, Any]) -> str:
+    rows = [
+        (f"`{code}`", _sentence(answer.get("description"))) for code, answer in operation.get("responses", {}).items()
+    ]
+    return _table(("answer", ""), rows)
+
+
+def _sentence(text: str | None) -> str:
+    """The first paragraph, in one line, without Sphinx's roles."""
+    first = (text or "").strip().split("\n\n")[0]
+    return re.sub(r":\w+:`~?([^`]+)`", r"`\1`", " ".join(first.split())).replace("``", "`").replace("|", "\\|")
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    if not rows:
+        return ""
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(cells)} |" for cells in rows)])
+
+
+if __name__ == "__main__":
+    main()
