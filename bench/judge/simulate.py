@@ -1,0 +1,72 @@
+"""Fill the cells, the emptiest first, until the time is up."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from bench.judge.faults import FAULTS
+from bench.judge.limit import bound_s
+from bench.judge.results import NAMES, Results, Run, Said, append, tuned_line
+from bench.judge.rivals import JUDGES, TUNED, Tuned, moving, tuned_rule
+from bench.judge.traffic import stream
+from bench.judge.windows import Rollout
+
+GOALS = {1.0: 100, 10.0: 200, 100.0: 20}
+"""Runs of a cell; half as many of one that must be rolled back."""
+TUNING = 20
+"""Healthy rollouts that the tuned rule is tuned on: other ones than it is judged by."""
+_TUNING_SEED = 1_000_000
+
+
+def goal(rate: float, fault: str) -> int:
+    """From so many runs on a cell counts."""
+    return GOALS[rate] // 2 if FAULTS[fault].is_harmful else GOALS[rate]
+
+
+def simulate(file: Path, rates: tuple[float, ...], going_on: Callable[[], bool]) -> Results:
+    """Runs that are there already are not made again."""
+    found = Results.load(file)
+    for rate in rates:
+        if rate not in found.tuned and going_on():
+            found.tuned[rate] = tuned(rate, TUNING)
+            append(file, tuned_line(rate, found.tuned[rate], TUNING))
+    while going_on():
+        cell = emptiest(found, rates)
+        if cell is None:
+            break
+        run = simulated(*cell, found.many(*cell), found.tuned[cell[0]])
+        append(file, run.line())
+        found.runs.append(run)
+    return found
+
+
+def emptiest(found: Results, rates: tuple[float, ...]) -> tuple[float, str] | None:
+    """The cell with the smallest part of its goal; None when all are full."""
+    parts = {
+        (rate, fault): found.many(rate, fault) / goal(rate, fault)
+        for fault in FAULTS
+        for rate in rates
+        if rate in found.tuned
+    }
+    cell = min(parts, key=lambda c: parts[c], default=None)
+    return cell if cell is not None and parts[cell] < 1 else None
+
+
+def simulated(rate: float, fault: str, seed: int, limits: Tuned) -> Run:
+    """One stream through every judge."""
+    began = time.process_time()
+    rollout = Rollout(stream(rate, FAULTS[fault], seed))
+    said = []
+    for name in NAMES:
+        verdict = tuned_rule(rollout, limits) if name == TUNED else JUDGES[name](rollout)
+        said.append(Said(verdict, rollout.stream.harmed_by(verdict.at_s)))
+    return Run(rate, fault, seed, bound_s(rollout, FAULTS[fault]), time.process_time() - began, tuple(said))
+
+
+def tuned(rate: float, many: int) -> Tuned:
+    """The largest values of the moving minute in so many healthy rollouts."""
+    streams = (stream(rate, FAULTS["none"], _TUNING_SEED + i) for i in range(many))
+    largest = np.max([moving(Rollout(s)).max(axis=0) for s in streams], axis=0)
+    return Tuned(*largest.tolist())

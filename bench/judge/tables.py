@@ -1,0 +1,178 @@
+"""Results as tables: a row a fault, a column a judge, each number with how many runs it is of. Pure."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.judge.faults import FAULTS, RATES, Fault
+from bench.judge.results import NAMES, Results, Run, Said
+from bench.judge.simulate import goal
+from bench.judge.traffic import HORIZON_S
+
+_FEW = 5
+"""Below so many times a median has no standard error worth telling."""
+_RESAMPLES = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One judge in one cell: what it said, run by run."""
+
+    fault: Fault
+    said: tuple[Said, ...]
+
+    @property
+    def runs(self) -> int:
+        """How many."""
+        return len(self.said)
+
+    def share(self, *ends: str) -> float:
+        """Of runs that ended so."""
+        return sum(s.verdict.end in ends for s in self.said) / self.runs
+
+    @property
+    def early(self) -> float:
+        """Share of rollbacks before there was any fault."""
+        return sum(self._is_early(s) for s in self.said) / self.runs
+
+    @property
+    def caught(self) -> tuple[Said, ...]:
+        """Rollbacks since the fault began."""
+        return tuple(s for s in self.said if s.verdict.end == "rolled_back" and not self._is_early(s))
+
+    @property
+    def times_s(self) -> tuple[float, ...]:
+        """From the fault's begin, ascending."""
+        return tuple(sorted(s.verdict.at_s - self.fault.begins_s for s in self.caught))
+
+    @property
+    def harmed(self) -> float:
+        """Median of the sessions that were harmed by then."""
+        return float(np.median([s.harmed for s in self.caught]))
+
+    def _is_early(self, said: Said) -> bool:
+        return said.verdict.end == "rolled_back" and said.verdict.at_s <= self.fault.begins_s
+
+
+@dataclass(frozen=True, slots=True)
+class CellOf:
+    """One fault at one rate."""
+
+    rate: float
+    name: str
+    runs: tuple[Run, ...]
+
+    @property
+    def fault(self) -> Fault:
+        """What is wrong."""
+        return FAULTS[self.name]
+
+    def column(self, judge: str) -> Column:
+        """What one judge said."""
+        return Column(self.fault, tuple(run.said[NAMES.index(judge)] for run in self.runs))
+
+    @property
+    def bound_s(self) -> float | None:
+        """Median of Wald's bound; None without any."""
+        found = [run.bound_s for run in self.runs if run.bound_s is not None]
+        return float(np.median(found)) if len(found) == len(self.runs) else None
+
+
+def cells(found: Results, rate: float) -> list[CellOf]:
+    """Those with runs, in the faults' order."""
+    every = [CellOf(rate, name, tuple(r for r in found.runs if (r.rate, r.fault) == (rate, name))) for name in FAULTS]
+    return [cell for cell in every if cell.runs]
+
+
+def tables(found: Results) -> str:
+    """All of them, as Markdown."""
+    return "\n\n".join(_of_rate(found, rate) for rate in RATES if cells(found, rate))
+
+
+def _of_rate(found: Results, rate: float) -> str:
+    every = cells(found, rate)
+    parts = [f"### {rate:g} new sessions a second"]
+    healthy = [cell for cell in every if not cell.fault.is_harmful]
+    harmful = [cell for cell in every if cell.fault.is_harmful]
+    if healthy:
+        parts += ["Rolled back although nothing (beyond a margin) was wrong:", _healthy(healthy)]
+    if harmful:
+        parts += ["Rolled back because something was:", _harmful(harmful)]
+    return "\n\n".join(parts)
+
+
+def _healthy(every: Sequence[CellOf]) -> str:
+    rows = [[_title(cell), *(_false(cell.column(judge)) for judge in NAMES)] for cell in every]
+    return _markdown(["runs", *NAMES], rows)
+
+
+def _harmful(every: Sequence[CellOf]) -> str:
+    rows = [[_title(cell), *(_true(cell.column(judge)) for judge in NAMES), *_bound(cell)] for cell in every]
+    return _markdown(["runs", *NAMES, "Wald's bound", "ours / bound"], rows)
+
+
+def _title(cell: CellOf) -> str:
+    n, wanted = len(cell.runs), goal(cell.rate, cell.name)
+    return f"{cell.fault.title} ({n} of {wanted})" if n < wanted else f"{cell.fault.title} ({n})"
+
+
+def _false(column: Column) -> str:
+    held = column.share("held")
+    return f"{percent(column.share('rolled_back'), column.runs)}{f', held {100 * held:.0f} %' if held else ''}"
+
+
+def _true(column: Column) -> str:
+    """Median ± its standard error / 95th percentile, seconds; sessions harmed; then what went otherwise."""
+    told = []
+    times = column.times_s
+    if times:
+        told.append(
+            f"{_seconds(float(np.median(times)))}{_error(times)} / {_seconds(_p95(times))} · {column.harmed:.0f}"
+        )
+    if len(times) < column.runs:
+        told.append(f"{percent(len(times) / column.runs, column.runs)} found")
+    for word, share in (("early", column.early), ("wrong", column.share("proceeded")), ("held", column.share("held"))):
+        if share:
+            told.append(f"{word} {100 * share:.0f} %")
+    return ", ".join(told)
+
+
+def _bound(cell: CellOf) -> list[str]:
+    bound = cell.bound_s
+    times = cell.column("ours").times_s
+    if bound is None or bound >= HORIZON_S or not times:
+        return ["–", "–"]
+    return [_seconds(bound), f"{float(np.median(times)) / bound:.1f}"]
+
+
+def percent(share: float, runs: int) -> str:
+    """With its standard error; at the ends with what it may be all the same (95 %, the rule of three)."""
+    if share in {0.0, 1.0}:
+        sign = "<" if share == 0 else ">"
+        limit = min(3 / runs, 1.0)
+        return f"{100 * share:.0f} % ({sign} {100 * (limit if share == 0 else 1 - limit):.0f} %)"
+    return f"{100 * share:.0f} ± {100 * math.sqrt(share * (1 - share) / runs):.0f} %"
+
+
+def _error(times: Sequence[float]) -> str:
+    """Bootstrap of the median."""
+    if len(times) < _FEW:
+        return ""
+    random = np.random.default_rng(1)
+    medians = np.median(random.choice(np.array(times), (_RESAMPLES, len(times))), axis=1)
+    return f" ± {float(medians.std()):.0f}"
+
+
+def _p95(times: Sequence[float]) -> float:
+    return times[math.ceil(0.95 * len(times)) - 1]
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.0f} s"
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
