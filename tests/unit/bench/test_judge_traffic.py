@@ -19,6 +19,7 @@ from bench.judge.traffic import (
 from bench.judge.windows import PLAN, Rollout, times_at
 from judge.policies.cohort_series import total_of
 from judge.stats.histogram import BINS, quantile
+from judge.trial import COHORTS
 from schemas.windows import SESSION_AGES_S
 
 
@@ -75,8 +76,8 @@ def test_windows_and_values_over_time_say_the_same(healthy: Stream) -> None:
     rollout = Rollout(healthy)
     windows = list(rollout.windows())
     assert [w.end_ms for w in windows] == sorted({w.end_ms for w in windows})
-    for cohort, side in (("baseline", 0), ("canary", 1)):
-        cells = [cell for w in windows for cell in w.cells("canary" if side else "baseline")]
+    for side, cohort in enumerate(COHORTS):
+        cells = [cell for w in windows for cell in w.cells(cohort)]
         requests, errors, tools, failed, _ = rollout.counts[:, side].sum(axis=0).tolist()
         assert sum(sum(cell.outcomes.values()) for cell in cells) == requests
         total = getattr(rollout.series.total, cohort)

@@ -1,23 +1,30 @@
 """`davylamp plan`: what it says of a plan's stages, and of a service's own windows."""
 
+import asyncio
+import contextlib
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from cli import plan as command
-from cli import plan_reading
+from cli import plan_reading, words
+from cli.client import Client
 from cli.main import app
 from cli.plan_outlook import StageOutlook, outlook, slowdown
 from cli.plan_rendering import render_outlook, warnings
 from cli.plan_traffic import Traffic, measured_traffic
 from schemas.plan import Plan
 from schemas.windows import Cell, CohortWindow
-from tests.builders import ONLY_ERRORS, plan
+from tests.builders import ONLY_ERRORS, entry, plan
 from tests.unit.judge.trials import cell
+from transport import kafka_log
+from transport.memory_log import MemoryLog
 
 DOCUMENT = Plan(service="orders", canary="v2")
 FILE = str(Path(__file__).parents[3] / "examples/orders/plan.yaml")
@@ -220,3 +227,50 @@ class TestWarn:
         assert plan_reading.recent_traffic("orders") is None
         command.warn(DOCUMENT)
         assert capsys.readouterr().err == ""
+
+    def test_a_start_has_started_before_it_warns(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(words, "connect", lambda _: contextlib.nullcontext(Api()))
+        monkeypatch.setattr(plan_reading, "recent_traffic", lambda _: Traffic(60, 12))
+        got = CliRunner().invoke(app, ["start", FILE])
+        assert (got.exit_code, got.stdout) == (0, "orders has started.\n")
+        assert "Warning: Stage 1 (1% for 10m): at this traffic it sees about 54 canary calls" in got.stderr
+
+
+class Api:
+    """A status API that lets everything start, and knows one rollout."""
+
+    def start(self, *_: Any, **__: Any) -> str:
+        return "orders has started."
+
+    def history(self, _: str) -> list[dict[str, Any]]:
+        return [json.loads(entry("start", now=MINUTE_MS).dump())]
+
+
+class TestReading:
+    def test_the_windows_of_a_rollout_are_read_from_its_start_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        log, asked = MemoryLog(), list[int]()
+        windows = [window(i, cell("v1", 900, 18, sessions=90), final=i < 3) for i in range(4)]
+        foreign = window(1, cell("v1", 900, 18, sessions=900)).model_copy(update={"service": "other"})
+        for one in (*windows, foreign):
+            asyncio.run(log.writer().append("cohort-windows", one.service, one.dump()))
+
+        def reader(_: Any, __: str, topics: tuple[Any, ...], *, since_ms: int) -> Any:
+            asked.append(since_ms)
+            return log.reader(*topics)
+
+        monkeypatch.setattr(kafka_log, "KafkaReader", reader)
+        found = plan_reading.traffic_of_rollout(cast("Client", Api()), "orders", 1, 5.0)
+        assert asked == [MINUTE_MS]
+        assert (found.sessions_per_minute, found.error_rate) == (90, 0.02)
+        assert plan_reading.recent_traffic("orders") == replace(found)
+
+    def test_a_rollout_that_never_was_and_one_without_windows_are_told(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(kafka_log, "KafkaReader", lambda *_, **__: MemoryLog().reader("cohort-windows"))
+        for rollout in (7, 1):
+            with pytest.raises(typer.Exit):
+                plan_reading.traffic_of_rollout(cast("Client", Api()), "orders", rollout, 5.0)
+        told = capsys.readouterr().err
+        assert "orders has had no rollout 7." in told
+        assert "No window of rollout 1 of orders holds a session" in told
