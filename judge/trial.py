@@ -40,8 +40,9 @@ class CohortCells:
         kept = tuple(cells)
         table = np.zeros((BUCKETS, 5), np.int64)
         for cell in kept:
-            for index, b in cell.buckets.items():
-                table[index] += (b.n, b.err, b.tools, b.tf, b.lat)
+            if cell.buckets:
+                rows = [(b.n, b.err, b.tools, b.tf, b.lat) for b in cell.buckets.values()]
+                table[np.fromiter(cell.buckets, np.intp)] += np.array(rows, np.int64)
         return cls(kept, table)
 
 

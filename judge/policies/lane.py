@@ -7,11 +7,13 @@ from typing import Generic
 
 import numpy as np
 
-from judge.policies.families.port import Family, RowKey, Rows, W, Whole
+from judge.policies.families.port import Family, RowKey, Rows, Spread, W, Whole
 from judge.policies.port import StageTimes
 from judge.policies.track import ENTER_SUSPICION, Boundary, SpreadOfChecks, Standing, Track
 from judge.stats.bounds import lower_bounds, upper_bounds
+from judge.stats.e_bh import FALSE_DISCOVERY_RATE
 from judge.stats.evidence import Floats
+from judge.stats.lines import Lines
 from judge.stats.process import Layout
 from judge.stats.restarts import RestartSchedule
 from judge.stats.within import NEEDED_LOG_E
@@ -37,13 +39,13 @@ class Against:
     unbelieved: Floats
     """The same, as if enough sessions bore it."""
     lows: Floats
-    """Differences that are ruled out below; NaN: none is."""
+    """Differences that are ruled out below; NaN: none is. Of checks of many members while there is little evidence, too."""
     counts: tuple[Whole, ...]
     """Shape (columns, 4) each: since `since_ms`, or over the rollout."""
     since_ms: tuple[int | None, ...]
     """The restart on which most of the evidence rests; None while there is little of it."""
     members: tuple[tuple[float, ...], ...]
-    """ln E of each member of a check of many, empty for the others."""
+    """ln E of each member of a check of many; empty for the others, and while no member could be named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,10 @@ class Lane(Generic[W]):
     schedule: RestartSchedule
     track: Track
     _final: dict[tuple[int, StageTimes], tuple[Standing, For]] = field(default_factory=dict)
-    """The newest look's, for the next one often asks the same."""
+    _closed: dict[tuple[int, StageTimes], Against] = field(default_factory=dict)
+    """The newest look's, without open windows, for the next one often asks the same."""
+    _waiting: dict[str, Spread] = field(default_factory=dict)
+    """Of checks that wait for final windows, over these."""
     _boundaries: dict[StageTimes, tuple[Boundary, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -82,7 +87,7 @@ class Lane(Generic[W]):
     def add(self, window: W) -> None:
         """The next final window."""
         rows = self._together([family.fold(window) for family in self.families])
-        self.track.append(window.start_ms, window.end_ms, rows, self._spread())
+        self.track.append(window.start_ms, window.end_ms, rows, self._spread_with())
 
     def look(self, still_open: Sequence[W], times: StageTimes, asked: Asked) -> tuple[Against, For]:
         """Open windows speak against the canary and never for it. Changes nothing that a later look could see."""
@@ -92,7 +97,12 @@ class Lane(Generic[W]):
             standing = self.track.standing(self._starts(times))
             self._final[key] = standing, self._for(standing, times, asked)
         standing, proof = self._final[key]
-        return self._against(standing, still_open, times, asked), proof
+        if still_open:
+            return self._against(standing, still_open, times, asked), proof
+        if key not in self._closed:
+            self._closed.clear()
+            self._closed[key] = self._against(standing, (), times, asked)
+        return self._closed[key], proof
 
     def _starts(self, times: StageTimes) -> tuple[Boundary, ...]:
         if times not in self._boundaries:
@@ -101,7 +111,17 @@ class Lane(Generic[W]):
         return self._boundaries[times]
 
     def _spread(self, still_open: Sequence[W] = ()) -> SpreadOfChecks:
-        spreads = [family.spread(still_open) for family in self.families]
+        if not still_open and self.track.spread is not None:
+            return self.track.spread
+        return self._spread_with(still_open)
+
+    def _spread_with(self, still_open: Sequence[W] = ()) -> SpreadOfChecks:
+        known = self._waiting if still_open else {}
+        spreads = [known.get(f.claim.check) or f.spread(still_open) for f in self.families]
+        if not still_open:
+            self._waiting.update(
+                {f.claim.check: s for f, s in zip(self.families, spreads, strict=True) if f.claim.waits}
+            )
         return SpreadOfChecks.of(spreads, [family.claim.columns for family in self.families])
 
     def _together(self, parts: Sequence[Rows]) -> Rows:
@@ -131,16 +151,26 @@ class Lane(Generic[W]):
     def _against(self, final: Standing, still_open: Sequence[W], times: StageTimes, asked: Asked) -> Against:
         standing, starts = final, self._starts(times)
         for window in still_open:
-            rows = self._together([family.peek(window) for family in self.families])
+            rows = self._together([{} if f.claim.waits else f.peek(window) for f in self.families])
             standing = standing.meet(starts, window.end_ms)
             standing = standing.add(window.start_ms, *self.track.stack(rows))
         spread, margins = self._spread(still_open), self.track.margins
         lines = standing.processes.against(spread.pooled, spread.parts)
         unbelieved = lines.at(margins)
         log_e = spread.believable(unbelieved)
-        lows = np.where(spread.believed, lower_bounds(lines, asked.needed, margins, self._scale()), np.nan)
         counts, since = self._counts(standing, log_e, spread)
-        return Against(spread, log_e, unbelieved, lows, counts, since, self._members(standing, spread))
+        members = self._members(standing, spread, log_e)
+        return Against(spread, log_e, unbelieved, self._lows(lines, spread, log_e, asked), counts, since, members)
+
+    def _lows(self, lines: Lines, spread: SpreadOfChecks, log_e: Floats, asked: Asked) -> Floats:
+        """Many members make many terms: their bound is looked for once it may matter."""
+        lows = np.full(len(log_e), np.nan)
+        worth = spread.believed & ((self.track.layout.members == 1) | (log_e >= ENTER_SUSPICION))
+        checks = np.nonzero(worth)[0]
+        if len(checks):
+            margins, scale = self.track.margins[checks], self._scale()[checks]
+            lows[checks] = lower_bounds(lines.of(checks), asked.needed[checks], margins, scale)
+        return lows
 
     def _counts(
         self, standing: Standing, log_e: Floats, spread: SpreadOfChecks
@@ -156,9 +186,12 @@ class Lane(Generic[W]):
                 since_ms[check] = round(since.at_ms)
         return tuple(counts), tuple(since_ms)
 
-    def _members(self, standing: Standing, spread: SpreadOfChecks) -> tuple[tuple[float, ...], ...]:
+    def _members(
+        self, standing: Standing, spread: SpreadOfChecks, log_e_of_checks: Floats
+    ) -> tuple[tuple[float, ...], ...]:
+        """e-BH names nobody at an average below one over its rate."""
         layout = self.track.layout
-        if (layout.members == 1).all():
+        if not (log_e_of_checks[layout.members > 1] >= -math.log(FALSE_DISCOVERY_RATE)).any():
             return ((),) * len(layout.first)
         log_e = standing.processes.alone().against(spread.pooled[layout.owner]).at(self.track.margins[layout.owner])
         believed = np.where(spread.believed[layout.owner], log_e, np.minimum(log_e, 0.0))

@@ -1,13 +1,13 @@
 """From the evidence of a check to what an entry and people are told of it."""
 
 import math
-from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from typing import Any, Literal
 
 import numpy as np
 
-from judge.policies.families.port import Family, Whole
+from judge.policies.families.port import Family, Totals
 from judge.stats.evidence import BETS_BELOW
 from judge.stats.planner import growth, requests_until
 from judge.stats.score import CheckEvidence, check_score
@@ -17,6 +17,8 @@ from schemas.decisions import CheckResult
 DIGITS = 6
 """Significant ones: what an entry carries must be the same on every machine."""
 
+_DOWN, _UP = (Context(prec=DIGITS, rounding=way) for way in (ROUND_FLOOR, ROUND_CEILING))
+
 Verdict = Literal["breached", "within", "undecided"]
 Why = Literal["no_data", "few_buckets", "more_needed"]
 
@@ -25,7 +27,7 @@ Why = Literal["no_data", "few_buckets", "more_needed"]
 class Reading:
     """One check at one look."""
 
-    family: Family[Any]
+    family: Family[Any] = field(compare=False)
     share: float
     """0: it is shown and decides nothing."""
     needed: float
@@ -36,11 +38,13 @@ class Reading:
     unbelieved: float
     members: tuple[float, ...]
     log_e_within: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     dispersion: float
-    counts: Whole
-    stage_counts: Whole
+    totals: Totals
+    """Since `since_ms`, or over the rollout."""
+    stage_totals: Totals
+    """Since the stage's proof began."""
     since_ms: int | None
     is_culprit: bool = False
     """Of a breach, which several checks may bear together."""
@@ -63,7 +67,7 @@ class Reading:
     @property
     def has_data(self) -> bool:
         """Both cohorts were counted."""
-        return bool((self.counts[:, [0, 2]].sum(axis=0) > 0).all())
+        return self.totals[0] > 0 and self.totals[2] > 0
 
     def evidence(self, weight: float) -> CheckEvidence:
         """What the score needs."""
@@ -74,7 +78,7 @@ class Reading:
 def check_result(reading: Reading, alpha: float, canary_requests_a_session: float | None) -> CheckResult:
     """What an entry quotes."""
     claim = reading.family.claim
-    figures = reading.family.figures(reading.counts, reading.members)
+    figures = reading.family.figures(reading.totals, reading.members)
     return CheckResult(
         check=claim.check,
         kind=claim.kind,
@@ -84,8 +88,8 @@ def check_result(reading: Reading, alpha: float, canary_requests_a_session: floa
         baseline=figures.baseline,
         canary=figures.canary,
         difference=_difference(reading),
-        low=_outwards(reading.low, ROUND_FLOOR),
-        high=_outwards(reading.high, ROUND_CEILING),
+        low=_outwards(reading.low, _DOWN),
+        high=_outwards(reading.high, _UP),
         margin=claim.margin,
         ratio=claim.ratio,
         gate_margin=reading.gate_margin,
@@ -107,9 +111,9 @@ def rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.{DIGITS}g}")
 
 
-def _outwards(value: float, way: str) -> float | None:
-    """Rounded so that a bound is never better than it was; None for NaN."""
-    return None if math.isnan(value) else float(Context(prec=DIGITS, rounding=way).create_decimal(Decimal(value)))
+def _outwards(value: float | None, way: Context) -> float | None:
+    """Rounded so that a bound is never better than it was."""
+    return None if value is None else float(way.create_decimal_from_float(value))
 
 
 def _verdict(reading: Reading) -> Verdict:
@@ -120,7 +124,7 @@ def _difference(reading: Reading) -> float | None:
     claim = reading.family.claim
     if not reading.has_data:
         return None
-    n_canary, bad_canary, n_baseline, bad_baseline = reading.counts.sum(axis=0).tolist()
+    n_canary, bad_canary, n_baseline, bad_baseline = reading.totals
     return rounded((bad_canary / n_canary - claim.ratio * bad_baseline / n_baseline) * claim.unit)
 
 
@@ -142,7 +146,7 @@ def _why_undecided(reading: Reading) -> Why | None:
 
 def _needed(reading: Reading, requests_a_session: float | None) -> int | None:
     """By the rates of this stage so far, each a little towards one half, for few requests say little."""
-    n_canary, bad_canary, n_baseline, bad_baseline = reading.stage_counts.sum(axis=0).tolist()
+    n_canary, bad_canary, n_baseline, bad_baseline = reading.stage_totals
     if reading.gate_margin is None or _verdict(reading) != "undecided":
         return None
     if not requests_a_session or not n_canary or not n_baseline:

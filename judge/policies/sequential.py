@@ -1,11 +1,12 @@
 """davylamp's own policy: one exact two-sample e-process a check, valid at every look."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from judge.policies.families.port import Claim, W
+from judge.policies.families.port import Claim, Totals, W, Whole
 from judge.policies.families.table import families, proxied_families, score_weight, shares
 from judge.policies.lane import Asked, Lane
 from judge.policies.port import Assessment, StageTimes
@@ -16,6 +17,7 @@ from judge.stats.restarts import restart_schedule
 from judge.stats.score import score
 from judge.stats.within import exceedance_margin, whole_service_margin
 from judge.trial import Trial, TrialWindow
+from schemas.decisions import CheckResult
 from schemas.units import FULL_SHARE
 
 NOTHING_KNOWN = 75.0
@@ -47,9 +49,14 @@ class SequentialComparison:
     """Each deciding check's part of alpha, in the order in which people are shown them."""
     _requests: int = 0
     _sessions: int = 0
+    _said: tuple[StageTimes, Sequence[TrialWindow], Assessment] | None = None
+    """Of what was added so far: who asks again the same is told the same."""
+    _results: dict[str, tuple[Reading, CheckResult]] = field(default_factory=dict)
+    """Of what was added so far."""
 
     def add(self, window: TrialWindow) -> None:
         """See :class:`judge.policies.port.Comparison`."""
+        self._forget()
         self.windows.add(window)
         for cell in window.cells("canary"):
             self._requests += sum(cell.outcomes.values())
@@ -57,10 +64,22 @@ class SequentialComparison:
 
     def add_difference(self, difference: Difference) -> None:
         """See :class:`judge.policies.port.Comparison`."""
+        self._forget()
         self.proxies.add(difference)
+
+    def _forget(self) -> None:
+        self._said = None
+        self._results.clear()
 
     def assess(self, still_open: Sequence[TrialWindow], times: StageTimes) -> Assessment:
         """See :class:`judge.policies.port.Comparison`."""
+        if self._said is not None and self._said[0] == times and self._said[1] is still_open:
+            return self._said[2]
+        found = self._assess(still_open, times)
+        self._said = (times, still_open, found) if isinstance(still_open, tuple) else None  # a list may change
+        return found
+
+    def _assess(self, still_open: Sequence[TrialWindow], times: StageTimes) -> Assessment:
         of_windows, suspicious = self._read(self.windows, still_open, times)
         of_proxies, also_suspicious = self._read(self.proxies, (), times)
         readings = sorted([*of_windows, *of_proxies], key=self._place)
@@ -69,11 +88,20 @@ class SequentialComparison:
         proving = [r for r in readings if r.share and r.gate_margin is not None]
         return Assessment(
             score=self._score(readings, breached=combined.breached),
-            checks=tuple(check_result(r, self.trial.plan.alpha, self._requests_a_session) for r in readings),
+            checks=tuple(self._told(reading) for reading in readings),
             breached_by=combined.worst if combined.breached else None,
             within=bool(proving) and all(r.within for r in proving),
             suspicious=suspicious or also_suspicious,
         )
+
+    def _told(self, reading: Reading) -> CheckResult:
+        """Most checks wait for final windows, and between these say the same at every look."""
+        before = self._results.get(reading.check)
+        if before is not None and before[0] == reading:
+            return before[1]
+        found = check_result(reading, self.trial.plan.alpha, self._requests_a_session)
+        self._results[reading.check] = reading, found
+        return found
 
     def _score(self, readings: Sequence[Reading], *, breached: bool) -> float:
         """Of what is known, and of what has to be proved."""
@@ -106,11 +134,11 @@ class SequentialComparison:
                 unbelieved=float(against.unbelieved[i]),
                 members=against.members[i],
                 log_e_within=float(proof.log_e[i]),
-                low=float(against.lows[i]),
-                high=float(proof.highs[i]),
+                low=_known(against.lows[i]),
+                high=_known(proof.highs[i]),
                 dispersion=float(against.spread.pooled[i]),
-                counts=against.counts[i],
-                stage_counts=proof.counts[i],
+                totals=_totals(against.counts[i]),
+                stage_totals=_totals(proof.counts[i]),
                 since_ms=against.since_ms[i],
             )
             found.append(reading)
@@ -123,6 +151,15 @@ class SequentialComparison:
         needed = [needed_log_e(plan.alpha, self.shares.get(claim.check, 1.0)) for claim in claims]
         margins = [_gate_margin(claim, next_share) for claim in claims]
         return Asked(np.array(needed), np.array(margins))
+
+
+def _totals(counts: Whole) -> Totals:
+    n_canary, bad_canary, n_baseline, bad_baseline = counts.sum(axis=0).tolist()
+    return n_canary, bad_canary, n_baseline, bad_baseline
+
+
+def _known(bound: float) -> float | None:
+    return None if math.isnan(bound) else float(bound)
 
 
 def _gate_margin(claim: Claim, next_share: float) -> float:

@@ -167,6 +167,11 @@ class Track:
         """Of the newest window."""
         return self._windows[-1].end_ms if self._windows else -math.inf
 
+    @property
+    def spread(self) -> SpreadOfChecks | None:
+        """Over all windows; None without any."""
+        return self._windows[-1].spread if self._windows else None
+
     def append(self, start_ms: float, end_ms: float, rows: Rows, spread: SpreadOfChecks) -> None:
         """The next final window. `spread` is over all windows up to this one."""
         kinds, stacked = self.stack(rows)

@@ -1,6 +1,6 @@
 """Everything the judge knows of one service: a fold of its inputs, whatever the order in which topics arrive."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -40,6 +40,10 @@ class Closed:
     cells: list[Cell]
 
 
+_Pair = tuple[CohortWindow | None, CohortWindow]
+"""An open window up to a moment, and to it or beyond."""
+
+
 @dataclass(slots=True)
 class Compared:
     """The newest rollout as its windows and the proxies tell it, under one policy."""
@@ -52,6 +56,8 @@ class Compared:
     evidence: Evidence = field(default_factory=Evidence)
     _told: int = 0
     """How far the proxies' differences were read."""
+    _open: tuple[tuple[_Pair, ...], tuple[TrialWindow, ...]] = ((), ())
+    """The newest open windows as they were read, and as they are compared."""
 
     def add(self, closed: Closed) -> None:
         """The next final window in which the rollout's sessions were heard."""
@@ -59,6 +65,21 @@ class Compared:
         if window.strata:
             self.evidence.add(window)
             self.comparison.add(window)
+
+    def still_open(self, aligned: tuple[_Pair, ...]) -> tuple[TrialWindow, ...]:
+        """Up to a moment that all partitions have reached for the canary, beyond it for the baseline."""
+        if not _same(aligned, self._open[0]):
+            self._open = aligned, tuple(w for w in self._windows(aligned) if w.strata)
+        return self._open[1]
+
+    def _windows(self, aligned: tuple[_Pair, ...]) -> Iterator[TrialWindow]:
+        cells: dict[tuple[int, int], list[Cell]] = {}
+        for upto, beyond in aligned:
+            mine = [cell for cell in upto.cells if cell.version == self.trial.canary] if upto else []
+            theirs = [cell for cell in beyond.cells if cell.version == self.trial.baseline]
+            cells.setdefault((beyond.window_end, beyond.window_ms), []).extend(mine + theirs)
+        for (end_ms, window_ms), found in sorted(cells.items()):
+            yield self.trial.window(end_ms, window_ms, found)
 
     def hear(self, proxies: ProxyBook) -> None:
         """What the proxies have told since. Nothing counts before the first acknowledgement; the clocks may differ."""
@@ -198,14 +219,11 @@ class ServiceState:
     def assess(self, policy: Policy) -> Assessment:
         """What `policy` says of the newest rollout now, open windows included."""
         compared = self.under(policy)
-        return compared.comparison.assess(self._open_windows(compared.trial), self.times)
+        return compared.comparison.assess(compared.still_open(self.book.aligned_windows()), self.times)
 
-    def _open_windows(self, trial: Trial) -> tuple[TrialWindow, ...]:
-        """Up to a moment that all partitions have reached for the canary, beyond it for the baseline."""
-        cells: dict[tuple[int, int], list[Cell]] = {}
-        for upto, beyond in self.book.aligned_windows():
-            mine = [cell for cell in upto.cells if cell.version == trial.canary] if upto else []
-            theirs = [cell for cell in beyond.cells if cell.version == trial.baseline]
-            cells.setdefault((beyond.window_end, beyond.window_ms), []).extend(mine + theirs)
-        windows = (trial.window(end_ms, window_ms, found) for (end_ms, window_ms), found in sorted(cells.items()))
-        return tuple(window for window in windows if window.strata)
+
+def _same(one: tuple[_Pair, ...], other: tuple[_Pair, ...]) -> bool:
+    """The very same windows: what was read once never changes."""
+    return len(one) == len(other) and all(
+        a is b for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True)
+    )

@@ -45,6 +45,12 @@ class Lines:
         total = np.add.reduceat(parts, self.first) + (self.cash * np.exp(-top) if self.cash > 0 else 0.0)
         return top + np.log(total), -np.add.reduceat(parts * self.slope, self.first) / total
 
+    def of(self, checks: Indices) -> "Lines":
+        """Some of the checks, ascending."""
+        mine = np.isin(self.owner, checks)
+        sizes = np.bincount(self.owner, minlength=len(self.first))[checks]
+        return Lines(self.intercept[mine], self.slope[mine], np.cumsum(sizes) - sizes, self.cash)
+
     def mirrored(self) -> "Lines":
         """The same evidence as a function of the negative margin."""
         return Lines(self.intercept, -self.slope, self.first, self.cash)

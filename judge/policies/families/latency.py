@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from judge.policies.families.port import Claim, Figures, Rows, Spread, Whole
+from judge.policies.families.port import Claim, Figures, Rows, Spread, Totals, Whole
 from judge.policies.families.rates import Clusters
 from judge.stats.histogram import RollingHistogram, Threshold, dense, quantile, threshold
 from judge.trial import COHORTS, Cohort, CohortCells, TrialWindow
@@ -58,9 +58,9 @@ class Latency:
         found = self.clusters.dispersion()
         return Spread(found.pooled, found.widespread)
 
-    def figures(self, counts: Whole, log_e: Sequence[float]) -> Figures:
+    def figures(self, totals: Totals, log_e: Sequence[float]) -> Figures:
         """See :class:`Family`. The values are both cohorts' quantiles over the newest windows."""
-        n_canary, bad_canary, n_baseline, bad_baseline = counts.sum(axis=0).tolist()
+        n_canary, bad_canary, n_baseline, bad_baseline = totals
         values = {c: quantile(self._rolling[c].total, self.quantile) for c in COHORTS}
         shown = {c: float(f"{v:.6g}") if v is not None else None for c, v in values.items()}
         return Figures(

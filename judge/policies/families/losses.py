@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from judge.policies.families.port import Claim, Figures, RowKey, Rows, Spread, Whole
+from judge.policies.families.port import Claim, Figures, RowKey, Rows, Spread, Totals, Whole
 from judge.policies.families.rates import rate_figures
 from judge.trial import COHORTS, Stratum, TrialWindow
 from schemas.checks import SessionLoss
@@ -60,9 +60,9 @@ class Losses:
         """See :class:`Family`."""
         return Spread(1.0, self.lost >= MIN_LOST)
 
-    def figures(self, counts: Whole, log_e: Sequence[float]) -> Figures:
+    def figures(self, totals: Totals, log_e: Sequence[float]) -> Figures:
         """See :class:`Family`."""
-        return rate_figures(counts)
+        return rate_figures(totals)
 
     def _due(self, window_ms: int) -> list[int]:
         """Windows after its birth by which a session must have been heard at each age."""
@@ -79,17 +79,15 @@ class Losses:
         """The bands of each birth whose time is up since the window before, one row a birth and band at most."""
         births, bands = self._born[stratum], len(due) - 1
         rows: list[Whole] = []
-        used = [0] * bands
-        for birth in sorted(births):
-            for band in range(bands):
-                if before < birth + due[band + 1] <= now:
-                    counts = self._lost(births[birth], band)
-                    if used[band] == len(rows):
-                        rows.append(np.zeros((bands, 4), np.int64))
-                    rows[used[band]][band] = counts
-                    used[band] += 1
-            if birth + due[-1] <= now:
-                del births[birth]
+        for band in range(bands):
+            late = due[band + 1]
+            settled = [b for b in range(before - late + 1, now - late + 1) if b in births]
+            for row, birth in enumerate(settled):
+                if row == len(rows):
+                    rows.append(np.zeros((bands, 4), np.int64))
+                rows[row][band] = self._lost(births[birth], band)
+        for birth in range(before - due[-1] + 1, now - due[-1] + 1):
+            births.pop(birth, None)
         self.lost += sum(int(row[:, 1].sum()) for row in rows)
         return (((stratum.stage, stratum.kind, i), row) for i, row in enumerate(rows))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from judge.policies.families.port import Claim, Figures, Rows, Spread, Whole
+from judge.policies.families.port import Claim, Figures, Rows, Spread, Totals, Whole
 from judge.policies.families.rates import Clusters
 from judge.stats.dispersion import MIN_BUCKETS, MIN_FILLED
 from judge.stats.histogram import BINS, Dense, dense, edges, quantile_bin
@@ -38,6 +38,7 @@ def claim_of(name: str, plan: CustomCheck) -> Claim:
         ratio=allowed,
         unit=UNIT,
         scale=LARGEST if is_mean else 1.0,
+        waits=is_mean,
     )
 
 
@@ -47,11 +48,10 @@ def _arms(canary: Sequence[int], baseline: Sequence[int], claim: Claim) -> Whole
     return np.array([pair], np.int64)
 
 
-def _figures(counts: Whole, claim: Claim) -> Figures:
-    arms = counts.sum(axis=0).tolist()
+def _figures(totals: Totals, claim: Claim) -> Figures:
     first, second = (
         Count(n=n, bad=float(f"{micro * UNIT:.6g}"), value=float(f"{micro * UNIT / n:.6g}") if n else None)
-        for n, micro in (arms[:2], arms[2:])
+        for n, micro in (totals[:2], totals[2:])
     )
     return Figures(second, first) if claim.worse == "higher" else Figures(first, second)
 
@@ -86,9 +86,9 @@ class MetricRate:
         told = found.canary_buckets if self.claim.worse == "higher" else found.canary_filled
         return Spread(found.pooled, told >= MIN_BUCKETS)
 
-    def figures(self, counts: Whole, log_e: Sequence[float]) -> Figures:
+    def figures(self, totals: Totals, log_e: Sequence[float]) -> Figures:
         """See :class:`Family`."""
-        return _figures(counts, self.claim)
+        return _figures(totals, self.claim)
 
     def _count(self, cohort: CohortCells) -> tuple[int, int]:
         found = _found(cohort, self.claim.check)
@@ -138,9 +138,9 @@ class MetricMean:
         found = self.clusters.dispersion(_LEAST_VARIATION * micro * UNIT / counted if micro else 1.0, UNIT)
         return Spread(found.pooled, found.canary_filled >= MIN_FILLED)
 
-    def figures(self, counts: Whole, log_e: Sequence[float]) -> Figures:
+    def figures(self, totals: Totals, log_e: Sequence[float]) -> Figures:
         """See :class:`Family`."""
-        return _figures(counts, self.claim)
+        return _figures(totals, self.claim)
 
     def _rows(self, window: TrialWindow) -> Rows:
         return {
@@ -155,23 +155,28 @@ class MetricMean:
         found = _found(counted, self.claim.check)
         for metric in found:
             self.clusters.add(cohort, self._bucket_sums(metric))
-        return sum(m.n for m in found), self._sum(dense(metric.histogram for metric in found), 1)
+        (total,) = self._sums(dense(metric.histogram for metric in found)[np.newaxis], 1).tolist()
+        return sum(m.n for m in found), total
 
     def _bucket_sums(self, metric: Metric) -> Whole:
-        table = np.zeros((BUCKETS, 2), np.int64)
+        table, bins = np.zeros((BUCKETS, 2), np.int64), np.zeros((BUCKETS, BINS // COARSE_PER_FINE), np.int64)
         for index, bucket in metric.buckets.items():
-            coarse = dense([metric.bucket_histograms.get(index, {})])[: BINS // COARSE_PER_FINE]
-            table[index] = bucket.n, self._sum(coarse, COARSE_PER_FINE)
+            table[index, 0] = bucket.n
+        for index, histogram in metric.bucket_histograms.items():
+            bins[index, np.fromiter(histogram, np.intp)] = np.fromiter(histogram.values(), np.int64)
+        table[:, 1] = self._sums(bins, COARSE_PER_FINE)
         return table
 
-    def _sum(self, histogram: Whole, width: int) -> int:
-        """Each value as the middle of its bin, `width` fine ones wide, and none above the cap; in millionths.
+    def _sums(self, histograms: Whole, width: int) -> Whole:
+        """Each value as the middle of its bin, `width` fine ones wide, and none above the cap; in millionths, by row.
 
         The exact sum is of no use here: what is left of an enormous value once a bin's middle is taken off it is larger
         than all the others together.
         """
         middle = (edges()[:BINS:width] + edges()[width::width]) / 2
-        return round(float((np.minimum(middle, self.limit) * histogram).sum()) * MICRO)
+        values = np.rint(np.minimum(middle, self.limit) * MICRO).astype(np.int64)
+        found: Whole = histograms @ values
+        return found
 
     @property
     def limit(self) -> float:

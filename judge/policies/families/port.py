@@ -18,6 +18,9 @@ RowKey = tuple[int, Kind, int]
 Rows = Mapping[RowKey, Whole]
 """Shape (columns, 4) each: counted and bad of the canary, counted and bad of the baseline."""
 
+Totals = tuple[int, int, int, int]
+"""The same of all columns together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -36,6 +39,8 @@ class Claim:
     """A gate asks for the proof of its margin."""
     decides: bool = True
     """No: people are shown it, and nothing follows."""
+    waits: bool = False
+    """For final windows: what still fills says nothing yet."""
     unit: float = 1.0
     """What one counted bad is in the numbers that people read: a millionth, of a mean."""
     scale: float = 1.0
@@ -91,10 +96,10 @@ class Family(Protocol[W_contra]):
         """The rows of the next final window. What it learns from this window may change later rows only."""
 
     def peek(self, window: W_contra) -> Rows:
-        """The rows of a window that still fills, without learning; none where the check waits for finals."""
+        """The rows of a window that still fills, without learning; not asked of a check that waits for finals."""
 
     def spread(self, still_open: Sequence[W_contra] = ()) -> Spread:
         """Over all windows so far."""
 
-    def figures(self, counts: Whole, log_e: Sequence[float]) -> Figures:
-        """From what the columns counted, shape (columns, 4), and the evidence against each."""
+    def figures(self, totals: Totals, log_e: Sequence[float]) -> Figures:
+        """From what all columns counted together, and the evidence against each where some could be named."""

@@ -77,7 +77,7 @@ def families(checks: Checks) -> list[Family[TrialWindow]]:
 def proxied_families(trial: Trial) -> list[Family[Difference]]:
     """The checks that are fed by the proxies' own reports."""
     plan = trial.plan.checks.availability
-    return [Availability(Claim("availability", margin=plan.within), trial)] if plan.enabled else []
+    return [Availability(Claim("availability", margin=plan.within, waits=True), trial)] if plan.enabled else []
 
 
 def _error_rate(checks: Checks) -> Family[TrialWindow]:
@@ -90,16 +90,16 @@ def _tool_success(checks: Checks) -> Family[TrialWindow]:
 
 
 def _latency_p99(checks: Checks) -> Family[TrialWindow]:
-    return Latency(Claim("latency_p99", "latency", tail=0.01, proves=True), checks.latency_p99)
+    return Latency(Claim("latency_p99", "latency", tail=0.01, proves=True, waits=True), checks.latency_p99)
 
 
 def _latency_p90(checks: Checks) -> Family[TrialWindow]:
-    return Latency(Claim("latency_p90", "latency", tail=0.10), checks.latency_p90)
+    return Latency(Claim("latency_p90", "latency", tail=0.10, waits=True), checks.latency_p90)
 
 
 def _session_loss(checks: Checks) -> Family[TrialWindow]:
     plan = checks.session_loss
-    claim = Claim("session_loss", "loss", ratio=1 + plan.within, columns=len(plan.ages_s) - 1)
+    claim = Claim("session_loss", "loss", ratio=1 + plan.within, columns=len(plan.ages_s) - 1, waits=True)
     return Losses(claim, plan)
 
 
@@ -114,12 +114,12 @@ def _custom(name: str, check: CustomCheck) -> Family[TrialWindow]:
 
 def _cancel_rate(checks: Checks) -> Family[TrialWindow]:
     plan = checks.cancel_rate
-    return UnclusteredRate(Claim("cancel_rate", margin=plan.within, decides=plan.enabled), cancellations)
+    return UnclusteredRate(Claim("cancel_rate", margin=plan.within, decides=plan.enabled, waits=True), cancellations)
 
 
 def _rejected_rate(checks: Checks) -> Family[TrialWindow]:
     plan = checks.rejected_rate
-    return UnclusteredRate(Claim("rejected_rate", margin=plan.within, decides=plan.enabled), rejections)
+    return UnclusteredRate(Claim("rejected_rate", margin=plan.within, decides=plan.enabled, waits=True), rejections)
 
 
 _FAMILIES: dict[str, Callable[[Checks], Family[TrialWindow]]] = {

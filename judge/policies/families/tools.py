@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from judge.policies.families.port import Claim, Figures, Rows, Spread, Whole
+from judge.policies.families.port import Claim, Figures, Rows, Spread, Totals, Whole
 from judge.policies.families.rates import Clusters, rate_figures
 from judge.stats.e_bh import e_bh
 from judge.trial import COHORTS, CohortCells, TrialWindow
@@ -61,11 +61,12 @@ class Tools:
         parts = tuple(1 / (own + 1) if i < own or i == MOST else 0.0 for i in range(COLUMNS))
         return Spread(found.pooled, found.widespread, parts)
 
-    def figures(self, counts: Whole, log_e: Sequence[float]) -> Figures:
+    def figures(self, totals: Totals, log_e: Sequence[float]) -> Figures:
         """See :class:`Family`. The culprits' own names; the rest is called :data:`schemas.windows.OTHER`."""
-        names = (*(self.roster or ()), OTHER)
-        of_members = [*log_e[: len(names) - 1], *log_e[-1:]]
-        figures = rate_figures(counts)
+        figures, names = rate_figures(totals), (*(self.roster or ()), OTHER)
+        if not log_e:
+            return figures
+        of_members = [*log_e[: len(names) - 1], log_e[-1]]
         return Figures(figures.baseline, figures.canary, culprits=tuple(names[i] for i in e_bh(of_members)))
 
     def _settle(self, window: TrialWindow) -> None:
