@@ -73,8 +73,8 @@ class Courier:
 
     @property
     def unsettled(self) -> bool:
-        """Whether the sink still has something to tell, or to make room for."""
-        return self._in_hand is not None or self._in_flight > 0
+        """Whether something was taken that the sink has not settled yet."""
+        return self._in_hand is not None or bool(self._runs) or self._in_flight > 0
 
     def send_round(self) -> bool:
         """Send some batches; whether more may wait."""
