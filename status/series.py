@@ -11,7 +11,7 @@ from schemas.control import RolloutView
 from schemas.names import ServiceName
 from schemas.plan import Plan
 from schemas.windows import COARSE_PER_FINE
-from status.page.tail import BINS_PER_OCTAVE, exceeded_by
+from status.page.tail import BINS_PER_OCTAVE, Distribution
 from status.recent import Recent, Tally
 
 Z = 1.96
@@ -135,10 +135,10 @@ def wilson(bad: int, n: int, dispersion: float = 1.0) -> _Found:
 
 def p99(tally: Tally) -> _Found:
     """The latency that one request in a hundred exceeds, between the ranks that bound it; None of too few."""
-    n = sum(tally.latency.values())
-    if n < _FEWEST:
+    lies = Distribution.of(tally.latency, _PER_OCTAVE)
+    if lies.n < _FEWEST:
         return None
-    off = Z * math.sqrt(_P99 * (1 - _P99) / n)
-    values = [exceeded_by(tally.latency, part, _PER_OCTAVE) for part in (_P99, _P99 + off, max(0.0, _P99 - off))]
+    off = Z * math.sqrt(_P99 * (1 - _P99) / lies.n)
+    values = [lies.exceeded_by(part) for part in (_P99, _P99 + off, max(0.0, _P99 - off))]
     value, low, high = (0.0 if v is None else v for v in values)
     return value, low, high

@@ -14,7 +14,7 @@ from schemas.plan import Plan
 from status.page import figures
 from status.page.figures import NB
 from status.page.scale import by_difference, by_ratio
-from status.page.tail import Histogram, latency_ratio
+from status.page.tail import Distribution, latency_ratio
 
 Verdict = Literal["breached", "within", "undecided", "no_data"]
 
@@ -75,14 +75,14 @@ class Row:
         return f"{self.name}: {self.difference}{interval}, limit {self.limit}: {self.verdict}"
 
 
-def rows(checks: tuple[CheckResult, ...], plan: Plan | None, tail: Histogram | None = None) -> tuple[Row, ...]:
+def rows(checks: tuple[CheckResult, ...], plan: Plan | None, tail: Distribution | None = None) -> tuple[Row, ...]:
     """Every check, in the judge's order: places are learned."""
     return tuple(row(check, plan, tail) for check in checks)
 
 
-def row(check: CheckResult, plan: Plan | None = None, tail: Histogram | None = None) -> Row:
-    """One check. `plan` knows the limit of a latency, `tail` is the baseline's latency histogram."""
-    measure = _measure(check, plan, tail or {})
+def row(check: CheckResult, plan: Plan | None = None, tail: Distribution | None = None) -> Row:
+    """One check. `plan` knows the limit of a latency, `tail` how the baseline's latencies lie."""
+    measure = _measure(check, plan, tail or Distribution())
     verdict = _verdict(check)
     known = verdict != "no_data"
     return Row(
@@ -158,7 +158,7 @@ class _Measure:
         return Places(*places)
 
 
-def _measure(check: CheckResult, plan: Plan | None, tail: Histogram) -> _Measure:
+def _measure(check: CheckResult, plan: Plan | None, tail: Distribution) -> _Measure:
     if check.kind == "latency":
         return _latency(check, plan, tail)
     if check.ratio != 1 and check.kind != "tools":
@@ -209,7 +209,7 @@ def _ratio(check: CheckResult) -> _Measure:
     )
 
 
-def _latency(check: CheckResult, plan: Plan | None, tail: Histogram) -> _Measure:
+def _latency(check: CheckResult, plan: Plan | None, tail: Distribution) -> _Measure:
     limit = 1 + _latency_within(plan, check.check)
     ours, theirs = check.canary.value, check.baseline.value
     baseline_part = check.baseline.rate or 0.0

@@ -1,11 +1,13 @@
 """All a page may know at one moment: what every region is a pure function of."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from schemas.control import ProxyRoute, RolloutState, RolloutView
 from schemas.decisions import CheckResult, LedgerEntry
 from schemas.plan import Plan
 from status.page.shown import Row, rows
+from status.page.tail import Distribution
 from status.proxied import Proxied
 from status.recent import Recent
 from status.series import Series
@@ -35,7 +37,7 @@ class Viewer:
     """By a token: there is a session to end."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what takes time to work out is kept
 class Snapshot:
     """One service's page. `recent` and `proxied` are None where nobody follows the telemetry."""
 
@@ -102,10 +104,10 @@ class Snapshot:
         """What the decision rests on: the judge's newest look, of an ended rollout the ledger's own."""
         return self.frozen_at.checks if self.frozen_at else self.view.checks
 
-    @property
+    @cached_property
     def rows(self) -> tuple[Row, ...]:
         total = self.recent.totals.get(self.baseline) if self.recent else None
-        return rows(self.checks, self.plan, total.latency if total else None)
+        return rows(self.checks, self.plan, Distribution.of(total.latency) if total else None)
 
     @property
     def no_data(self) -> bool:
@@ -119,7 +121,7 @@ class Snapshot:
         age_s = (self.now_ms - self.view.looked_at) / 1000
         return age_s if self.live and age_s > BLIND_S else None
 
-    @property
+    @cached_property
     def series(self) -> Series | None:
         if self.recent is None:
             return None

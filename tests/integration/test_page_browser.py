@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from schemas.ledger import ServiceLedger
 from status.tokens import Token, fingerprint
 from tests.page_server import Served, served
-from tests.page_states import BREACHED, SERVICE, Name, Scene, scene
+from tests.page_states import BREACHED, SERVICE, Name, Scene, Span, scene
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -277,6 +277,27 @@ async def test_charts_are_drawn_with_a_cursor_and_the_servers_picture_steps_back
         assert await eyes.page.locator("svg.chart:visible").count() == 0
         await eyes.page.locator(".uplot .u-over").first.hover()
         await expect(eyes.page.locator("figcaption .at").first).to_contain_text("canary")
+        eyes.content()
+
+
+async def test_charts_grow_with_the_windows_without_being_drawn_anew(browser: Browser) -> None:
+    held = scene("collecting")
+    async with served([held]) as status:
+        eyes = await look(browser, status)
+        await eyes.live()
+        await expect(eyes.page.locator(".uplot canvas")).to_have_count(3)
+        await eyes.page.evaluate(
+            "document.querySelectorAll('.uplot canvas').forEach((canvas) => { canvas.same = true; })"
+        )
+        before = len(held.records)
+        held.telemetry([Span(1_320, 1_350, 2, 0.1)])
+        await status.put(Scene(records=held.records[before:]))
+        await expect(eyes.page.locator("#facts")).to_contain_text("data complete to 03:15:30")
+        await expect(eyes.page.locator(".uplot canvas")).to_have_count(3)
+        assert await eyes.page.evaluate(
+            "[...document.querySelectorAll('.uplot canvas')].every((canvas) => canvas.same)"
+        )
+        assert await eyes.page.locator("svg.chart:visible").count() == 0
         eyes.content()
 
 

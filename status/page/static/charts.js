@@ -14,11 +14,25 @@ function colour(name) {
   return found;
 }
 
+const NAMES = ["ink", "muted", "hair", "baseline", "canary", "bad", "page"];
+const colours = () => Object.fromEntries(NAMES.map((name) => [name, colour(`--${name}`)]));
 const faint = (rgb, alpha) => rgb.replace(/^rgb\((.*)\)$/, (_, parts) => `rgba(${parts}, ${alpha})`);
+
+/** A region is drawn anew: the plots move over into it, so that nothing flickers. */
+export function keepPlots(old, fresh) {
+  for (const figure of fresh.querySelectorAll("[data-chart]")) {
+    const held = plots.get(figure.dataset.chart);
+    if (!held || !old.contains(held.plot.root)) continue;
+    const drawn = figure.querySelector(".drawn");
+    drawn.querySelector("svg.chart").setAttribute("hidden", "");
+    drawn.append(held.plot.root);
+    figure.querySelector(".at").textContent = held.plot.root.dataset.at ?? "";
+  }
+}
 
 export async function drawCharts(region) {
   const holder = region?.querySelector("[data-series]");
-  for (const [name, plot] of plots) {
+  for (const [name, { plot }] of plots) {
     if (!plot.root.isConnected) { plot.destroy(); plots.delete(name); }
   }
   if (!holder || !window.uPlot) return;
@@ -32,30 +46,41 @@ export async function drawCharts(region) {
     return; // the server's picture stays
   }
   if (mine !== latest || !holder.isConnected || !series.starts.length) return;
+  const shades = colours();
   for (const chart of series.charts) {
     const figure = holder.querySelector(`[data-chart="${chart.name}"]`);
-    if (figure) draw(figure, chart, series);
+    if (figure) draw(figure, chart, series, shades);
   }
 }
 
-function draw(figure, chart, series) {
+function draw(figure, chart, series, shades) {
   const drawn = figure.querySelector(".drawn");
-  const picture = drawn.querySelector("svg.chart");
-  const marks = JSON.parse(figure.dataset.marks ?? "[]");
-  const xs = series.starts.map((start) => (start + series.step_ms / 2) / 1000);
   const last = series.starts.at(-1) + series.step_ms;
   const span = [series.starts[0] / 1000, Math.max(last, Number(figure.dataset.end)) / 1000];
-  const silent = span[1] * 1000 - last > 3 * series.step_ms ? last / 1000 : null;
+  const now = {
+    chart, shades, span,
+    marks: JSON.parse(figure.dataset.marks),
+    top: Number(figure.dataset.top) || 1,
+    silent: span[1] * 1000 - last > 3 * series.step_ms ? last / 1000 : null,
+  };
+  const xs = series.starts.map((start) => (start + series.step_ms / 2) / 1000);
   const columns = [chart.baseline.low, chart.baseline.high, chart.canary.low, chart.canary.high, chart.limit, chart.baseline.value, chart.canary.value];
   const data = gaps(xs, columns, series.step_ms / 1000);
-  plots.get(chart.name)?.destroy();
-  drawn.querySelector(".uplot")?.remove();
-  const plot = new window.uPlot(options(drawn.clientWidth || picture.clientWidth, chart, marks, { span, silent, top: Number(figure.dataset.top) || 1 }), data, drawn);
-  plots.set(chart.name, plot);
+  const held = plots.get(chart.name);
+  if (held && drawn.contains(held.plot.root)) {
+    Object.assign(held.now, now);
+    held.plot.setData(data);
+    held.plot.redraw(true, true);
+    return;
+  }
+  held?.plot.destroy();
+  const picture = drawn.querySelector("svg.chart");
+  const plot = new window.uPlot(options(drawn.clientWidth || picture.clientWidth, now), data, drawn);
+  plots.set(chart.name, { plot, now });
   picture.setAttribute("hidden", "");
   new ResizeObserver(() => {
-    if (plot.root.isConnected) plot.setSize({ width: drawn.clientWidth, height: HEIGHT });
-  }).observe(drawn);
+    if (plot.root.isConnected) plot.setSize({ width: plot.root.parentElement.clientWidth, height: HEIGHT });
+  }).observe(plot.root.parentElement);
 }
 
 /** A stretch without spans is a gap, not a line across it. */
@@ -80,37 +105,39 @@ function written(chart, value) {
   return value >= 1000 ? `${(value / 1000).toFixed(2)}${NB}s` : `${value.toPrecision(3)}${NB}ms`;
 }
 
-function options(width, chart, marks, { span, silent, top }) {
-  const [ink, muted, hair, baseline, canary, bad] = ["--ink", "--muted", "--hair", "--baseline", "--canary", "--bad"].map(colour);
+/** Everything that may change is asked of `now` at each drawing. */
+function options(width, now) {
+  const shade = (name, alpha) => () => (alpha ? faint(now.shades[name], alpha) : now.shades[name]);
   const font = "12.8px " + getComputedStyle(document.body).fontFamily;
-  const axis = { stroke: muted, font, ticks: { show: false }, grid: { stroke: hair, width: 1 } };
+  const axis = { stroke: shade("muted"), font, ticks: { show: false }, grid: { stroke: shade("hair"), width: 1 } };
   const hidden = { show: true, stroke: "transparent", width: 0, points: { show: false } };
+  const digits = (ticks) => (ticks[1] - ticks[0] < 60 ? 19 : 16);
   return {
     width,
     height: HEIGHT,
     padding: [30, 0, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: "davylamp" }, points: { size: 7 }, drag: { x: false, y: false } },
-    scales: { x: { range: () => span }, y: { range: () => [0, top] } },
+    scales: { x: { range: () => now.span }, y: { range: () => [0, now.top] } },
     axes: [
-      { ...axis, size: 22, gap: 4, grid: { show: false }, space: 90, values: (_, ticks) => ticks.map((t) => new Date(t * 1000).toISOString().slice(11, ticks[1] - ticks[0] < 60 ? 19 : 16)) },
-      { ...axis, size: 0, gap: -36, align: 1, values: (_, ticks) => ticks.map((v) => (v ? label(chart, v) : "")), space: 40 },
+      { ...axis, size: 22, gap: 4, grid: { show: false }, space: 90, values: (_, ticks) => ticks.map((t) => new Date(t * 1000).toISOString().slice(11, digits(ticks))) },
+      { ...axis, size: 0, gap: -36, align: 1, space: 40, values: (_, ticks) => ticks.map((v) => (v ? label(now.chart, v) : "")) },
     ],
     series: [
       {},
       hidden, hidden, hidden, hidden,
-      { stroke: ink, width: 1.3, dash: [1.5, 3.5], points: { show: false }, spanGaps: true },
-      { stroke: baseline, width: 1.75, points: { show: false } },
-      { stroke: canary, width: 2.25, dash: [6, 3], points: { show: false } },
+      { stroke: shade("ink"), width: 1.3, dash: [1.5, 3.5], points: { show: false }, spanGaps: true },
+      { stroke: shade("baseline"), width: 1.75, points: { show: false } },
+      { stroke: shade("canary"), width: 2.25, dash: [6, 3], points: { show: false } },
     ],
     bands: [
-      { series: [2, 1], fill: faint(baseline, 0.16) },
-      { series: [4, 3], fill: faint(canary, 0.17) },
+      { series: [2, 1], fill: shade("baseline", 0.16) },
+      { series: [4, 3], fill: shade("canary", 0.17) },
     ],
     hooks: {
-      drawClear: [(u) => silent && hatch(u, silent, faint(muted, 0.55))],
-      draw: [(u) => drawMarks(u, marks, { ink, muted, bad, font, page: colour("--page") })],
-      setCursor: [(u) => tell(u, chart)],
+      drawClear: [(u) => now.silent && hatch(u, now.silent, faint(now.shades.muted, 0.55))],
+      draw: [(u) => drawMarks(u, now.marks, { ...now.shades, font })],
+      setCursor: [(u) => tell(u, now.chart)],
     },
   };
 }
@@ -164,9 +191,9 @@ function tell(u, chart) {
   const caption = u.root.closest("figure").querySelector(".at");
   const i = u.cursor.idx;
   if (i == null || u.cursor.left < 0) {
-    caption.textContent = "";
+    caption.textContent = u.root.dataset.at = "";
     return;
   }
   const time = new Date(u.data[0][i] * 1000).toISOString().slice(11, 19);
-  caption.textContent = `${time}: canary ${written(chart, u.data[7][i])}, baseline ${written(chart, u.data[6][i])}`;
+  caption.textContent = u.root.dataset.at = `${time}: canary ${written(chart, u.data[7][i])}, baseline ${written(chart, u.data[6][i])}`;
 }

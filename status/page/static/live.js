@@ -1,6 +1,6 @@
 // Keeps a page live. The server draws everything that is seen; this replaces regions that changed, counts ages on,
 // and takes the colour away when nothing is heard. One file, no build step.
-import { drawCharts } from "./charts.js";
+import { drawCharts, keepPlots } from "./charts.js";
 
 const STALE_AFTER_MS = 15_000; // three pulses missed
 const AGAIN_MS = 2_000;
@@ -75,6 +75,7 @@ function replace(html) {
     drawn.set(region.id, html);
     const focused = old.contains(document.activeElement) ? document.activeElement.id : null;
     const said = keepSpoken(old, region);
+    if (region.id === "charts") keepPlots(old, region);
     old.replaceWith(document.adoptNode(region));
     said();
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });

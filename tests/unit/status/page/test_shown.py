@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from schemas.decisions import CheckResult, Count
 from status.page.scale import place
 from status.page.shown import row, rows
+from status.page.tail import Distribution
 from tests.page_pictures import snapshot
 from tests.page_states import BREACHED, OPEN, SILENT, TOKENS, latency, plan, rate
 
@@ -70,7 +71,7 @@ def test_a_latency_shows_its_values_and_the_ratio_that_the_shares_of_slow_reques
     recent = snapshot("rolled_back").recent
     assert recent is not None
     check = latency("latency_p99", "undecided", 1.035, (19_618, 2_180), (0.95, 1.3), 0.25)
-    shown = row(check, plan(), recent.totals["v8"].latency)
+    shown = row(check, plan(), Distribution.of(recent.totals["v8"].latency))
     assert (shown.baseline, shown.canary, shown.difference) == (f"1.42{NB}s", f"1.47{NB}s", f"×{NB}1.035")
     low, high = (float(end) for end in shown.interval.split(" … "))
     assert low == pytest.approx(0.95, rel=0.03)
@@ -116,7 +117,7 @@ def test_a_left_end_past_the_limit_is_drawn_past_the_limit_and_no_other(low: flo
             **fields,
         }
     )
-    tail = dict.fromkeys(range(900, 1100), 10)
+    tail = Distribution.of(dict.fromkeys(range(900, 1100), 10))
     drawn = row(found, plan(), tail).places.low
     assert drawn is not None
     if abs(low - allowed) > 0.002:
