@@ -24,6 +24,8 @@ _PER_OCTAVE = BINS_PER_OCTAVE // COARSE_PER_FINE
 _P99 = 0.01
 _FEWEST = 100
 """Requests of a span below which it has no p99: its largest value says little."""
+_FEWEST_COUNTED = 5
+"""Below so many it has no rate: one failure would fill the picture."""
 
 
 class Line(Message):
@@ -103,7 +105,7 @@ def _rates(
     dispersion: float,
     margin: float,
 ) -> Chart:
-    lines = [_line([wilson(*counted(tally), dispersion) for tally in cohort]) for cohort in (baseline, canary)]
+    lines = [_line([_rate(*counted(tally), dispersion) for tally in cohort]) for cohort in (baseline, canary)]
     limit = tuple(None if value is None else value + margin for value in lines[0].value)
     return Chart(name=name, unit="part", baseline=lines[0], canary=lines[1], limit=limit)
 
@@ -121,6 +123,10 @@ _Found = tuple[float, float, float] | None
 def _line(found: Sequence[_Found]) -> Line:
     columns = [tuple(None if f is None else float(f"{f[i]:.6g}") for f in found) for i in range(3)]
     return Line(value=columns[0], low=columns[1], high=columns[2])
+
+
+def _rate(bad: int, n: int, dispersion: float) -> _Found:
+    return wilson(bad, n, dispersion) if n >= _FEWEST_COUNTED else None
 
 
 def wilson(bad: int, n: int, dispersion: float = 1.0) -> _Found:

@@ -5,7 +5,7 @@ Numbers are those of a healthy service (0.59 % errors, p99 1.42 s) and of a cana
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -32,24 +32,30 @@ TOOLS = {"create_invoice": (0.18, 0.0109), "get_invoice": (0.18, 0.0119), "list_
          "refund_invoice": (0.03, 0.0605), "search_customers": (0.13, 0.0339)}  # fmt: skip
 """Tool → its part of the calls, and of its calls those that fail on the baseline."""
 
-DEFINITION = Service.model_validate(
-    {
-        "service": SERVICE,
-        "baseline": "v8",
-        "versions": {"v8": {"dns": "billing-v8.mcp.svc:8000"}, "v9": {"dns": "billing-v9.mcp.svc:8000"}},
-    }
-)
+
+def definition(service: str = SERVICE) -> Service:
+    versions = {version: {"dns": f"{service}-{version}.svc:8000"} for version in ("v8", "v9")}
+    return Service.model_validate({"service": service, "path": f"/{service}", "baseline": "v8", "versions": versions})
 
 
-def plan(**changes: Any) -> Plan:
+def plan(service: str = SERVICE, **changes: Any) -> Plan:
     checks = Checks.model_validate({"tokens_per_call": {"kind": "mean", "within": "10%"}})
-    return Plan.model_validate({"service": SERVICE, "canary": "v9", "checks": checks, **changes})
+    return Plan.model_validate({"service": service, "canary": "v9", "checks": checks, **changes})
+
+
+class Place(NamedTuple):
+    """Which service, and when its rollout began."""
+
+    service: str = SERVICE
+    began_ms: int = BEGAN_MS
 
 
 @dataclass(slots=True)
 class Scene:
     """What the log holds, and the moment at which it is looked at."""
 
+    service: str = SERVICE
+    began_ms: int = BEGAN_MS
     now_ms: int = BEGAN_MS
     plan: Plan = field(default_factory=plan)
     records: list[tuple[Topic, Message]] = field(default_factory=list)
@@ -63,7 +69,7 @@ class Scene:
         head = self.entries[-1] if self.entries else None
         known: dict[str, Any] = {
             "after": head.id if head else "",
-            "service": SERVICE,
+            "service": self.service,
             "kind": kind,
             "rollout": 1,
             "stage": (head.stage if head else 0) + (kind in ("start", "proceed", "complete")),
@@ -71,7 +77,7 @@ class Scene:
             "baseline": "v8",
             "canary": "v9",
             "reason": Reason(code=code, sentence=sentence),
-            "cut": Cut(offsets={}, now=BEGAN_MS + round(1000 * after_s)),
+            "cut": Cut(offsets={}, now=self.began_ms + round(1000 * after_s)),
             "plan_hash": self.plan.hash,
             "actor": "judge",
             "code_version": "0",
@@ -89,7 +95,7 @@ class Scene:
             for i, s in enumerate(states)
         ]
         change = RouteChange(
-            service=SERVICE,
+            service=self.service,
             router="router-1",
             entry=entry.id,
             version="7-1",
@@ -104,7 +110,7 @@ class Scene:
         """What the judge shows now."""
         head = self.entries[-1]
         known: dict[str, Any] = {
-            "service": SERVICE,
+            "service": self.service,
             "rollout": 1,
             "state": state,
             "stage": head.stage,
@@ -126,7 +132,7 @@ class Scene:
         for span in spans:
             for at_s in range(int(span.from_s), int(span.to_s), WINDOW_MS // 1000):
                 if until_s is None or at_s < until_s:
-                    self.put("cohort-windows", _window(BEGAN_MS + 1000 * at_s, span, chance))
+                    self.put("cohort-windows", _window(self.service, self.began_ms + 1000 * at_s, span, chance))
 
     def reports(self, active: int, born: dict[str, int], failed: int = 9) -> None:
         """What one of the proxies has counted."""
@@ -134,9 +140,15 @@ class Scene:
             "v8": VersionTotals(sent=19_700, failed=12, active=41),
             "v9": VersionTotals(sent=2_190, failed=failed, active=active),
         }
-        known: dict[str, Any] = {"service": SERVICE, "router": "router-1", "epoch": 1, "proxy": "edge-0", "started": 1}
+        known: dict[str, Any] = {
+            "service": self.service,
+            "router": "router-1",
+            "epoch": 1,
+            "proxy": "edge-0",
+            "started": 1,
+        }
         none = {version: VersionTotals(sent=0, failed=0, active=0) for version in versions}
-        self.put("proxy-reports", ProxyReport(**known, at=BEGAN_MS, versions=none))
+        self.put("proxy-reports", ProxyReport(**known, at=self.began_ms, versions=none))
         self.put("proxy-reports", ProxyReport(**known, at=self.now_ms - 600, versions=versions, born=born))
 
 
@@ -159,12 +171,12 @@ def label(stage: int, version: str) -> str:
     return str(Label.make(SEED, 1, stage, version, "session"))
 
 
-def _window(start_ms: int, span: Span, chance: np.random.Generator) -> CohortWindow:
+def _window(service: str, start_ms: int, span: Span, chance: np.random.Generator) -> CohortWindow:
     cells = [
         _cell("v8", span, 1 - span.share, span.errors[0], 1.0, 0.0, chance),
         _cell("v9", span, span.share, span.errors[1], span.slow, span.bad_tool, chance),
     ]
-    known: dict[str, Any] = {"service": SERVICE, "source": "mcp-requests", "partition": 0, "partitions": 1}
+    known: dict[str, Any] = {"service": service, "source": "mcp-requests", "partition": 0, "partitions": 1}
     return CohortWindow(
         **known,
         window_start=start_ms // WINDOW_MS * WINDOW_MS,
@@ -362,13 +374,13 @@ SILENT = (
 )
 
 
-def _begun(*, approve: tuple[str, ...] = ()) -> Scene:
-    """Applied and started; to 10 % after ten minutes."""
-    scene = Scene(plan=plan(approve=list(approve)))
-    scene.put("services", DEFINITION)
-    opening = Opening(plan=scene.plan, service=DEFINITION, seed=SEED)
+def _begun(at: Place, *, approve: tuple[str, ...] = ()) -> Scene:
+    """Applied and started."""
+    scene = Scene(at.service, at.began_ms, plan=plan(at.service, approve=list(approve)))
+    scene.put("services", definition(at.service))
+    opening = Opening(plan=scene.plan, service=definition(at.service), seed=SEED)
     waits = "start" in approve
-    sentence = "Canary v9 of billing-mcp gets 1% of new sessions, compared with baseline v8."
+    sentence = f"Canary v9 of {at.service} gets 1% of new sessions, compared with baseline v8."
     start = scene.decide(
         "start",
         0,
@@ -386,14 +398,14 @@ def _begun(*, approve: tuple[str, ...] = ()) -> Scene:
 _UNPROVEN = "No breach and nothing suspicious, yet not proven within its limits after 600 s and 61 canary sessions."
 
 
-def _at_ten() -> Scene:
-    scene = _begun()
+def _at_ten(at: Place) -> Scene:
+    scene = _begun(at)
     scene.confirm(scene.decide("proceed", 600, "unproven", _UNPROVEN, share=1_000, score=88.0))
     return scene
 
 
-def _rolled_back() -> Scene:
-    scene = _at_ten()
+def _rolled_back(at: Place) -> Scene:
+    scene = _at_ten(at)
     sentence = (
         "Error rate 2.71 % against 0.591 %: +2.12 points (at least +0.52), limit +0.5; 59 of 2180 canary requests "
         "failed, 116 of 19618 baseline requests."
@@ -408,9 +420,9 @@ def _rolled_back() -> Scene:
     return scene
 
 
-def _collecting() -> Scene:
-    scene = _at_ten()
-    scene.now_ms = BEGAN_MS + 1_338_000
+def _collecting(at: Place) -> Scene:
+    scene = _at_ten(at)
+    scene.now_ms = scene.began_ms + 1_338_000
     scene.look(
         "collecting",
         OPEN,
@@ -425,14 +437,14 @@ def _collecting() -> Scene:
     return scene
 
 
-def _blind() -> Scene:
-    scene = _collecting()
+def _blind(at: Place) -> Scene:
+    scene = _collecting(at)
     scene.now_ms += 47_000
     return scene
 
 
-def _no_data() -> Scene:
-    scene = _at_ten()
+def _no_data(at: Place) -> Scene:
+    scene = _at_ten(at)
     held = scene.decide("hold", 778, "stale", "No window has closed for 60 s (limit 60 s).", checks=SILENT)
     scene.confirm(held)
     scene.now_ms = held.decided_at + 94_000
@@ -442,16 +454,16 @@ def _no_data() -> Scene:
     return scene
 
 
-def _at_fifty(checks: tuple[CheckResult, ...]) -> Scene:
-    scene = _at_ten()
+def _at_fifty(at: Place, checks: tuple[CheckResult, ...]) -> Scene:
+    scene = _at_ten(at)
     within = "Every check is within its limit after 1800 s and 2980 canary sessions."
     scene.confirm(scene.decide("proceed", 2_400, "within", within, share=5_000, score=97.0, checks=checks))
     scene.telemetry([Span(0, 600, 1, 0.01), Span(600, 2_400, 2, 0.1), Span(2_400, 6_000, 3, 0.5)])
     return scene
 
 
-def _held() -> Scene:
-    scene = _at_fifty(SITS)
+def _held(at: Place) -> Scene:
+    scene = _at_fifty(at, SITS)
     word = "No breach and nothing suspicious, yet not proven within its limits after 7200 s and 36012 canary sessions."
     hold = scene.decide("hold", 9_600, "unproven", word, score=94.0, checks=SITS)
     scene.confirm(hold)
@@ -462,8 +474,8 @@ def _held() -> Scene:
     return scene
 
 
-def _promoted() -> Scene:
-    scene = _at_fifty(PROVEN)
+def _promoted(at: Place) -> Scene:
+    scene = _at_fifty(at, PROVEN)
     word = "Every check is within its limit after 3600 s and 17966 canary sessions."
     done = scene.decide("complete", 6_000, "within", word, share=10_000, score=99.0, checks=PROVEN)
     scene.confirm(done, 500.0)
@@ -473,15 +485,15 @@ def _promoted() -> Scene:
     return scene
 
 
-def _pending() -> Scene:
-    scene = _begun(approve=("start", "promote"))
-    scene.now_ms = BEGAN_MS + 75_000
-    scene.look("pending", (), waiting_for="Waiting for a person: davylamp approve billing-mcp start.")
+def _pending(at: Place) -> Scene:
+    scene = _begun(at, approve=("start", "promote"))
+    scene.now_ms = scene.began_ms + 75_000
+    scene.look("pending", (), waiting_for=f"Waiting for a person: davylamp approve {at.service} start.")
     return scene
 
 
-def _shifting() -> Scene:
-    scene = _begun()
+def _shifting(at: Place) -> Scene:
+    scene = _begun(at)
     proceed = scene.decide("proceed", 600, "unproven", _UNPROVEN, share=1_000, score=88.0)
     scene.confirm(proceed, lagging=1)
     scene.now_ms = proceed.decided_at + 3_000
@@ -489,8 +501,8 @@ def _shifting() -> Scene:
     return scene
 
 
-def _person() -> Scene:
-    scene = _at_ten()
+def _person(at: Place) -> Scene:
+    scene = _at_ten(at)
     word = 'anna rolled back: <b>"refunds" & worse</b>'
     back = scene.decide("rollback", 700, "person", word, share=0, actor="anna", hold_mode="evict")
     scene.confirm(back)
@@ -499,9 +511,9 @@ def _person() -> Scene:
     return scene
 
 
-def _new() -> Scene:
-    scene = Scene(now_ms=BEGAN_MS)
-    scene.put("services", DEFINITION)
+def _new(at: Place) -> Scene:
+    scene = Scene(at.service, at.began_ms, at.began_ms)
+    scene.put("services", definition(at.service))
     return scene
 
 
@@ -519,6 +531,9 @@ SCENES = {
 }
 
 
-def scene(name: Name) -> Scene:
-    """The log in one of the states."""
-    return SCENES[name]()
+def scene(name: Name, service: str = SERVICE, *, now_ms: int | None = None) -> Scene:
+    """The log in one of the states; looked at `now_ms` where that is given."""
+    found = SCENES[name](Place(service))
+    if now_ms is None:
+        return found
+    return SCENES[name](Place(service, BEGAN_MS + now_ms - found.now_ms))

@@ -193,7 +193,7 @@ def _promotion(snapshot: Snapshot) -> tuple[str, str, str, str]:
     service, canary, baseline = snapshot.service, snapshot.canary, snapshot.baseline
     following = snapshot.plan.next_share(max(snapshot.view.stage, 1)) if snapshot.plan else FULL_SHARE
     here, there = figures.share(snapshot.view.share), figures.share(following)
-    unproven = [r.name for r in snapshot.rows if r.gates and r.verdict != "within"]
+    unproven = [r.within_a_sentence for r in snapshot.rows if r.decides and r.gates and r.verdict != "within"]
     although = f" although {', '.join(unproven)} {'is' if len(unproven) == 1 else 'are'} unproven" if unproven else ""
     text = f"New sessions: {here} → {there} at once{although}."
     if following == FULL_SHARE:

@@ -136,14 +136,18 @@ def _undecided(snapshot: Snapshot) -> str:
     return _so_far(snapshot.rows) + decide
 
 
-def _so_far(rows: tuple[Row, ...]) -> str:
+def _so_far(shown: tuple[Row, ...]) -> str:
+    rows = [r for r in shown if r.decides]
     breached = [r for r in rows if r.verdict == "breached"]
     if breached:
         return f"{breached[0].name} is past its limit."
     gates = [r for r in rows if r.gates]
     if not gates:
         return "Nothing has been compared yet."
-    proven, open_ = [r for r in gates if r.verdict == "within"], [r.name for r in gates if r.verdict != "within"]
+    proven, open_ = (
+        [r for r in gates if r.verdict == "within"],
+        [r.within_a_sentence for r in gates if r.verdict != "within"],
+    )
     if not open_:
         return "No promise is broken, and every one that must be proven is."
     listed = open_[0] if len(open_) == 1 else f"{', '.join(open_[:-1])} and {open_[-1]}"
@@ -173,7 +177,7 @@ def why(snapshot: Snapshot) -> Markup:
 
 def _nearest(rows: tuple[Row, ...]) -> Row | None:
     """What is shown of a rollout that goes on: a breach, else the open gate that is farthest from its proof."""
-    known = [r for r in rows if r.verdict != "no_data"]
+    known = [r for r in rows if r.decides and r.verdict != "no_data"]
     order = [
         [r for r in known if r.verdict == "breached"],
         [r for r in known if r.gates and r.verdict == "undecided"],
@@ -237,7 +241,8 @@ def _confirmed(snapshot: Snapshot, entry: LedgerEntry) -> str:
         running, known = snapshot.acknowledged
         return f"{running} of {known} proxies run the newest route." if known else "No proxy is known."
     later = f" {figures.brief(told.took_ms / 1000)} later" if told.took_ms is not None else ""
-    return f"Confirmed by {told.proxies} of {told.proxies} proxies{later}."
+    every = "the only proxy" if told.proxies == 1 else f"{told.proxies} of {told.proxies} proxies"
+    return f"Confirmed by {every}{later}."
 
 
 def score(snapshot: Snapshot) -> Markup:

@@ -105,7 +105,8 @@ def _frame(chart: Chart, series: Series, until_ms: int | None) -> Frame | None:
     most = max([*values, *(v for v in chart.limit if v is not None)])
     usual = bands[int(0.9 * (len(bands) - 1))]
     end = series.starts[-1] + series.step_ms
-    return Frame(series.starts[0], max(end, until_ms or end), nice(max(1.1 * most, min(usual, 2.5 * most))))
+    top = nice(max(1.1 * most, min(usual, 2.5 * most)))
+    return Frame(series.starts[0], max(end, until_ms or end), min(top, 1.0) if chart.unit == "part" else top)
 
 
 _STEPS = {1.0: 2, 1.5: 3, 2.0: 2, 3.0: 3, 4.0: 2, 5.0: 2, 6.0: 3, 8.0: 2}

@@ -48,7 +48,7 @@ def _hurt(snapshot: Snapshot) -> Markup:
         gone = snapshot.state == "drained" or _mode(snapshot) != "drain"
         first = f"Nobody on {canary}." if gone else f"At most those still on {canary}."
         return _fact(question, first, asked(snapshot), counted)
-    breached = [r.name for r in snapshot.rows if r.verdict == "breached"]
+    breached = [r.within_a_sentence for r in snapshot.rows if r.decides and r.verdict == "breached"]
     if breached:
         return _fact(question, Markup("Yes: {}.").format(", ".join(breached)), asked(snapshot), counted)
     first = "Nobody beyond a limit." if snapshot.rows else "Nothing has been compared."

@@ -84,8 +84,10 @@ def duration(seconds: float) -> str:
 
 
 def brief(seconds: float) -> str:
-    """0.4 → `0.4 s`: a short time, with a decimal below ten seconds."""
-    return f"{max(0.0, seconds):.1f}{NB}s" if seconds < 10 else duration(seconds)  # noqa: PLR2004
+    """0.4 → `0.4 s`, 0.015 → `15 ms`: a short time, with a decimal below ten seconds."""
+    if seconds < 0.1:  # noqa: PLR2004 - a tenth would be shown as nothing
+        return f"{max(0.0, 1000 * seconds):.0f}{NB}ms"
+    return f"{seconds:.1f}{NB}s" if seconds < 10 else duration(seconds)  # noqa: PLR2004
 
 
 def clock(unix_ms: float, now_ms: float | None = None) -> str:

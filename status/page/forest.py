@@ -88,12 +88,16 @@ def _about(snapshot: Snapshot) -> Markup:
 
 
 def _table(rows: tuple[Row, ...], snapshot: Snapshot) -> Markup:
-    gates, guards = [r for r in rows if r.gates], [r for r in rows if not r.gates]
+    gates = [r for r in rows if r.decides and r.gates]
+    guards = [r for r in rows if r.decides and not r.gates]
+    others = [r for r in rows if not r.decides]
     body = []
     if gates:
         body += [_group(f"Gate: must be within before {_next_share(snapshot)}"), *map(table_row, gates)]
     if guards:
         body += [_group("Guards: a breach rolls back, proof is not asked"), *map(table_row, guards)]
+    if others:
+        body += [_group("Shown only: the plan has them switched off"), *map(table_row, others)]
     return Markup(
         '<div class="forest"><table role="table" aria-label="Checks, each scaled to its own limit">{}'
         '<tbody role="rowgroup">{}</tbody></table></div>'

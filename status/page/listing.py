@@ -38,7 +38,7 @@ def page(snapshots: Sequence[Snapshot], now_ms: int, viewer: Viewer, away_s: flo
     stale = away_s > AWAY_S
     root = Markup(' data-stream="/api/stream" data-regions="/regions"{}').format(Markup(" data-stale") if stale else "")
     body = Markup('<div class="page">{}{}<main>{}</main>{}</div>').format(
-        top(["rollouts"], now_ms, viewer, home=True),
+        top(Markup("<span>rollouts</span>"), now_ms, viewer, home=True),
         lost(away_s if stale else 0.0, now_ms, "davylamp status"),
         regions(snapshots, list(REGIONS)),
         Markup(
@@ -146,7 +146,7 @@ def _row(snapshot: Snapshot) -> Markup:
 
 def nearest(rows: tuple[Row, ...]) -> Row | None:
     """The check nearest to its limit or farthest past it; one without data where there is no other."""
-    known = [r for r in rows if r.places.point is not None]
+    known = [r for r in rows if r.decides and r.places.point is not None]
     breached = [r for r in known if r.verdict == "breached"]
     return max(breached or known, key=lambda r: r.places.point or 0.0, default=rows[0] if rows else None)
 
@@ -188,7 +188,8 @@ def _next(snapshot: Snapshot) -> Markup:
 
 
 def shared_health(snapshots: Sequence[Snapshot]) -> Markup:
-    """The worst of each station, over all services."""
+    """The worst of each station, over the services whose rollouts run; over all where none does."""
+    snapshots = [s for s in snapshots if s.state in ("shifting", "collecting", "held")] or snapshots
     lists = [items(s) for s in snapshots]
     rank: dict[Health, int] = {"bad": 0, "unknown": 1, "good": 2, "idle": 3}
     worst_ones = [

@@ -20,7 +20,37 @@ from status.page.track import track
 AWAY_S = 15.0
 """A log that has not answered for so long: the page is stale, whoever asks for it."""
 
+
+def about(snapshot: Snapshot) -> Markup:
+    """Which versions, which rollout."""
+    words = [Markup("<b>{}</b>").format(snapshot.service)]
+    if snapshot.state is not None:
+        back = f", back on {snapshot.baseline}" if snapshot.state in BACK else ""
+        words.append(Markup("<span>{} → {}{}</span>").format(snapshot.baseline, snapshot.canary, back))
+        words.append(Markup("<span>rollout {}</span>").format(snapshot.view.rollout))
+    return Markup('<span class="about" id="about" data-region="about" data-on="snapshot entry">{}</span>').format(
+        joined(words)
+    )
+
+
+def footer(snapshot: Snapshot) -> Markup:
+    """Where else the same numbers are, and what to type."""
+    api = f"/api/rollouts/{snapshot.service}"
+    plan = snapshot.head.plan_hash[:8] if snapshot.head else ""
+    return Markup(
+        '<footer id="footer" data-region="footer" data-on="snapshot entry"><span>Same numbers as <a href="{api}/text">text</a>, '
+        '<a href="{api}">JSON</a>, <a href="{api}/stream">stream</a>, <a href="{api}/history">history</a></span>'
+        "<span>{explain}</span><span>{verify}</span><span>{plan}all times UTC</span></footer>"
+    ).format(
+        api=api,
+        explain=code(f"davylamp explain {snapshot.service}"),
+        verify=code(f"davylamp verify {snapshot.service}"),
+        plan=Markup("plan {} · ").format(code(plan)) if plan else "",
+    )
+
+
 REGIONS: dict[str, Callable[[Snapshot], Markup]] = {
+    "about": about,
     "answer": answer,
     "track": track,
     "facts": facts,
@@ -29,8 +59,11 @@ REGIONS: dict[str, Callable[[Snapshot], Markup]] = {
     "tools": tools,
     "ledger": ledger,
     "health": health,
+    "footer": footer,
     "dialogs": dialogs,
 }
+
+_MAIN = [name for name in REGIONS if name not in ("about", "footer", "dialogs")]
 
 
 def page(snapshot: Snapshot) -> Markup:
@@ -53,38 +86,16 @@ def _body(snapshot: Snapshot) -> Markup:
     command = direct_command(snapshot.service)
     away_s = snapshot.away_s if snapshot.away_s > AWAY_S else 0.0
     return Markup('<div class="page">{}{}{}<main>{}</main>{}{}</div>').format(
-        top(_words(snapshot), snapshot.now_ms, snapshot.viewer, home=False),
+        top(about(snapshot), snapshot.now_ms, snapshot.viewer, home=False),
         lost(away_s, snapshot.now_ms, command),
         _refused(snapshot),
-        regions(snapshot, [name for name in REGIONS if name != "dialogs"]),
-        _footer(snapshot),
+        regions(snapshot, _MAIN),
+        footer(snapshot),
         dialogs(snapshot),
     )
-
-
-def _words(snapshot: Snapshot) -> list[str | Markup]:
-    words: list[str | Markup] = [Markup("<b>{}</b>").format(snapshot.service)]
-    if snapshot.state is not None:
-        back = f", back on {snapshot.baseline}" if snapshot.state in BACK else ""
-        words += [f"{snapshot.baseline} → {snapshot.canary}{back}", f"rollout {snapshot.view.rollout}"]
-    return words
 
 
 def _refused(snapshot: Snapshot) -> Markup:
     if snapshot.refused is None:
         return Markup("")
     return Markup('<p class="refused" role="alert"><b>Not done.</b> {}</p>').format(snapshot.refused)
-
-
-def _footer(snapshot: Snapshot) -> Markup:
-    api = f"/api/rollouts/{snapshot.service}"
-    plan = snapshot.head.plan_hash[:8] if snapshot.head else ""
-    return Markup(
-        '<footer><span>Same numbers as <a href="{api}/text">text</a>, <a href="{api}">JSON</a>, <a href="{api}/stream">stream</a>, '
-        '<a href="{api}/history">history</a></span><span>{explain}</span><span>{verify}</span><span>{plan}all times UTC</span></footer>'
-    ).format(
-        api=api,
-        explain=code(f"davylamp explain {snapshot.service}"),
-        verify=code(f"davylamp verify {snapshot.service}"),
-        plan=Markup("plan {} · ").format(code(plan)) if plan else "",
-    )

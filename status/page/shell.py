@@ -3,7 +3,7 @@
 from markupsafe import Markup
 
 from status.page.figures import duration
-from status.page.markup import code, joined, moment
+from status.page.markup import code, moment
 from status.page.snapshot import Viewer
 
 _SYMBOLS = Markup(
@@ -40,7 +40,7 @@ def document(title: str, icon: str, body: Markup, root: Markup, *, live: bool = 
     return _DOCUMENT.format(root=root, title=title, icon=icon, scripts=scripts, symbols=_SYMBOLS, body=body)
 
 
-def top(words: list[str | Markup], now_ms: int, viewer: Viewer, *, home: bool) -> Markup:
+def top(about: Markup, now_ms: int, viewer: Viewer, *, home: bool) -> Markup:
     """The head line. Without script nothing is live: it says as of when it is true."""
     name = Markup("<b>davylamp</b>") if home else Markup('<a href="/">davylamp</a>')
     leave = (
@@ -53,7 +53,7 @@ def top(words: list[str | Markup], now_ms: int, viewer: Viewer, *, home: bool) -
     return Markup(
         '<header class="top"><span>{}{}</span>{}<span class="live"><span class="dot"></span>'
         "<span data-live>as of {} UTC; reload for newer</span></span>{}</header>"
-    ).format(_LAMP, name, joined(Markup("<span>{}</span>").format(w) for w in words), moment(now_ms), leave)
+    ).format(_LAMP, name, about, moment(now_ms), leave)
 
 
 def lost(away_s: float, now_ms: int, command: str) -> Markup:

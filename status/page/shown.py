@@ -63,8 +63,15 @@ class Row:
     """Higher is better: shown with its natural sign, drawn with worse at the right."""
     gates: bool = False
     """A stage is passed only on its proof; without, a breach rolls back and proof is not asked."""
+    decides: bool = True
+    """Whether a breach rolls back; a check that the plan has switched off is shown all the same."""
     culprits: tuple[str, ...] = ()
     places: Places = field(default_factory=Places)
+
+    @property
+    def within_a_sentence(self) -> str:
+        """Its name, as it stands after other words."""
+        return self.name[:1].lower() + self.name[1:]
 
     @property
     def sentence(self) -> str:
@@ -97,6 +104,7 @@ def row(check: CheckResult, plan: Plan | None = None, tail: Distribution | None 
         note=_note(check, verdict, measure),
         turned=measure.turned,
         gates=check.gate_margin is not None,
+        decides=check.share > 0 and (plan is None or check.check in plan.checks.enabled),
         culprits=check.culprits,
         places=measure.places if known else Places(),
     )
@@ -147,10 +155,13 @@ class _Measure:
 
     @property
     def interval_text(self) -> str:
-        ends = [self.high, self.low] if self.turned else [self.low, self.high]
-        if self.low is None and self.high is None:
-            return ""
-        return " … ".join("?" if end is None else self.bare(end) for end in ends)
+        """Both ends, or the one that is known."""
+        first, second = (self.high, self.low) if self.turned else (self.low, self.high)
+        if first is not None and second is not None:
+            return f"{self.bare(first)} … {self.bare(second)}"
+        if first is not None:
+            return f"≥{NB}{self.bare(first)}"
+        return "" if second is None else f"≤{NB}{self.bare(second)}"
 
     @property
     def places(self) -> Places:

@@ -42,7 +42,8 @@ def _decision(snapshot: Snapshot) -> list[str]:
     told = snapshot.confirmation(entry)
     if told is not None:
         later = f" {figures.brief(told.took_ms / 1000)} later" if told.took_ms is not None else ""
-        lines.append(f"  confirmed by {told.proxies} of {told.proxies} proxies{later}")
+        every = "the only proxy" if told.proxies == 1 else f"{told.proxies} of {told.proxies} proxies"
+        lines.append(f"  confirmed by {every}{later}")
     return lines
 
 
@@ -83,8 +84,9 @@ def _bare(text: str) -> str:
 
 
 def _note(row: Row) -> str:
-    turned = "higher is better" if row.turned else ""
-    return "; ".join(part for part in (row.note, turned) if part)
+    more = ["higher is better"] if row.turned else []
+    more += [] if row.decides else ["shown only: the plan has it switched off"]
+    return "; ".join(part for part in (row.note, *more) if part)
 
 
 def _next(snapshot: Snapshot) -> list[str]:

@@ -55,12 +55,13 @@ export async function drawCharts(region) {
 
 function draw(figure, chart, series, shades) {
   const drawn = figure.querySelector(".drawn");
+  if (!figure.dataset.top) return; // no data: the server's picture says so
   const last = series.starts.at(-1) + series.step_ms;
   const span = [series.starts[0] / 1000, Math.max(last, Number(figure.dataset.end)) / 1000];
   const now = {
     chart, shades, span,
     marks: JSON.parse(figure.dataset.marks),
-    top: Number(figure.dataset.top) || 1,
+    top: Number(figure.dataset.top),
     silent: span[1] * 1000 - last > 3 * series.step_ms ? last / 1000 : null,
   };
   const xs = series.starts.map((start) => (start + series.step_ms / 2) / 1000);

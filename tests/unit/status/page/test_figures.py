@@ -64,6 +64,7 @@ def test_durations_have_two_units_at_most(seconds: float, text: str) -> None:
 
 def test_short_times_keep_a_decimal() -> None:
     assert figures.brief(0.42) == f"0.4{NB}s"
+    assert figures.brief(0.0152) == f"15{NB}ms"
     assert figures.brief(75) == f"1{NB}min 15{NB}s"
 
 

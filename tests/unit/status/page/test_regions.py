@@ -22,7 +22,7 @@ from status.page.snapshot import Viewer
 from status.page.tools import tools, tools_of
 from status.page.track import steps
 from tests.page_pictures import snapshot, snapshot_of
-from tests.page_states import BREACHED, OPEN, Name, label, scene
+from tests.page_states import BREACHED, OPEN, Name, label, rate, scene
 
 NAMES = get_args(Name)
 
@@ -147,6 +147,16 @@ def test_the_forest_parts_gates_from_guards_and_keeps_the_judges_order() -> None
     names = ["Gate: must be within before 50", "Error rate", "Tool success", "p99", "Guards", "p90", "Session loss"]
     places = [drawn.index(name) for name in names]
     assert places == sorted(places)
+
+
+def test_what_the_plan_has_switched_off_is_shown_apart_and_broken_by_nobody() -> None:
+    held = scene("collecting")
+    off = rate("cancel_rate", "breached", (0, 900), (90, 900), (5.0, 15.0), 0.5)
+    held.look("collecting", (*OPEN, off), score=96.0)
+    shown = snapshot_of(held)
+    assert "Shown only: the plan has them switched off Cancelled requests" in text(forest(shown))
+    assert "No promise is broken" in text(answer(shown))
+    assert "Nobody beyond a limit" in text(facts(shown))
 
 
 def test_marks_differ_by_shape_and_no_data_is_hatched() -> None:

@@ -144,3 +144,20 @@ def test_what_else_to_know_stands_beside_the_verdict() -> None:
 def test_a_check_whose_plan_allows_nothing_can_still_be_drawn() -> None:
     shown = row(rate("error_rate", "breached", (0, 100), (5, 100), (1.0, 9.0), 0.0))
     assert shown.places.low == pytest.approx(2.0)
+
+
+def test_an_end_that_is_not_known_is_left_open() -> None:
+    check = BREACHED[0].model_copy(update={"low": None})
+    assert row(check).interval == f"≤{NB}+4.13"
+    assert row(check.model_copy(update={"low": 0.0052, "high": None})).interval == f"≥{NB}+0.52"
+    turned = BREACHED[1].model_copy(update={"low": None})
+    assert row(turned).interval == f"≥{NB}−5.57"
+    assert row(check.model_copy(update={"high": None})).interval == ""
+
+
+def test_a_check_that_the_plan_has_switched_off_decides_nothing() -> None:
+    check = rate("cancel_rate", "undecided", (0, 100), (5, 100), (1.0, 9.0), 0.5)
+    assert not row(check, plan()).decides
+    assert not row(BREACHED[0].model_copy(update={"share": 0.0})).decides
+    assert row(BREACHED[0], plan()).decides
+    assert row(TOKENS, plan()).decides
