@@ -35,9 +35,8 @@ types: $(VENV)/.ready ## mypy, strict, code and tests
 imports: $(VENV)/.ready ## the import contracts
 	$(BIN)/lint-imports
 
-schemas: $(VENV)/.ready ## write the JSON Schemas and the tables of docs/reference from the code
+schemas: $(VENV)/.ready ## write the JSON Schemas and the machine's table from the code
 	$(BIN)/python -m schemas.generate
-	$(BIN)/python -c 'from status.metrics import reference; print(reference(), end="")' > docs/reference/metrics.md
 
 screenshots: $(VENV)/.ready ## write the pictures of docs/screenshots (needs chromium and fonts-inter)
 	$(BIN)/python scripts/screenshots.py

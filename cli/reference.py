@@ -22,6 +22,7 @@ from schemas.plan import Plan
 from schemas.service import Service
 from schemas.topics import load_topics
 from schemas.units import format_duration_s, format_percent, format_points
+from status import metrics
 from status.app import create_app
 from status.settings import StatusSettings
 from streams.app import StreamsSettings
@@ -59,6 +60,7 @@ def pages() -> dict[str, str]:
         "settings.md": _settings(),
         "topics.md": _topics(),
         "api.md": _api(),
+        "metrics.md": metrics.reference(),
     }
 
 

@@ -219,7 +219,7 @@ def reference() -> str:
         "|---|---|---|",
         *(f"| `{name}` | {kind} | {about} |" for name, (kind, about) in METRICS.items()),
         "",
-        "Written by `make schemas` from `status/metrics.py`.",
+        "Written by `make reference`.",
         "",
     ]
     return "\n".join(lines)

@@ -14,9 +14,15 @@ from cli.routers import DirectSettings
 from router.settings import RouterSettings
 from schemas.plan import Plan
 from schemas.service import Service
+from status.settings import StatusSettings
 from transport.settings import KafkaSettings, Settings
 
-SETTINGS: dict[str, type[Settings]] = {"direct": DirectSettings, "kafka": KafkaSettings, "router": RouterSettings}
+SETTINGS: dict[str, type[Settings]] = {
+    "direct": DirectSettings,
+    "kafka": KafkaSettings,
+    "router": RouterSettings,
+    "status": StatusSettings,
+}
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "sdk/README.md", *(ROOT / "docs").rglob("*.md")])
 

@@ -1,14 +1,13 @@
 """What Prometheus is told."""
 
 import re
-from pathlib import Path
 from typing import get_args
 
 import httpx2
 
 from schemas.control import ProxyRoute, RouteChange
 from schemas.decisions import CheckResult, Count, Cut
-from status.metrics import METRICS, Counted, MetricName, reference, render
+from status.metrics import METRICS, Counted, MetricName, render
 from status.views import Confirmation
 from tests.builders import entry, route
 from tests.page_pictures import snapshot
@@ -44,11 +43,6 @@ def test_every_name_has_a_type_and_a_help() -> None:
     for name, (kind, about) in METRICS.items():
         assert f"# HELP {name} {about}\n# TYPE {name} {kind}\n" in text
         assert name.endswith("_total") == (kind == "counter")
-
-
-def test_the_reference_of_the_documentation_is_what_the_code_says() -> None:
-    file = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
-    assert file.read_text(encoding="utf-8") == reference()
 
 
 def test_gauges_are_what_the_page_shows() -> None:
