@@ -1,7 +1,7 @@
 """One service's routes in Envoy's words: who is known by what, and where that leads. Pure.
 
 All routing state travels with the client, nothing is stored in the proxy: in the session id,
-``<service>.<version>~<label>~<enveloped id>``, in the cookie, ``<service>.<version>~<label>``, or in the hash of its
+``<service>.<version>~<label>~<enveloped id>``, in the cookie, ``<service>.<version>~<label>~<uuid>``, or in the hash of its
 principal. Every way to a server overwrites the assignment header, and none trusts what a client sent of it.
 """
 
@@ -136,10 +136,10 @@ def _known_cookies(service: ServiceRoute) -> Iterator[Json]:
         return
     for pair in service.pairs:
         if _is_cookies(pair.label):
-            yield _known_cookie(service, pair.version, pair.label, Weight(pair.version, pair.label, FULL_SHARE))
+            yield _known_cookie(service, pair.version, f"{pair.label}~", Weight(pair.version, pair.label, FULL_SHARE))
     for pair in service.rehomed:
         if _is_cookies(pair.label):
-            yield _known_cookie(service, pair.version, pair.label, Weight(service.home, UNJUDGED, FULL_SHARE))
+            yield _known_cookie(service, pair.version, f"{pair.label}~", Weight(service.home, UNJUDGED, FULL_SHARE))
     for version in service.unlabelled:
         yield _known_cookie(service, version, "", Weight(version, UNJUDGED, FULL_SHARE))
 
@@ -149,8 +149,8 @@ def _is_cookies(label: str) -> bool:
     return parsed is None or parsed.kind == "cookie"
 
 
-def _known_cookie(service: ServiceRoute, born: str, label: str, to: Weight) -> Json:
-    value = f"{COOKIE}={service.cluster(born)}~{label}"
+def _known_cookie(service: ServiceRoute, born: str, rest_of_prefix: str, to: Weight) -> Json:
+    value = f"{COOKIE}={service.cluster(born)}~{rest_of_prefix}"
     cookie = {"name": "cookie", "string_match": {"contains": value}}
     return _drawn(service, _match(service, cookie, *_without_session(service)), [to])
 
@@ -191,7 +191,7 @@ def _drawn(service: ServiceRoute, match: Json, weights: Iterable[Weight], *, coo
 
 def _cluster_weight(service: ServiceRoute, weight: Weight, *, cookie: bool) -> Json:
     cluster = service.cluster(weight.version)
-    value = f"{COOKIE}={cluster}~{weight.label}; Path={service.path}; HttpOnly; SameSite=Lax"
+    value = f"{COOKIE}={cluster}~{weight.label}~%UNIQUE_ID%; Path={service.path}; HttpOnly; SameSite=Lax"
     return {
         "name": cluster,
         "weight": weight.weight,

@@ -1,6 +1,7 @@
 """Real MCP clients of both eras, real MCP servers of two versions, and a real Envoy between them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Literal
@@ -13,8 +14,11 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import MCPServer
 from mcp_types import TextContent
 
+from davylamp_sdk import RequestEvent, Telemetry
+from davylamp_sdk.testing import MemorySink
+from schemas.labels import Kind
 from schemas.service import Era
-from tests.site import Fleet, Site, service_at
+from tests.site import Fleet, Site, label, service_at
 
 Mode = Literal["legacy", "auto"]
 BOTH: list[Era] = ["sessions", "stateless"]
@@ -34,9 +38,9 @@ class Newest(uvicorn.Server):
         return found
 
 
-def app_of(version: str, eras: list[Era]) -> Any:
+def app_of(version: str, eras: list[Era], sink: MemorySink) -> Any:
     """A server whose one tool says which version it is; without `stateless` it answers as the SDK's 1.x does."""
-    server = MCPServer("orders")
+    server = MCPServer("orders", middleware=[Telemetry(service="orders", version=version, sink=sink, key="k" * 16)])
 
     @server.tool()
     def version_of() -> str:
@@ -105,9 +109,10 @@ async def clients_of(site: Site) -> AsyncIterator[Clients]:
         yield Clients(stack, site)
 
 
-async def site_of(fleet: Fleet, v1: list[Era], v2: list[Era], **changes: Any) -> Site:
+async def site_of(fleet: Fleet, v1: list[Era], v2: list[Era], sink: MemorySink | None = None, **changes: Any) -> Site:
+    sink = sink or MemorySink()
     ports = {
-        version: [await fleet.stack.enter_async_context(serving(app_of(version, eras)))]
+        version: [await fleet.stack.enter_async_context(serving(app_of(version, eras, sink)))]
         for version, eras in (("v1", v1), ("v2", v2))
     }
     return await fleet.around(service_at(ports, {"v1": list(v1), "v2": list(v2)}, **changes), [])
@@ -165,3 +170,33 @@ async def test_where_the_versions_differ_in_era_no_call_fails_from_start_to_roll
         assert set(await clients.call()) == {"v1", "v2"}  # missed once in 10^6
         await site.write("rollback")
         assert (await clients.call())[:10] == met
+
+
+async def calls_in(sink: MemorySink, n: int) -> list[RequestEvent]:
+    """The events of tool calls, once there are `n`."""
+    seen = 0
+    while True:
+        events = await asyncio.to_thread(sink.wait_for, seen + 1)
+        calls, seen = [e for e in events if e.method == "tools/call"], len(events)
+        if len(calls) >= n:
+            return calls
+
+
+@pytest.mark.parametrize(
+    ("kind", "assign"), [("principal", ["session", "principal"]), ("cookie", ["session", "cookie"])]
+)
+async def test_each_client_without_a_session_is_a_unit_of_its_own_in_the_telemetry(
+    fleet: Fleet, kind: Kind, assign: list[Kind]
+) -> None:
+    sink = MemorySink()
+    site = await site_of(fleet, BOTH, BOTH, sink, assign=assign)
+    await site.start(5_000)
+    async with clients_of(site) as clients:
+        await clients.connect(6, "auto", keyed=kind == "principal")
+        met = await clients.call()
+        assert await clients.call() == met
+    calls = await calls_in(sink, 12)
+    units = Counter(e.session for e in calls)
+    assert None not in units
+    assert list(units.values()) == [2] * 6
+    assert {(e.assignment, e.version) for e in calls} == {(f"{label(1, v, kind)};{v}", v) for v in met}

@@ -105,7 +105,7 @@ def test_a_client_is_known_by_its_session_then_its_path_then_its_cookie_then_its
         f"{named}, no mcp-protocol-version 2024-11-05|2025-03-26|2025-06-18|2025-11-25",
         "/mcp/messages/v1",
         ":method POST, no mcp-protocol-version any",
-        *(f"cookie mcp_canary=orders.{p.version}~{p.label}, {named}" for p in pairs("cookie")),
+        *(f"cookie mcp_canary=orders.{p.version}~{p.label}~, {named}" for p in pairs("cookie")),
         f"cookie mcp_canary=orders.v1~, {named}",
         f"authorization .+, {named}",
         named,
@@ -167,19 +167,19 @@ def test_a_principal_is_hashed_with_the_salt_and_labelled_as_one() -> None:
 def test_only_a_client_without_a_cookie_is_given_one() -> None:
     giving = [r for r in routes(FULL) for way in ways(r) if "set-cookie" in mutations(way, "response")]
     assert {known_by(route) for route in giving} == {"mcp-protocol-version any"}
-    value = f"mcp_canary=orders.v2~{label('v2', 'cookie')}; Path=/mcp; HttpOnly; SameSite=Lax"
+    value = f"mcp_canary=orders.v2~{label('v2', 'cookie')}~%UNIQUE_ID%; Path=/mcp; HttpOnly; SameSite=Lax"
     assert mutations(drawn(giving[0])[0], "response")["set-cookie"] == value
 
 
 def test_a_cookie_leads_where_its_pair_lives() -> None:
-    route = find(FULL, f"orders.v2~{label('v2', 'cookie')},")
+    route = find(FULL, f"orders.v2~{label('v2', 'cookie')}~,")
     assert to(route) == [("orders.v2", 10_000)]
     assert mutations(drawn(route)[0], "request") == {"x-davylamp-assignment": f"{label('v2', 'cookie')};v2"}
 
 
 def test_cookies_of_an_undone_promotion_drain_too() -> None:
     undone = replace(FULL, pairs=(Pair("v2", "-"),))
-    assert to(find(undone, "cookie mcp_canary=orders.v2~-")) == [("orders.v2", 10_000)]
+    assert to(find(undone, "cookie mcp_canary=orders.v2~-~")) == [("orders.v2", 10_000)]
     assert to(find(undone, "/mcp/messages/v2")) == [("orders.v2", 10_000)]
 
 
