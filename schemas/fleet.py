@@ -27,8 +27,10 @@ class Roster:
     def read(self, change: RouteChange) -> "Roster":
         """A router's next word."""
         fresh = {name: at for name, at in change.forgotten.items() if at > self.forgotten.get(name, -1)}
-        forgotten = {**self.forgotten, **fresh}
+        forgotten = {**self.forgotten, **fresh} if fresh else self.forgotten
         named = {p.proxy for p in change.proxies if p.connected or p.proxy not in forgotten}
+        if not fresh and named <= self.names:  # one of many that say nothing new
+            return self
         return Roster((self.names - fresh.keys()) | named, forgotten)
 
 

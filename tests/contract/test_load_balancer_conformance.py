@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -41,15 +42,28 @@ class Fleet(Protocol):
     async def tell(self, name: str, mood: Mood) -> None:
         """From now on it answers so, also to what it has not answered yet."""
 
+    async def edit(self, name: str) -> None:
+        """Somebody gives it a route of their own, by hand, past every router."""
+
+    def asked(self, name: str) -> list[str]:
+        """The versions of the routes that it was ever asked to run, in order."""
+
 
 @dataclass
 class MemoryFleet:
     balancer: LoadBalancer = field(default_factory=MemoryLoadBalancer)
+    seen: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     async def connect(self, name: str, mood: Mood = "accept") -> None:
         answers: dict[Mood, Answer | None] = {"accept": accept, "reject": lambda _: WORDS, "mute": None}
         assert isinstance(self.balancer, MemoryLoadBalancer)
-        self.balancer.connect(name, answers[mood])
+        answer = answers[mood]
+
+        def noting(snapshot: Snapshot) -> str | None:
+            self.seen[name].append(snapshot.version)
+            return answer(snapshot) if answer else None
+
+        self.balancer.connect(name, noting if answer else None)
 
     async def disconnect(self, name: str) -> None:
         assert isinstance(self.balancer, MemoryLoadBalancer)
@@ -58,12 +72,21 @@ class MemoryFleet:
     async def tell(self, name: str, mood: Mood) -> None:
         await self.connect(name, mood)
 
+    async def edit(self, name: str) -> None:
+        assert isinstance(self.balancer, MemoryLoadBalancer)
+        self.balancer.proxies[name].runs = BY_HAND
+
+    def asked(self, name: str) -> list[str]:
+        return self.seen[name]
+
 
 class XdsProxy:
     """Stands for an Envoy: subscribes to clusters and routes, and answers each response."""
 
-    def __init__(self, address: str, node: str, mood: Mood) -> None:
+    def __init__(self, address: str, node: str, mood: Mood, seen: list[str], runs: str = "") -> None:
         self._node = node
+        self._seen = seen
+        self._runs = runs
         self._mood = mood
         self._unanswered: list[Any] = []
         self._channel = grpc.aio.insecure_channel(address)
@@ -87,11 +110,13 @@ class XdsProxy:
         )
         self._call = ads(wait_for_ready=True)
         for type_url in TYPE_URLS.values():
-            request = DiscoveryRequest(type_url=type_url)
+            request = DiscoveryRequest(type_url=type_url, version_info=self._runs)
             request.node.id = self._node
             await self._call.write(request)
         async for response in self._call:
             self._unanswered.append(response)
+            if response.type_url == TYPE_URLS["routes"]:
+                self._seen.append(response.version_info)
             await self._answer()
 
     async def _answer(self) -> None:
@@ -110,17 +135,25 @@ class XdsFleet:
     balancer: LoadBalancer
     address: str
     proxies: dict[str, XdsProxy] = field(default_factory=dict)
+    seen: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
-    async def connect(self, name: str, mood: Mood = "accept") -> None:
+    async def connect(self, name: str, mood: Mood = "accept", runs: str = "") -> None:
         if name in self.proxies:
             await self.disconnect(name)
-        self.proxies[name] = XdsProxy(self.address, name, mood)
+        self.proxies[name] = XdsProxy(self.address, name, mood, self.seen[name], runs)
 
     async def disconnect(self, name: str) -> None:
         await self.proxies.pop(name).close()
 
     async def tell(self, name: str, mood: Mood) -> None:
         await self.proxies[name].tell(mood)
+
+    async def edit(self, name: str) -> None:
+        """An Envoy takes a foreign configuration only by being started with it; it names its version."""
+        await self.connect(name, runs=BY_HAND.version)
+
+    def asked(self, name: str) -> list[str]:
+        return self.seen[name]
 
 
 @contextlib.asynccontextmanager
@@ -169,6 +202,7 @@ def then(version: str, orders: ServiceRoute, clusters_version: str = "0001") -> 
 
 RAISED = then("0002-0001", route("orders", "e1", 100))
 ROLLED_BACK = then("0003-0001", route("orders", "e2"))
+BY_HAND = replace(FIRST, version="edited-by-hand", routes={"orders": route("orders", canary=9_999)})
 MOVED = then("0001-0002", route("orders", port=9001), "0002")
 
 
@@ -348,3 +382,44 @@ async def test_a_door_that_was_closed_opens_with_the_next_route(fleet: Fleet) ->
     await fleet.connect("lb0")
     await until(fleet, lb0="acknowledged")
     assert only(fleet).version == RAISED.version
+
+
+async def test_a_proxy_that_somebody_changed_by_hand_runs_the_newest_again(fleet: Fleet) -> None:
+    await fleet.balancer.apply(RAISED)
+    await fleet.connect("lb0")
+    await until(fleet, lb0="acknowledged")
+    await fleet.edit("lb0")
+    await fleet.balancer.apply(RAISED)  # what the router does each second
+    await until(fleet, lb0="acknowledged")
+    assert only(fleet).version == RAISED.version
+    assert set(fleet.asked("lb0")) == {RAISED.version}
+
+
+async def test_a_proxy_that_missed_a_rollback_comes_back_to_it_and_is_never_asked_for_less(fleet: Fleet) -> None:
+    await fleet.balancer.apply(FIRST)
+    await fleet.connect("lb0")
+    await until(fleet, lb0="acknowledged")
+    await fleet.balancer.apply(RAISED)
+    await until(fleet, lb0="acknowledged")
+    await fleet.disconnect("lb0")
+    await until(fleet, lb0="pending")
+    await fleet.balancer.apply(ROLLED_BACK)
+    assert states(fleet) == {"lb0": "pending"}, "unknown until it says so itself"
+    await fleet.connect("lb0")
+    await until(fleet, lb0="acknowledged")
+    assert fleet.asked("lb0") == sorted(fleet.asked("lb0"))
+    assert fleet.asked("lb0")[-1] == ROLLED_BACK.version
+
+
+async def test_a_proxy_that_refused_a_route_ends_with_the_rollback_of_it(fleet: Fleet) -> None:
+    await fleet.balancer.apply(FIRST)
+    await fleet.connect("lb0")
+    await until(fleet, lb0="acknowledged")
+    await fleet.tell("lb0", "reject")
+    await fleet.balancer.apply(RAISED)
+    await until(fleet, lb0="rejected")
+    await fleet.tell("lb0", "accept")
+    await fleet.balancer.apply(ROLLED_BACK)
+    await until(fleet, lb0="acknowledged")
+    assert only(fleet).version == ROLLED_BACK.version
+    assert fleet.asked("lb0") == sorted(fleet.asked("lb0"))
