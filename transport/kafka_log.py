@@ -24,7 +24,7 @@ _ASK_S = 1.0
 """How long a question to the broker waits before it is asked again."""
 _PROBE_S = 1.0
 """How long a quiet log is believed to be there: then the broker is asked."""
-_AGAIN_S = 0.1
+_AGAIN_S = 0.2
 _ANSWER_S = 30.0
 _FLUSH_S = 5.0
 _MOST = 500
@@ -127,13 +127,14 @@ class KafkaReader:
         """Where the assigned partitions end now, by a client of its own: the consumer's thread is busy polling."""
         async with self._came_back:
             await self._came_back.wait_for(lambda: self._closed or bool(self._taken))
-        self._admin = self._admin or AdminClient(self._plain)
         asked = {TopicPartition(topic, partition): OffsetSpec.latest() for topic, partition in self._taken}
         while not self._closed:
+            self._admin = self._admin or AdminClient(self._plain)
             try:
                 answers = self._admin.list_offsets(asked, request_timeout=_ASK_S)
                 return {(at.topic, at.partition): (await asyncio.wrap_future(f)).offset for at, f in answers.items()}
             except KafkaException:  # no answer, whatever the reason, is no answer
+                self._admin = None  # it never learns of a new leader's epoch: each later question would be fenced
                 await asyncio.sleep(_AGAIN_S)
         self._require_open()
         return {}

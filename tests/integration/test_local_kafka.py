@@ -83,6 +83,35 @@ async def test_readers_and_writers_live_through_a_restart_that_keeps_the_data(
             await client.close()
 
 
+async def test_the_end_of_the_log_can_be_read_to_after_a_restart_too(node: LocalKafka) -> None:
+    """librdkafka's admin client keeps the epoch of the leader that it met first, and is fenced from then on."""
+    await asyncio.to_thread(node.start)
+    settings = KafkaSettings(bootstrap=node.bootstrap)
+    ensure_topics(settings)
+    writer, reader = KafkaWriter(settings, "writer"), KafkaReader(settings, "reader", [TOPIC])
+    values: list[bytes | None] = []
+
+    async def follow() -> None:
+        async for batch in reader.batches():
+            values.extend(record.value for record in batch.records)
+
+    following = asyncio.create_task(follow())
+    try:
+        await writer.append(TOPIC, "orders", b"before")
+        await asyncio.wait_for(reader.read_to_end(), 30)
+        await asyncio.to_thread(node.stop)
+        asked_without_kafka = asyncio.create_task(reader.read_to_end())
+        await asyncio.to_thread(node.start)
+        await writer.append(TOPIC, "orders", b"after")
+        await asyncio.wait_for(reader.read_to_end(), 30)
+        assert values == [b"before", b"after"]
+        await asyncio.wait_for(asked_without_kafka, 30)
+    finally:
+        for client in (writer, reader):
+            await client.close()
+        await following
+
+
 async def test_without_kafka_clients_can_be_closed_and_nobody_waits_for_ever(node: LocalKafka) -> None:
     await asyncio.to_thread(node.start)
     settings = KafkaSettings(bootstrap=node.bootstrap)
