@@ -1,13 +1,20 @@
 """`docs/statistics.md` from its text (`statistics.md` beside this file) and the results, with two plots a rate."""
 
+import statistics
 from pathlib import Path
 
-from bench.judge.faults import RATES
+from bench.judge.faults import FAULTS, RATES
 from bench.judge.plots import false_alarms, times
 from bench.judge.results import Results
-from bench.judge.tables import cells, percent, tables
+from bench.judge.tables import cells, markdown, percent, tables
+from bench.judge.traffic import CALLS_PER_SESSION
+from bench.judge.windows import PLAN
+from cli.plan_outlook import outlook
+from cli.plan_traffic import Traffic
 
 TEXT = Path(__file__).with_name("statistics.md")
+_PREDICTED = ("outage", "errors+20", "errors+5")
+"""The faults of the rises whose times the planner tells."""
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -22,7 +29,13 @@ def write(found: Results, docs: Path = DOCS) -> None:
             (folder / file).write_text(picture, encoding="utf-8")
             title = picture.split("<title>")[1].split("</title>")[0]
             pictures.append(f"![{title}](statistics/{file})")
-    values = {"tables": tables(found), "plots": "\n\n".join(pictures), "effort": effort(found), "ours": ours(found)}
+    values = {
+        "tables": tables(found),
+        "plots": "\n\n".join(pictures),
+        "effort": effort(found),
+        "ours": ours(found),
+        "planner": planner(found),
+    }
     (docs / "statistics.md").write_text(page(TEXT.read_text(encoding="utf-8"), values), encoding="utf-8")
 
 
@@ -31,6 +44,22 @@ def page(text: str, values: dict[str, str]) -> str:
     for name, value in values.items():
         text = text.replace(f"{{{{{name}}}}}", value)
     return text
+
+
+def planner(found: Results) -> str:
+    """What `davylamp plan` predicts for the first stage beside what was seen, where half are caught in it."""
+    rows = []
+    for rate in RATES:
+        seen = {cell.name: cell.column("ours") for cell in cells(found, rate)}
+        stage = outlook(PLAN, Traffic(60 * rate, CALLS_PER_SESSION))[0]
+        for name, (_, predicted_s) in zip(_PREDICTED, stage.checks[0].speeds, strict=True):
+            column = seen.get(name)
+            if column is not None and column.times_s and predicted_s <= stage.planned_s:
+                observed_s = statistics.median(column.times_s)
+                rows.append(
+                    [f"{rate:g}", FAULTS[name].title, f"{predicted_s:.0f} s", f"{observed_s:.0f} s ({column.runs})"]
+                )
+    return markdown(["sessions a second", "fault", "predicted", "seen (runs)"], rows)
 
 
 def effort(found: Results) -> str:

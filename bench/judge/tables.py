@@ -105,12 +105,12 @@ def _of_rate(found: Results, rate: float) -> str:
 
 def _healthy(every: Sequence[CellOf]) -> str:
     rows = [[_title(cell), *(_false(cell.column(judge)) for judge in NAMES)] for cell in every]
-    return _markdown(["runs", *NAMES], rows)
+    return markdown(["runs", *NAMES], rows)
 
 
 def _harmful(every: Sequence[CellOf]) -> str:
     rows = [[_title(cell), *(_true(cell.column(judge)) for judge in NAMES), *_bound(cell)] for cell in every]
-    return _markdown(["runs", *NAMES, "Wald's bound", "ours / bound"], rows)
+    return markdown(["runs", *NAMES, "Wald's bound", "ours / bound"], rows)
 
 
 def _title(cell: CellOf) -> str:
@@ -173,6 +173,7 @@ def _seconds(value: float) -> str:
     return f"{value:.0f} s"
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -35,6 +35,7 @@ FIRST_CALL = 5.0
 """So much slower is the first call of a session: the slowest hundredth of all calls are mostly first ones."""
 FIRST_SHARE = 0.085
 """About so many calls are a session's first."""
+CALLS_PER_SESSION = 1 / FIRST_SHARE
 GAP_S = 8.0
 LONGEST = 500
 TOOL_MIX = np.array([0.30, 0.20, 0.12, 0.10, 0.08, 0.07, 0.05, 0.03, 0.03, 0.02])

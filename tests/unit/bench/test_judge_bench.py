@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bench.judge import simulate as simulation
-from bench.judge.document import DOCS, write
+from bench.judge.document import DOCS, planner, write
 from bench.judge.faults import FAULTS
 from bench.judge.plots import false_alarms, times
 from bench.judge.results import FILE, NAMES, OtherJudgesError, Results, Run, Said, append, tuned_line
@@ -128,6 +128,15 @@ def test_nothing_seen_is_not_nothing_there() -> None:
     assert percent(0.0, 30) == "0 % (< 10 %)"
     assert percent(1.0, 30) == "100 % (> 90 %)"
     assert percent(0.5, 100) == "50 ± 5 %"
+
+
+def test_what_the_planner_predicts_stands_beside_what_was_seen() -> None:
+    told = planner(Results([run("outage", i, Verdict("rolled_back", 20.0 + i)) for i in range(3)]))
+    ((rate, title, predicted, seen),) = [
+        [part.strip() for part in line.strip("|").split("|")] for line in told.splitlines()[2:]
+    ]
+    assert (rate, title, seen) == ("10", "outage", "21 s (3)")
+    assert 20 < float(predicted.removesuffix(" s")) < 60
 
 
 def test_plots_are_pictures_of_every_judge() -> None:
