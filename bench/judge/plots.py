@@ -10,7 +10,7 @@ from bench.judge.results import NAMES, Results
 from bench.judge.tables import CellOf, cells
 
 _COLOURS = ("#0b6e4f", "#c1440e", "#e08e45", "#7b2d8b", "#b07aa1", "#1f5fa8", "#7fb0e0", "#8a8a00", "#555555")
-_LEFT, _TOP, _ROW, _BOX = 250, 60, 30, 92
+_LEFT, _TOP, _ROW, _BOX = 250, 60, 30, 108
 _FIRST_S, _LAST_S, _WIDTH = 3.0, 6000.0, 700
 _UNTRUSTED = 0.2
 """Who rolls back so many healthy canaries is drawn hollow: its speed is worth nothing."""
@@ -31,7 +31,7 @@ def false_alarms(found: Results, rate: float) -> str:
                 f'fill-opacity="{0.06 + 0.8 * share:.2f}"/>'
             )
             parts.append(_text(x + _BOX / 2, y + 20, f"{100 * share:.0f} %", "middle"))
-    title = f"Healthy canaries rolled back, {rate:g} new sessions a second"
+    title = f"Rolled back with nothing beyond a margin, {rate:g} new sessions a second"
     return _svg(title, _LEFT + _BOX * len(NAMES) + 10, _TOP + _ROW * len(every) + 10, parts)
 
 

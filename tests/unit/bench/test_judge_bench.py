@@ -113,7 +113,8 @@ def test_a_table_says_times_harm_and_what_went_wrong() -> None:
         "errors +5 pp (7 of 100) | 102 s ± 1 s / 104 s · 12, 71 ± 17 % found, wrong 14 %, held 14 % |"
         in told.replace("± 1 /", "± 1 s /")
     )
-    assert told.rstrip().endswith("| 50 s | 2.0 |")
+    assert told.rstrip().endswith("| 50 s | 2.1 |")
+    assert tables(Results([caught[0], *missed])).rstrip().endswith("| 50 s | – |")
 
 
 def test_a_rollback_before_the_fault_is_early_and_no_time_of_it() -> None:
