@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import operator
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -320,8 +321,22 @@ def record_of(message: Message) -> Record:
         message.timestamp()[1],
         message.key(),
         message.value(),
-        {name: value or b"" for name, value in message.headers() or ()},
+        _headers_of(message),
     )
+
+
+_headers = operator.methodcaller("headers")
+"""Asks a message for its headers. Where a name is not UTF-8, confluent-kafka (2.16 is seen to) returns a broken list and
+leaves an error set. Called like this, CPython notices and raises `SystemError`; called as `message.headers()`, it skips
+that check once the call is hot, and the process ends in a segmentation fault."""
+
+
+def _headers_of(message: Message) -> dict[str, bytes]:
+    """None at all where a name is not UTF-8: none of ours is, and whoever may write could end every reader."""
+    try:
+        return {name: value or b"" for name, value in _headers(message) or ()}
+    except SystemError:
+        return {}
 
 
 def _settle(done: "asyncio.Future[Position]", topic: str, error: KafkaError | None, message: Message) -> None:

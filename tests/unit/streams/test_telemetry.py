@@ -53,6 +53,13 @@ class FakeMessage:
         return None
 
 
+class OddMessage(FakeMessage):
+    """Of a producer that named a header in no UTF-8, as confluent-kafka tells of it."""
+
+    def headers(self) -> None:
+        raise SystemError("<method 'headers'> returned a result with an exception set")
+
+
 class Part:
     """What `committed()` answers for a partition."""
 
@@ -212,6 +219,14 @@ def test_a_record_is_what_the_broker_said() -> None:
         b"x" * 10,
         {},
     )
+
+
+def test_a_record_with_a_header_whose_name_is_not_utf_8_has_none() -> None:
+    fake = FakeConsumer()
+    fake.steps = [fake.rebalance("on_assign", 0), [OddMessage(0, 5)]]
+    *_, batch = run(fake)
+    assert isinstance(batch, Polled)
+    assert [(r.offset, r.headers) for r in batch.records] == [(5, {})]
 
 
 def test_a_poll_is_bounded_by_bytes() -> None:
