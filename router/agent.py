@@ -122,6 +122,7 @@ class Router:
         """
         known = self._keeper.latches.entries.get(word.service)
         if known is not None and known.rollout == word.rollout:
+            self._keeper.latch(known)  # the disk may have been full when it was said first
             return known
         chain = self._fold.ledger.of(word.service)
         if (written := next((e for e in chain.rollout(word.rollout) if e.kind == "rollback"), None)) is not None:

@@ -225,7 +225,10 @@ def _ahead(request: Any, newest: Snapshot) -> str | None:
     own = newest.clusters_version if resource == "clusters" else newest.version
     if resource is None or not is_later(request.version_info, own):
         return None
-    return f"The proxy runs {resource} {request.version_info}, this router has read up to {own} only."
+    return (
+        f"The proxy runs {resource} {request.version_info}, this router has read up to {own} only: another router serves "
+        "it. Restart the proxy if the log was begun anew."
+    )
 
 
 def _observe(service: str, name: str, proxy: _Proxy) -> ProxyRoute:

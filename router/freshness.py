@@ -10,7 +10,7 @@ from transport.log import WatchedReader
 logger = logging.getLogger(__name__)
 
 PATIENCE_S = 2.0
-"""With a rollback in force that was said directly, a log that is silent for so long is believed to be away."""
+"""With a rollback in force that was said directly, a log that has not answered for so long is believed to be away."""
 
 
 class Fresh(Protocol):
@@ -35,7 +35,7 @@ class Freshness:
         try:
             while not reading.done():
                 await asyncio.wait({reading}, timeout=PATIENCE_S)
-                if not reading.done() and self._keeper.latches:
+                if not reading.done() and self._keeper.latches and self._reader.away_s >= PATIENCE_S:
                     latched = sorted(self._keeper.latches.entries)
                     logger.warning("served without a log", extra={"action": "served_unread", "latched": latched})
                     return

@@ -7,7 +7,7 @@ import pytest
 from judge.policies.port import Assessment
 from judge.rollout.machine import Decision, Machine
 from judge.rollout.state import ServiceState
-from schemas.control import Command
+from schemas.control import Command, ProxyRoute
 from schemas.decisions import Cut, LedgerEntry, Reason
 from schemas.fleet import SILENT_MS
 from schemas.labels import Label
@@ -89,6 +89,19 @@ def test_to_forget_a_proxy_is_none_of_the_judges_commands() -> None:
     made.read_command(Command(id="c1", service="orders", kind="forget", seen="", actor="anna", proxy="lb7"), ENDED)
     assert kind(decide(made, ENDED).entry) == "proceed"
     assert decide(made, ENDED).view.outcomes == ()
+
+
+def test_a_stage_begins_with_the_word_that_forgets_its_last_missing_proxy() -> None:
+    made = ServiceState("orders")
+    made.read_service(SERVICE)
+    made.read_entry(START, 0)
+    cut_off = ProxyRoute(proxy="lb7", state="pending", connected=False)
+    before = route(START.id)
+    waiting = before.model_copy(update={"proxies": (*before.proxies, cut_off), "acknowledged": False})
+    made.read_route(waiting, 0, 0, T0)
+    assert made.acknowledged == {}
+    made.read_route(before.model_copy(update={"forgotten": {"lb7": 0}}), 0, 1, T0 + 5)
+    assert {entry: (a.offset, a.at) for entry, a in made.acknowledged.items()} == {START.id: (1, T0 + 5)}
 
 
 def test_a_judge_that_was_missed_goes_on_from_where_a_router_held() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from router.agent import Router
 from router.disk import Disk
-from router.errors import IncapableError, NothingToRollBackError
+from router.errors import DiskError, IncapableError, NothingToRollBackError
 from router.fold import TOPICS
 from router.keeper import Keeper
 from router.latch import Word
@@ -455,6 +455,24 @@ async def test_a_direct_rollback_is_in_force_at_once_and_written_to_the_ledger_o
         assert await router.roll_back(WORD) == said
     assert ledger_of(stage) == [START, said]
     assert (said.actor, said.share, said.hold_mode) == ("ada", 0, "drain")
+
+
+async def test_a_direct_rollback_that_was_not_safe_on_disk_is_made_safe_when_it_is_said_again(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    stage = Stage(folder=folder)
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE, START)
+    router = stage.router()
+    folder.write_text("a file where the folder should be")
+    await router.handle(Batch(tuple(stage.log.records("services")), caught_up=False))
+    await router.handle(Batch(tuple(stage.log.records("rollout-decisions")), caught_up=True))
+    for _ in range(2):
+        with pytest.raises(DiskError):
+            await router.roll_back(WORD)
+        assert weights(stage.proxies) == (Weight("v1", "-", 10_000),)
+    folder.unlink()
+    said = await router.roll_back(WORD)
+    assert Disk(folder).latches().entries == {"orders": said}
 
 
 async def test_a_direct_rollback_survives_restarts_without_a_log(tmp_path: Path) -> None:

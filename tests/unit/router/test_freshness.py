@@ -26,9 +26,8 @@ ROLLBACK = entry("rollback", START)
 class Asleep:
     """A log that answers when it is told to."""
 
-    away_s = 60.0
-
     def __init__(self) -> None:
+        self.away_s = 60.0
         self.answers = asyncio.Event()
         self.fails = False
 
@@ -67,6 +66,19 @@ async def test_a_direct_rollback_in_force_is_served_without_a_log_after_some_pat
     monkeypatch.setattr(freshness, "PATIENCE_S", 0.001)
     await asyncio.wait_for(Freshness(Asleep(), keeper(tmp_path, latched=True))(), 10)
     assert [getattr(r, "latched", None) for r in caplog.records] == [["orders"]]
+
+
+async def test_a_log_that_answers_and_takes_long_to_read_is_waited_for_also_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(freshness, "PATIENCE_S", 0.001)
+    log = Asleep()
+    log.away_s = 0.0
+    asked = asyncio.create_task(Freshness(log, keeper(tmp_path, latched=True))())
+    await asyncio.wait({asked}, timeout=0.05)
+    assert not asked.done()
+    log.answers.set()
+    await asyncio.wait_for(asked, 10)
 
 
 async def test_a_direct_rollback_that_is_said_while_a_stream_waits_lets_it_in(
