@@ -10,6 +10,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,13 +68,21 @@ class SpreadOfChecks:
     def of(cls, spreads: Sequence[Spread], columns: Sequence[int]) -> "SpreadOfChecks":
         """One after another."""
         parts = [s.parts or (1 / n,) * n for s, n in zip(spreads, columns, strict=True)]
-        flat = [part for each in parts for part in each]
-        return cls(np.array([s.pooled for s in spreads]), np.array([s.believed for s in spreads], bool), np.array(flat))
+        flat = _array(tuple(part for each in parts for part in each))
+        return cls(np.array([s.pooled for s in spreads]), np.array([s.believed for s in spreads], bool), flat)
 
     def believable(self, log_e: Floats) -> Floats:
         """Evidence against the canary, at most 0 where too few sessions bear it."""
         found: Floats = np.where(self.believed, log_e, np.minimum(log_e, 0.0))
         return found
+
+
+@lru_cache(maxsize=64)
+def _array(parts: tuple[float, ...]) -> Floats:
+    """The same ones for almost every window."""
+    found = np.array(parts)
+    found.flags.writeable = False
+    return found
 
 
 @dataclass(frozen=True, slots=True)
