@@ -3,11 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from judge.history import RunningSums
 from judge.trial import COHORTS, Cohort, Stratum, TrialWindow
 from schemas.windows import Cell
-
-_Born = tuple[Cohort, int]
-"""A cohort's sessions of one stage."""
 
 
 @dataclass(slots=True)
@@ -15,8 +13,8 @@ class Evidence:
     """A fold of final windows, in order. Nothing here speaks for or against the canary."""
 
     _sessions: Counter[tuple[Cohort, Stratum]] = field(default_factory=Counter)
-    _requests: Counter[_Born] = field(default_factory=Counter)
-    _mismatches: Counter[_Born] = field(default_factory=Counter)
+    _served: dict[Cohort, RunningSums] = field(default_factory=lambda: {cohort: RunningSums() for cohort in COHORTS})
+    """Requests, and those whose server said another version than the proxy had assigned."""
     _heard_ms: dict[Cohort, int] = field(default_factory=dict)
 
     def add(self, window: TrialWindow) -> None:
@@ -29,9 +27,8 @@ class Evidence:
     def _read(self, cohort: Cohort, stratum: Stratum, cell: Cell, end_ms: int) -> None:
         requests = sum(cell.outcomes.values())
         self._sessions[cohort, stratum] += cell.new_sessions
-        self._requests[cohort, stratum.stage] += requests
-        self._mismatches[cohort, stratum.stage] += cell.mismatches
         if requests:
+            self._served[cohort].add(end_ms, requests, cell.mismatches)
             self._heard_ms[cohort] = end_ms
 
     def sessions(self, cohort: Cohort, stage: int | None = None) -> int:
@@ -46,10 +43,6 @@ class Evidence:
         """End of the newest window in which the cohort was heard, Unix milliseconds; None without any."""
         return self._heard_ms.get(cohort)
 
-    def requests(self, cohort: Cohort, stage: int) -> int:
-        """Requests of the cohort's sessions that were born in the stage."""
-        return self._requests[cohort, stage]
-
-    def mismatches(self, cohort: Cohort, stage: int) -> int:
-        """Those of them whose server said another version than the proxy had assigned."""
-        return self._mismatches[cohort, stage]
+    def mismatches(self, cohort: Cohort, since_ms: int) -> tuple[int, int]:
+        """Requests of the cohort in windows that end later, and those whose server said another version."""
+        return self._served[cohort].between(since_ms, self._heard_ms.get(cohort, since_ms))

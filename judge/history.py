@@ -18,14 +18,15 @@ def _integers() -> "array[int]":
 
 
 @dataclass(slots=True)
-class _Sums:
-    """Running sums of one version, a place for each window in which it was heard."""
+class RunningSums:
+    """Two counts added up over windows, a place for each window that has any."""
 
     end_ms: "array[int]" = field(default_factory=_integers)
     counted: "array[int]" = field(default_factory=_integers)
     bad: "array[int]" = field(default_factory=_integers)
 
     def add(self, end_ms: int, counted: int, bad: int) -> None:
+        """The next window, or more of the newest."""
         before = (self.counted[-1], self.bad[-1]) if self.end_ms else (0, 0)
         self.end_ms.append(end_ms)
         self.counted.append(before[0] + counted)
@@ -38,8 +39,12 @@ class _Sums:
         for column in (self.end_ms, self.counted, self.bad):
             del column[:old]
 
-    def at(self, ms: int) -> tuple[int, int]:
-        """What windows that end at `ms` or before add up to."""
+    def between(self, from_ms: int, to_ms: int) -> tuple[int, int]:
+        """In windows that end after `from_ms` and at or before `to_ms`."""
+        (counted, bad), (before, bad_before) = self._upto(to_ms), self._upto(from_ms)
+        return counted - before, bad - bad_before
+
+    def _upto(self, ms: int) -> tuple[int, int]:
         place = bisect_right(self.end_ms, ms)
         return (self.counted[place - 1], self.bad[place - 1]) if place else (0, 0)
 
@@ -48,7 +53,7 @@ class _Sums:
 class History:
     """Requests and failures of every version, window by window."""
 
-    _versions: dict[str, _Sums] = field(default_factory=dict)
+    _versions: dict[str, RunningSums] = field(default_factory=dict)
 
     def add(self, end_ms: int, cells: Iterable[Cell]) -> None:
         """The next final window, of all partitions."""
@@ -58,10 +63,8 @@ class History:
             sums[0] += total(cell.outcomes, ERROR_COUNTED)
             sums[1] += total(cell.outcomes, ERROR_BAD)
         for version, (counted, bad) in found.items():
-            self._versions.setdefault(version, _Sums()).add(end_ms, counted, bad)
+            self._versions.setdefault(version, RunningSums()).add(end_ms, counted, bad)
 
     def failures(self, version: str, from_ms: int, to_ms: int) -> tuple[int, int]:
         """Requests, and those that failed, in windows that end after `from_ms` and at or before `to_ms`."""
-        sums = self._versions.get(version, _Sums())
-        (counted, bad), (before, bad_before) = sums.at(to_ms), sums.at(from_ms)
-        return counted - before, bad - bad_before
+        return self._versions.get(version, RunningSums()).between(from_ms, to_ms)

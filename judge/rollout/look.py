@@ -51,7 +51,7 @@ def stage_look(state: ServiceState, cut: Cut, compared: Compared, assessment: As
         last_stage=standing.stage == len(plan.stages),
         hole_s=_hole_s(state),
         sample_ratio=_sample_ratio(state, compared),
-        mismatches=_mismatches(state, compared),
+        mismatches=_mismatches(compared, clock),
         health=_health(state, clock),
         waived=_waived(state),
     )
@@ -145,16 +145,13 @@ def _born(state: ServiceState, compared: Compared, stage: int) -> tuple[int, int
     return compared.evidence.born("canary", stage), compared.evidence.born("baseline", stage)
 
 
-def _mismatches(state: ServiceState, compared: Compared) -> tuple[Mismatch, ...]:
-    """Of the sessions that were born in this stage, the canary's first."""
-    stage, evidence = state.chain.standing.stage, compared.evidence
+def _mismatches(compared: Compared, clock: StageClock) -> tuple[Mismatch, ...]:
+    """Since the stage began, or was begun anew; the canary's first."""
+    if clock.acknowledged is None:
+        return ()
+    trial, since_ms = compared.trial, clock.acknowledged.at
     return tuple(
-        Mismatch(
-            cohort,
-            compared.trial.version(cohort),
-            evidence.requests(cohort, stage),
-            evidence.mismatches(cohort, stage),
-        )
+        Mismatch(cohort, trial.version(cohort), *compared.evidence.mismatches(cohort, since_ms))
         for cohort in reversed(COHORTS)
     )
 

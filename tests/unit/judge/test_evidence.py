@@ -36,7 +36,10 @@ def test_a_cohort_was_last_heard_in_the_newest_window_with_a_request_of_it() -> 
     assert after().last_request_ms("canary") is None
 
 
-def test_servers_that_say_another_version_are_counted_by_stage_of_birth() -> None:
-    got = after([cell("v2", 4, mismatches=3), cell("v2", 6, stage=2)])
-    assert (got.mismatches("canary", 1), got.requests("canary", 1)) == (3, 4)
-    assert (got.mismatches("canary", 2), got.requests("canary", 2)) == (0, 6)
+def test_servers_that_say_another_version_are_counted_from_a_moment_on() -> None:
+    got = after([cell("v2", 4, mismatches=3), cell("v2", 6, stage=2)], [cell("v2", 5, mismatches=1), cell("v1", 9)])
+    assert got.mismatches("canary", T0) == (15, 4)
+    assert got.mismatches("canary", T0 + 1000) == (5, 1)
+    assert got.mismatches("canary", T0 + 2000) == (0, 0)
+    assert got.mismatches("baseline", T0) == (9, 0)
+    assert after().mismatches("canary", T0) == (0, 0)

@@ -12,7 +12,7 @@ from judge.rollout.state import ServiceState
 from schemas.control import ProxyReport, VersionTotals
 from schemas.decisions import Cut, LedgerEntry, Reason
 from schemas.windows import Cell
-from tests.builders import ONLY_ERRORS, entry, opening
+from tests.builders import ONLY_ERRORS, entry, opening, route
 from tests.unit.judge.test_machine import BREACH, CALM, T0, close_windows, decide, served, state
 
 START = entry("start", now=T0)
@@ -101,6 +101,16 @@ def test_servers_that_say_another_version_are_told_with_the_stage_s_requests() -
     canary, baseline = look(made).mismatches
     assert (canary.version, canary.requests, canary.mismatched, canary.real) == ("v2", 50, 50, True)
     assert (baseline.version, baseline.real) == ("v1", False)
+
+
+def test_a_stage_that_is_begun_anew_forgets_what_was_not_deployed_before() -> None:
+    made = state(START)
+    close_windows(made, 1, served("v1"), served("v2").model_copy(update={"mismatches": 50}))
+    retry = entry("retry", START, now=T0 + 2000)
+    made.read_entry(retry, 1)
+    made.read_route(route(retry.id), 0, 1, T0 + 3000)
+    close_windows(made, 4, served("v1"), served("v2"))
+    assert [(m.requests, m.mismatched) for m in look(made).mismatches] == [(50, 0), (50, 0)]
 
 
 def test_a_hole_is_as_old_as_the_data_since() -> None:
