@@ -67,7 +67,7 @@ def _source() -> Json:
 def _routers(routers: Sequence[str]) -> Json:
     """The routers, each with a priority of its own: the first that is known to be healthy is asked.
 
-    One that is frozen fails two health checks within 4 s, and its streams are closed; HTTP/2 pings notice a link that
+    One that is frozen fails two health checks within 4 s, then its streams are closed; HTTP/2 pings notice a link that
     is cut. While none is healthy, the first is asked all the same.
     """
     times = {"timeout": "1s", "interval": "1s", "no_traffic_interval": "1s"}

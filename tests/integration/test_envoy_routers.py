@@ -1,6 +1,8 @@
 """A real Envoy and its routers: which one it asks, and what it does when that one is gone or frozen."""
 
 import asyncio
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,6 +15,8 @@ from router.local_envoy import LocalEnvoy
 from router.snapshot import ServiceRoute, Snapshot, Weight
 from schemas.service import Version
 from transport.ports import free_ports
+
+ROOT = Path(__file__).parents[2]
 
 ROUTE = ServiceRoute(
     service="orders",
@@ -74,6 +78,34 @@ async def frozen(port: int) -> AsyncIterator[None]:
         yield
 
 
+ELSEWHERE = """
+import asyncio, sys
+from router.envoy_xds import EnvoyXds
+from tests.integration.test_envoy_routers import SNAPSHOT
+
+async def main():
+    await EnvoyXds("127.0.0.1", int(sys.argv[1])).apply(SNAPSHOT)
+    print("open", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@asynccontextmanager
+async def elsewhere(port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A router in a process of its own."""
+    argv = [sys.executable, "-c", ELSEWHERE, str(port)]
+    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE, cwd=ROOT)
+    try:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"open\n"
+        yield process
+    finally:
+        process.kill()
+        await process.wait()
+
+
 async def test_a_router_that_is_not_there_is_passed_over(site: Site) -> None:
     second = await site.router(site.second)
     envoy = await site.proxy()
@@ -96,6 +128,15 @@ async def test_a_proxy_asks_one_router_and_goes_to_the_other_when_that_closes_it
     (other,) = [router for router in routers if router is not chosen]
     await chosen.close()
     await asked(other)
+
+
+async def test_a_router_that_freezes_loses_its_proxy_to_the_next(site: Site) -> None:
+    async with elsewhere(site.first) as process:
+        envoy = await site.proxy()
+        await envoy.live()
+        second = await site.router(site.second)
+        process.send_signal(signal.SIGSTOP)
+        await asked(second)
 
 
 async def test_without_any_router_a_proxy_waits_for_the_first_that_comes(site: Site) -> None:
