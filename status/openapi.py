@@ -2,11 +2,18 @@
 
 import json
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
+from schemas.control import RolloutView, RouteChange
+from schemas.decisions import LedgerEntry
+from schemas.service import Service
+from status.lately import WindowNews
 from status.problems import Forbidden, NotReady, Problem, Refused, Unanswered, Unknown, Wrong
+from status.stream import Pulse, Snapshots
 
 DESCRIPTION = """Rollouts of MCP servers: what holds, why, and people's words.
 
@@ -59,6 +66,26 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
 }
 
 
+EVENTS: dict[str, type[BaseModel]] = {
+    "snapshot": Snapshots,
+    "view": RolloutView,
+    "entry": LedgerEntry,
+    "route": RouteChange,
+    "window": WindowNews,
+    "service": Service,
+    "pulse": Pulse,
+}
+"""What the live streams' `data` holds, by event: OpenAPI has no place for it but an extension."""
+
+_REF = "#/components/schemas/"
+
+
+def _event_schemas() -> dict[str, Any]:
+    models: list[tuple[type[BaseModel], Literal["serialization"]]] = [(m, "serialization") for m in EVENTS.values()]
+    _, found = models_json_schema(models, ref_template=f"{_REF}{{model}}")
+    return dict(found["$defs"])
+
+
 def responses() -> dict[int | str, dict[str, Any]]:
     """What any route may answer beside what it says itself."""
     framework = {400: "The body is no text that could be read", 401: "Nobody knows who is asking"}
@@ -76,6 +103,10 @@ def describe(app: FastAPI) -> None:
             found = plain()
             schemas = found.setdefault("components", {}).setdefault("schemas", {})
             schemas["Problem"] = PROBLEM
+            schemas.update({**_event_schemas(), **schemas})
+            for path in ("/api/stream", "/api/rollouts/{service}/stream"):
+                content = found["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]
+                content["x-events"] = {kind: {"$ref": f"{_REF}{model.__name__}"} for kind, model in EVENTS.items()}
             examples = _examples()
             for (
                 name

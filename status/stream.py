@@ -55,7 +55,7 @@ async def _ready(desk: AtDesk) -> None:
     desk.require_ready()
 
 
-_DESCRIPTION = """Events, each with JSON in `data` (types: see Schemas): `snapshot` (Snapshots) at the beginning; then
+_DESCRIPTION = """Events, each with JSON in `data` (its types: `x-events`): `snapshot` (Snapshots) at the beginning; then
 `view` (RolloutView), `entry` (LedgerEntry), `route` (RouteChange), `window` (WindowNews) and `service` (Service) as they
 happen, and `pulse` (Pulse) every five seconds while the log is followed. `id` is to be sent back as `Last-Event-ID`:
 missed events follow, or a `snapshot` where they are no longer there."""

@@ -9,7 +9,7 @@ from schemas.decisions import EntryKind, LedgerEntry
 from status.page import figures
 from status.page.markup import Glyph, ago, glyph, joined, moment
 from status.page.shown import Row
-from status.page.snapshot import BACK, PROMOTED, Snapshot
+from status.page.snapshot import BACK, PROMOTED, RESUMES_ITSELF, Snapshot
 
 PASS, MARGINAL = 95.0, 75.0
 """Marks of the score, which is for people and decides nothing."""
@@ -132,7 +132,8 @@ def _undecided(snapshot: Snapshot) -> str:
         return (
             f"Nobody judges {snapshot.canary} now: the judge has not looked for {figures.duration(snapshot.blind_s)}."
         )
-    decide = " A person must decide." if snapshot.state == "held" else ""
+    person = snapshot.state == "held" and snapshot.held_by not in RESUMES_ITSELF
+    decide = " A person must decide." if person else ""
     return _so_far(snapshot.rows) + decide
 
 

@@ -7,7 +7,7 @@ from status.page import figures
 from status.page.actions import buttons
 from status.page.answer import drain_ends_ms
 from status.page.markup import glyph, joined, moment, none, small, until
-from status.page.snapshot import BACK, PROMOTED, Snapshot
+from status.page.snapshot import BACK, PROMOTED, RESUMES_ITSELF, Snapshot
 from status.ratio import Sessions, born
 
 _STALE_DATA_S = 15.0
@@ -170,7 +170,10 @@ def _next(snapshot: Snapshot) -> Markup:
             question, f"Nothing; rollout {view.rollout} is complete.", f"{snapshot.baseline} may be taken down."
         )
     if snapshot.state == "held":
-        by_itself = "It resumes by itself once both cohorts report." if snapshot.no_data else "A person decides."
+        by_itself = "A person decides."
+        if snapshot.held_by in RESUMES_ITSELF:
+            back = "both cohorts report" if snapshot.no_data else "the judge looks again"
+            by_itself = f"It resumes by itself once {back}."
         return _fact(
             question, f"Stays at {figures.share(view.share)}.", by_itself, "A breach still rolls back at once."
         )

@@ -23,6 +23,9 @@ PROMOTED: frozenset[RolloutState | None] = frozenset({"completed", "retired"})
 MISSING_DATA = frozenset({"stale", "baseline_silent", "canary_silent"})
 """Codes of holds that say: nobody knows how the canary does."""
 
+RESUMES_ITSELF = MISSING_DATA | {"blind"}
+"""Codes of holds that end by themselves, once what was missing is back."""
+
 BLIND_S = 15.0
 """A judge beats once a second while a rollout runs; one that has not for so long is not looking."""
 
@@ -110,10 +113,15 @@ class Snapshot:
         return rows(self.checks, self.plan, Distribution.of(total.latency) if total else None)
 
     @property
+    def held_by(self) -> str | None:
+        """The code of the hold that lasts."""
+        holds = [e.reason.code for e in self.entries if e.kind == "hold"]
+        return holds[-1] if self.state == "held" and holds else None
+
+    @property
     def no_data(self) -> bool:
         """Held because nobody knows how the canary does."""
-        holds = [e for e in self.entries if e.kind == "hold"]
-        return self.state == "held" and bool(holds) and holds[-1].reason.code in MISSING_DATA
+        return self.held_by in MISSING_DATA
 
     @property
     def blind_s(self) -> float | None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import re
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import httpx2
 import pytest
@@ -27,6 +28,7 @@ from schemas.partitions import partition_of
 from schemas.plan import Plan
 from schemas.service import Service
 from status import proxies, words
+from status.news import NewsKind
 from tests.page_server import Served, served
 from tests.page_states import scene
 from transport.memory_log import MemoryLog
@@ -137,6 +139,18 @@ def test_every_route_says_how_it_refuses(url: str) -> None:
         for method, operation in methods.items():
             assert operation["responses"]["409"]["content"].keys() == {"application/problem+json"}, (method, path)
             assert operation.get("summary") or operation.get("description"), (method, path)
+
+
+def test_every_event_of_a_stream_has_a_type(url: str) -> None:
+    described = httpx2.get(f"{url}/openapi.json").json()
+    for path in ("/api/stream", "/api/rollouts/{service}/stream"):
+        content = described["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]
+        assert content["x-events"].keys() == {*get_args(NewsKind), "snapshot", "pulse"}
+        for reference in content["x-events"].values():
+            assert reference["$ref"].rpartition("/")[2] in described["components"]["schemas"]
+    text = str(described)
+    for name in re.findall(r"#/components/schemas/([\w-]+)", text):
+        assert name in described["components"]["schemas"], name
 
 
 def test_no_page_of_somebody_elses_script_is_served(url: str) -> None:

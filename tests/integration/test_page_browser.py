@@ -10,6 +10,7 @@ import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from schemas.control import RolloutView
 from schemas.ledger import ServiceLedger
 from status.tokens import Token, fingerprint
 from tests.page_server import Served, served
@@ -255,6 +256,18 @@ async def test_a_viewer_logs_in_and_may_only_look(browser: Browser) -> None:
         assert answer.status == 403
         await eyes.page.get_by_role("button", name="Log out dash").click()
         await expect(eyes.page).to_have_title("Log in")
+
+
+async def test_a_session_that_is_over_leads_to_the_login(browser: Browser) -> None:
+    async with served([scene("collecting")], tokens=(ANNA,)) as status:
+        eyes = await look(browser, status)
+        await eyes.page.locator('input[name="token"]').fill("operate")
+        await eyes.page.keyboard.press("Enter")
+        await eyes.live()
+        await eyes.page.context.clear_cookies()
+        view = RolloutView(service=SERVICE, rollout=1, looked_at=1)
+        await status.log.put("rollouts", 0, view.dump(), SERVICE.encode())
+        await expect(eyes.page).to_have_title("Log in", timeout=15_000)
 
 
 async def test_an_operator_acts_under_the_tokens_name(browser: Browser) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx2
 import pytest
 import pytest_asyncio
 
@@ -16,6 +17,7 @@ from demo.scene import SERVICE, Scene, scene, traffic
 from demo.stories import tell
 from demo.traffic import Seen, session
 from schemas.decisions import LedgerEntry
+from status.page import figures
 from tests.invariants import assert_chain, assert_no_share_rose_on_missing_word, assert_sessions_stayed
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
@@ -59,6 +61,27 @@ async def test_a_canary_that_fails_thirty_percent_is_rolled_back_by_itself(stage
     assert_no_share_rose_on_missing_word(story.entries)
     assert_sessions_stayed(seen)
     assert seen["sessions"]["v2"] > 0
+
+
+async def test_the_page_shows_of_the_rollback_what_the_ledger_says(stage: Scene) -> None:
+    """After the first story, by the real status service over the real Kafka."""
+    rollback = LedgerEntry.model_validate((await stage.rollout())["ledger"][-1], extra="ignore")
+    check = next(check for check in rollback.checks if check.check == rollback.culprit)
+    async with httpx2.AsyncClient(base_url=stage.options.status_url) as client:
+        page = (await client.get(f"/rollouts/{SERVICE}", headers={"accept": "text/html"})).text
+        series = (await client.get(f"/api/rollouts/{SERVICE}/series")).json()
+        metrics = (await client.get("/metrics")).text
+    sign = -1 if check.check == "tool_success" else 1
+    assert check.difference is not None
+    assert check.low is not None
+    assert figures.points(sign * check.difference) in page
+    assert figures.signed(sign * check.low) in page
+    assert "Rolled back" in page
+    assert "The only proxy acknowledged the route" in page
+    assert series["starts"]
+    assert any(value is not None for value in series["charts"][0]["canary"]["value"])
+    for name in ("davylamp_evidence_to_decision_seconds", "davylamp_decision_to_acknowledged_seconds"):
+        assert f'{name}_count{{service="{SERVICE}"}}' in metrics
 
 
 async def test_a_healthy_canary_goes_to_a_hundred_percent_by_itself(stage: Scene) -> None:

@@ -36,7 +36,9 @@ function connect() {
     show();
   });
   source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, AGAIN_MS); // refused: the browser gives up, we do not
+    if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+    setTimeout(connect, AGAIN_MS); // refused: the browser gives up, we do not
+    ask(["about"]).catch(() => {}); // a session that is over leads to the login
   });
 }
 
@@ -48,15 +50,20 @@ function want(kind) {
   fetching ??= setTimeout(refresh, GATHER_MS);
 }
 
+/** Regions as they are now. */
+async function ask(names) {
+  const query = new URLSearchParams(names.map((name) => ["names", name]));
+  const answer = await fetch(`${regionsUrl}?${query}`, { headers: { accept: "text/html" }, redirect: "manual" });
+  if (answer.type === "opaqueredirect") location.reload(); // the session is over: to the login
+  if (!answer.ok) throw new Error(`${answer.status}`);
+  return answer.text();
+}
+
 async function refresh() {
   const names = [...wanted];
   wanted = new Set();
   try {
-    const query = new URLSearchParams(names.map((name) => ["names", name]));
-    const answer = await fetch(`${regionsUrl}?${query}`, { headers: { accept: "text/html" }, redirect: "manual" });
-    if (answer.type === "opaqueredirect") location.reload(); // the session is over: to the login
-    if (!answer.ok) throw new Error(`${answer.status}`);
-    replace(await answer.text());
+    replace(await ask(names));
   } catch {
     names.forEach((name) => wanted.add(name)); // asked for again with the next event, or soon
     setTimeout(() => { fetching ??= setTimeout(refresh, 0); }, AGAIN_MS);

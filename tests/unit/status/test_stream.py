@@ -17,6 +17,7 @@ from status.desk import Desk
 from status.feed import TOPICS
 from status.lately import Lately
 from status.news import News
+from status.recent import Recent
 from tests.builders import entry, route
 from tests.page_server import served
 from tests.unit.status.scene import applied
@@ -45,7 +46,7 @@ class Watching:
             await asyncio.sleep(0)
 
     async def until_complete(self, at_ms: int) -> None:
-        while self.lately.services["orders"].complete_until_ms != at_ms:  # noqa: ASYNC110 - nobody is told
+        while at_ms != self.lately.services.get("orders", Recent()).complete_until_ms:  # noqa: ASYNC110 - nobody is told
             await asyncio.sleep(0)
 
 
@@ -176,6 +177,20 @@ async def test_closed_windows_are_told_with_what_they_add_up_to() -> None:
         await log.put("cohort-windows", 0, window(3, cell("v2")).dump())
         [later] = await take(events, 1)
         assert (later.data.complete_until, later.data.canary_sessions) == (20_000, 6)
+
+
+async def test_of_what_was_said_before_the_start_only_closed_windows_are_read() -> None:
+    log = MemoryLog()
+    await applied(log, entry("start"))
+    await log.put("cohort-windows", 0, window(1, cell("v2")).dump(), b"orders|5000|0|final")
+    await log.put("cohort-windows", 0, b"never parsed", b"orders|10000|0|worker-1")
+    async with watching(log) as scene:
+        await scene.until_complete(10_000)
+        assert scene.lately.services["orders"].read_until_ms == 10_000
+        later = window(2, cell("v2"), final=False, clock_ms=12_000)
+        await log.put("cohort-windows", 0, later.dump(), b"orders|10000|0|worker-1")
+        while scene.lately.services["orders"].read_until_ms != 12_000:  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0)
 
 
 async def test_a_record_that_is_not_understood_is_skipped() -> None:

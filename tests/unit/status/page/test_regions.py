@@ -245,6 +245,18 @@ def test_a_judge_that_does_not_look_is_told_in_the_first_lines() -> None:
     assert judge.health == "bad"
 
 
+def test_a_hold_says_whether_it_needs_a_person() -> None:
+    assert "A person decides." in text(facts(snapshot("held")))
+    assert "It resumes by itself once both cohorts report." in text(facts(snapshot("no_data")))
+    held = scene("collecting")
+    held.decide(
+        "hold", 1_000, "blind", "The judge has not looked for 120 s: nobody watches the canary.", actor="router"
+    )
+    held.look("held", OPEN)
+    assert "It resumes by itself once the judge looks again." in text(facts(snapshot_of(held)))
+    assert "A person must decide" not in text(answer(snapshot_of(held)))
+
+
 def test_silence_is_unknown_and_no_score() -> None:
     shown = snapshot("no_data")
     assert "no score without evidence" in answer(shown)
