@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
@@ -46,34 +47,16 @@ def create_app(
     Without `tokens` everybody may do everything: the settings allow that on loopback only. Without `data_folder`
     browsers' sessions end with the process.
     """
-    news, counted, clock = News(), Counted(), clock or SystemClock()
-
-    def heard(message: Message, record: Record) -> None:
-        _tell(news, message)
-        tell(counted, message, record.timestamp_ms, feed.overview.confirmed)
-
-    feed = Feed(reader, (heard,))
-    lately = None
-    if telemetry is not None:
-        lately = Lately(
-            telemetry,
-            clock,
-            lambda service: cohorts(feed.overview.ledger, service),
-            lambda told: news.publish("window", told.service, told),
-            lambda record: counted.window(f"{record.topic}-{record.partition}", record.offset, record.timestamp_ms),
-        )
-    sessions = (
-        Sessions(tokens, session_key(data_folder / SESSION_KEY if data_folder else None), clock) if tokens else None
+    clock = clock or SystemClock()
+    news, counted = News(), Counted()
+    feed = Feed(
+        reader,
+        (lambda message, _: _publish(news, message), lambda message, record: _count(counted, feed, message, record)),
     )
-    app = FastAPI(
-        title="davylamp",
-        version=__version__,
-        description=openapi.DESCRIPTION,
-        responses=openapi.responses(),
-        docs_url=None,  # its script would come from somebody else's server
-        redoc_url=None,
-        lifespan=lambda _: _following(feed, lately, reader, writer),
-    )
+    lately = _lately(telemetry, clock, feed, news, counted) if telemetry is not None else None
+    key_file = data_folder / SESSION_KEY if data_folder else None
+    sessions = Sessions(tokens, session_key(key_file), clock) if tokens else None
+    app = FastAPI(lifespan=lambda _: _following(feed, lately, reader, writer), **_DESCRIBED)
     app.state.desk = Desk(feed, writer, clock, answer_within_s)
     app.state.news, app.state.pictures = news, Pictures(feed, lately, clock)
     app.state.tokens, app.state.sessions, app.state.counted = tokens, sessions, counted
@@ -84,6 +67,26 @@ def create_app(
     answer_problems(app)
     openapi.describe(app)
     return app
+
+
+_DESCRIBED: dict[str, Any] = {
+    "title": "davylamp",
+    "version": __version__,
+    "description": openapi.DESCRIPTION,
+    "responses": openapi.responses(),
+    "docs_url": None,  # its script would come from somebody else's server
+    "redoc_url": None,
+}
+
+
+def _lately(telemetry: Reader, clock: Clock, feed: Feed, news: News, counted: Counted) -> Lately:
+    return Lately(
+        telemetry,
+        clock,
+        lambda service: cohorts(feed.overview.ledger, service),
+        lambda told: news.publish("window", told.service, told),
+        lambda record: counted.window(f"{record.topic}-{record.partition}", record.offset, record.timestamp_ms),
+    )
 
 
 @contextlib.asynccontextmanager
@@ -104,7 +107,7 @@ async def _following(feed: Feed, lately: Lately | None, reader: Reader, writer: 
         await writer.close()
 
 
-def _tell(news: News, message: Message) -> None:
+def _publish(news: News, message: Message) -> None:
     if isinstance(message, LedgerEntry):
         news.publish("entry", message.service, message)
     elif isinstance(message, RolloutView):
@@ -113,3 +116,7 @@ def _tell(news: News, message: Message) -> None:
         news.publish("route", message.service, message)
     elif isinstance(message, Service):
         news.publish("service", message.service, message)
+
+
+def _count(counted: Counted, feed: Feed, message: Message, record: Record) -> None:
+    tell(counted, message, record.timestamp_ms, feed.overview.confirmed)
