@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from cli.client import ApiError, Client
 from cli.stack import SERVICES, service_argv
-from davylamp_sdk import KafkaSink, Recorder
+from davylamp_sdk import KafkaSink, Recorder, Rollouts
 from schemas.labels import UNJUDGED
 from schemas.topics import Topic, load_topics
 from schemas.windows import CohortWindow
@@ -108,6 +108,17 @@ async def test_a_servers_telemetry_is_counted(secured: Secured) -> None:
     finally:
         await reader.close()
         await asyncio.to_thread(recorder.close)
+
+
+async def test_a_server_follows_its_rollout_by_its_own_name(secured: Secured) -> None:
+    settings = secured.settings("sdk").librdkafka_security()
+    rollouts = Rollouts("orders", secured.bootstrap, settings=settings)
+    async with asyncio.timeout(60):
+        async for rollout in rollouts:
+            if rollout.phase == "rolled_back":
+                break
+    await asyncio.to_thread(rollouts.close)
+    assert "enough" in rollout.reason
 
 
 async def counted(reader: KafkaReader) -> int:

@@ -59,7 +59,7 @@ class KafkaControlLog:
             {
                 "bootstrap.servers": bootstrap,
                 "client.id": f"davylamp-sdk/{service}",
-                "group.id": f"unused-{service}",  # librdkafka wants one; nothing is ever committed to it
+                "group.id": f"davylamp-reader-sdk-{service}",  # an ACL allows to name it; nothing is ever committed
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",  # what vanishes while it is being read is read from the start again
                 "enable.partition.eof": True,
