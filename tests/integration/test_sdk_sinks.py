@@ -132,6 +132,29 @@ def test_a_message_that_kafka_would_not_take_is_told_at_once() -> None:
         unreachable_kafka().send(b"p", b"x" * 2_000_000, Receipts().of("x"))
 
 
+class FatalError:
+    def name(self) -> str:
+        return "OUT_OF_ORDER_SEQUENCE_NUMBER"
+
+    def str(self) -> str:
+        return "sequence lost"
+
+    def fatal(self) -> bool:
+        return True
+
+
+def test_a_producer_that_has_lost_its_order_is_replaced_and_what_it_held_is_settled_as_lost() -> None:
+    """Not waited for on a real broker, which loses its order for nobody: librdkafka's words are said by the test."""
+    sink, receipts = unreachable_kafka(), Receipts()
+    assert sink.send(b"p", b"1", receipts.of("1"))
+    sink._on_error(FatalError())
+    sink.poll()
+    assert receipts.told == [("1", False)]
+    assert sink.send(b"p", b"2", receipts.of("2"))
+    sink.flush(0)
+    assert receipts.told == [("1", False)]
+
+
 def test_a_setting_that_librdkafka_does_not_know_shows_with_the_first_message() -> None:
     with pytest.raises(Exception, match=r"no\.such\.setting"):
         unreachable_kafka(no_such_setting=1).send(b"p", b"x", Receipts().of("x"))

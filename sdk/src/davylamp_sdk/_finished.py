@@ -97,7 +97,7 @@ def row_of(request: FinishedRequest, heard: Heard) -> Row:
 def numbers(metrics: Mapping[str, float]) -> dict[str, float]:
     """The custom metrics that fit an event, at most 32."""
     fitting: dict[str, float] = {}
-    for name, value in metrics.items():
+    for name, value in list(metrics.items()):  # in one step: a thread of the handler's may still add to it
         number = number_of(name, value)
         if number is not None and len(fitting) < MAX_METRICS:
             fitting[_text(name)] = number

@@ -116,7 +116,7 @@ class Rollouts:
                 self._listeners.discard(wake)
 
     def _start(self) -> None:
-        with self._lock:
+        with self._guarded("unstarted"), self._lock:
             if self._thread is None and not self._closing.is_set():
                 thread = threading.Thread(target=self._run, name="davylamp-rollouts", daemon=True)
                 thread.start()
@@ -179,6 +179,7 @@ class Rollouts:
 
 MESSAGES: Final = {
     "unreachable": "the ledger cannot be read; waiting for Kafka and its topics",
+    "unstarted": "the thread that reads the ledger did not start",
     "unreadable": "a record of the ledger is not understood and has no effect here",
     "callback": "a callback for rollouts raised",
 }

@@ -57,6 +57,10 @@ PRODUCER_SETTINGS: Final[Mapping[str, str | int | bool]] = MappingProxyType(
 )
 
 
+GIVE_UP_S: Final = 1.0
+"""For a producer that is given up to say which messages it has lost: it knows them all."""
+
+
 class KafkaSink:
     """Produces to one topic with librdkafka.
 
@@ -85,6 +89,7 @@ class KafkaSink:
             **settings,
         }
         self._producer: Any = None
+        self._lost_for_good = False
         self._errors_logged: set[str] = set()
 
     def send(self, key: bytes, value: bytes, settled: Settled) -> bool:
@@ -102,13 +107,23 @@ class KafkaSink:
     def poll(self) -> None:
         if self._producer is not None:
             self._producer.poll(0)
+        if self._lost_for_good:
+            self._give_up()
 
     def flush(self, timeout_s: float) -> None:
         if self._producer is not None:
             self._producer.flush(timeout_s)
 
+    def _give_up(self) -> None:
+        """An idempotent producer that has lost its order refuses everything from then on: the next message gets a new one."""
+        producer, self._producer, self._lost_for_good = self._producer, None, False
+        if producer is not None:
+            producer.purge()
+            producer.flush(GIVE_UP_S)
+
     def _on_error(self, error: Any) -> None:
         """Log the first of each kind: a wrong password or a dead broker is told here and nowhere else."""
+        self._lost_for_good = self._lost_for_good or bool(error.fatal())
         name = str(error.name())
         if name not in self._errors_logged:
             self._errors_logged.add(name)

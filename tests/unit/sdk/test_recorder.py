@@ -254,6 +254,29 @@ def test_numbers_that_fit_no_event_are_left_out_and_mentioned_once(
     assert [record.__dict__["action"] for record in caplog.records] == ["telemetry_metric_invalid"]
 
 
+def test_a_thread_that_goes_on_saying_numbers_costs_no_event(recorder: Recorder, sink: MemorySink) -> None:
+    running = threading.Event()
+    stop = threading.Event()
+
+    def chatter(request: Request) -> None:
+        while not stop.is_set():
+            for n in range(32):
+                request.metric(f"m{n}", n)
+            running.set()
+
+    for _ in range(20):
+        with recorder.request("ping") as request:
+            thread = threading.Thread(target=chatter, args=(request,))
+            thread.start()
+            assert running.wait(5)
+        stop.set()
+        thread.join()
+        running.clear()
+        stop.clear()
+    assert len(told(recorder, sink)) == 20
+    assert recorder.stats().failed == 0
+
+
 def test_a_request_that_hangs_is_told_while_it_runs_and_its_end_only_counted(sink: MemorySink) -> None:
     recorder = Recorder(service="orders", version="v2", sink=sink, hung_after_s=0.05)
     with recorder.request("tools/call", headers=HEADERS) as request:

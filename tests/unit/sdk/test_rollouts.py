@@ -238,6 +238,18 @@ def test_a_callback_that_raises_is_called_again_and_the_others_too(
     assert [record.__dict__["action"] for record in caplog.records] == ["rollouts_callback"]
 
 
+def test_a_machine_without_room_for_a_thread_costs_the_server_nothing(
+    rollouts: Rollouts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_thread(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    rollouts.call(print)
+    rollouts.close()
+    assert [record.__dict__["action"] for record in caplog.records] == ["rollouts_unstarted"]
+
+
 def test_nobody_reads_before_somebody_listens(log: ScriptedLog, rollouts: Rollouts) -> None:
     assert rollouts.current is None
     assert log.opened == 0
