@@ -33,16 +33,24 @@ class Freshness:
     async def __call__(self) -> None:
         reading = asyncio.ensure_future(self._reader.read_to_end())
         try:
-            while not reading.done():
+            done, _ = await asyncio.wait({reading}, timeout=PATIENCE_S)
+            if not done:
+                away_s = round(self._reader.away_s, 1)
+                logger.warning("a proxy waits for the log", extra={"action": "stream_waits", "away_s": away_s})
+            while not reading.done() and not self._may_go_without():
                 await asyncio.wait({reading}, timeout=PATIENCE_S)
-                if not reading.done() and self._keeper.latches and self._reader.away_s >= PATIENCE_S:
-                    latched = sorted(self._keeper.latches.entries)
-                    logger.warning("served without a log", extra={"action": "served_unread", "latched": latched})
-                    return
-            reading.result()
+            if reading.done():
+                reading.result()
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+
+    def _may_go_without(self) -> bool:
+        if not self._keeper.latches or self._reader.away_s < PATIENCE_S:
+            return False
+        latched = sorted(self._keeper.latches.entries)
+        logger.warning("served without a log", extra={"action": "served_unread", "latched": latched})
+        return True
 
 
 async def at_once() -> None:
