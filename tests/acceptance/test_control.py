@@ -1,0 +1,149 @@
+"""Control when something is missing, on real Kafka and Envoy: the judge, Kafka, a proxy. `make acceptance`."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx2
+import pytest
+import pytest_asyncio
+
+from demo.scene import SERVICE, Scene, demo_plan, scene, traffic
+from router.bootstrap import bootstrap
+from router.local_envoy import LocalEnvoy
+from schemas.plan import Plan
+from transport.ports import free_ports
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300), pytest.mark.acceptance]
+
+TOKEN = "0123456789abcdef"
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    (direct,) = free_ports(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAVYLAMP_ROUTER_DIRECT_TOKEN", TOKEN)
+        patch.setenv("DAVYLAMP_ROUTER_DIRECT_PORT", str(direct))
+        patch.setenv("DAVYLAMP_DIRECT_TOKEN", TOKEN)
+        patch.setenv("DAVYLAMP_DIRECT_ROUTERS", f"http://127.0.0.1:{direct}")
+        async with scene(tmp_path_factory.mktemp("control"), {"v2": None, "v3": None, "v4": None}) as running:
+            yield running
+
+
+async def davylamp(stage: Scene, *arguments: str) -> tuple[int | None, str]:
+    """The command line as a person has it: exit code and what it printed."""
+    environment = {**os.environ, "DAVYLAMP_URL": stage.options.status_url}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "cli",
+        *arguments,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    return process.returncode, output.decode()
+
+
+async def until(stage: Scene, true_of: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """What the status API says of the service, once it is so."""
+    async with asyncio.timeout(90):
+        while not true_of(found := await stage.rollout()):  # noqa: ASYNC110 - over HTTP there is nothing to wait on
+            await asyncio.sleep(0.1)
+    return found
+
+
+def collecting(found: dict[str, Any]) -> bool:
+    return bool(found["rollout"]) and found["rollout"]["state"] == "collecting"
+
+
+def at_stage(number: int) -> Callable[[dict[str, Any]], bool]:
+    return lambda found: collecting(found) and found["rollout"]["stage"] == number
+
+
+def last(found: dict[str, Any]) -> dict[str, Any]:
+    entry: dict[str, Any] = found["ledger"][-1]
+    return entry
+
+
+async def new_sessions(stage: Scene, count: int) -> set[str]:
+    """The versions that so many new sessions meet, by what stands in front of their ids."""
+    hello = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}},
+    }
+    accept = {"accept": "application/json, text/event-stream"}
+    async with httpx2.AsyncClient(timeout=10) as http:
+        answers = [await http.post(stage.mcp_url, json=hello, headers=accept) for _ in range(count)]
+    return {answer.headers["mcp-session-id"].partition("~")[0] for answer in answers}
+
+
+async def test_a_rollout_whose_judge_is_frozen_is_held_by_a_router_and_goes_on_by_itself(stage: Scene) -> None:
+    plan = Plan.model_validate({**demo_plan("v2").model_dump(by_alias=True), "blind_after": "6s"})
+    judge = stage.stack.supervisor.pid("judge")
+    assert judge is not None
+    async with traffic(stage, seed=11):
+        await stage.start(plan)
+        await until(stage, collecting)
+        os.kill(judge, signal.SIGSTOP)
+        held = await until(stage, lambda found: last(found)["kind"] == "hold")
+        assert (last(held)["actor"], last(held)["reason"]["code"]) == ("router", "blind")
+        os.kill(judge, signal.SIGCONT)
+        resumed = await until(stage, lambda found: last(found)["kind"] == "resume")
+        assert last(resumed)["after"] == last(held)["id"]
+        ended = await until(stage, lambda found: (found["rollout"] or {}).get("state") == "completed")
+    assert [e["kind"] for e in ended["ledger"]] == ["start", "hold", "resume", "proceed", "complete"]
+
+
+async def test_a_direct_rollback_reaches_every_proxy_while_kafka_is_away_and_the_ledger_when_it_is_back(
+    stage: Scene,
+) -> None:
+    kafka = stage.stack.kafka
+    assert kafka is not None
+    async with traffic(stage, seed=12):
+        await stage.start(demo_plan("v3"))
+        found = await until(stage, collecting)
+        baseline = found["rollout"]["baseline"]
+        assert await new_sessions(stage, 60) == {f"{SERVICE}.{baseline}", f"{SERVICE}.v3"}
+        await asyncio.to_thread(kafka.stop)
+        code, output = await davylamp(stage, "rollback", SERVICE, "--direct", "--reason", "it burns")
+        assert (code, "every proxy of every router" in output) == (0, True), output
+        assert await new_sessions(stage, 60) == {f"{SERVICE}.{baseline}"}
+        assert (await davylamp(stage, "rollback", SERVICE, "--direct", "--reason", "it burns"))[0] == 0
+        await asyncio.to_thread(kafka.start)
+        back = await until(stage, lambda found: last(found)["kind"] == "rollback")
+    assert (last(back)["reason"]["code"], last(back)["share"]) == ("direct", 0)
+    assert await new_sessions(stage, 20) == {f"{SERVICE}.{baseline}"}
+
+
+async def test_a_proxy_that_died_lets_no_share_rise_until_it_is_forgotten(stage: Scene) -> None:
+    port, admin = free_ports(2)
+    second = bootstrap("lb1", port, admin, routers=[f"127.0.0.1:{stage.options.xds_port}"])
+    async with traffic(stage, seed=13):
+        async with LocalEnvoy(second, stage.folder / "envoy"):
+            await until(stage, lambda found: len(found["route"]["proxies"]) == 2 and found["route"]["acknowledged"])
+            await stage.start(demo_plan("v4"))
+            await until(stage, at_stage(1))
+        waiting = await until(
+            stage, lambda found: "not acknowledged" in (found["rollout"]["waiting_for"] or "") and _over(found)
+        )
+        assert [e["kind"] for e in waiting["ledger"]] == ["start"]
+        assert "? orders  lb1  unknown: no router hears it" in (await davylamp(stage, "proxy", "list"))[1]
+        code, output = await davylamp(stage, "proxy", "forget", "lb0", "--reason", "a mistake")
+        assert (code, "lb0 lives" in output) == (1, True), output
+        code, output = await davylamp(stage, "proxy", "forget", "lb1", "--reason", "scaled down")
+        assert (code, "lb1 is forgotten" in output) == (0, True), output
+        await until(stage, at_stage(2))
+        assert "lb1" not in (await davylamp(stage, "proxy", "list"))[1]
+
+
+def _over(found: dict[str, Any]) -> bool:
+    """The stage's planned time is over by far: with every proxy in place it would have risen."""
+    return (found["rollout"]["stage_elapsed_s"] or 0.0) > 14.0
