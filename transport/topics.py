@@ -49,9 +49,12 @@ def topic_problems(settings: KafkaSettings, answer_s: float = 10.0) -> list[str]
     """What is wrong with the topics as they are; changes nothing. Raises :class:`TopicsError` if Kafka does not answer."""
     try:
         with AdminClient(settings.librdkafka("davylamp-doctor") | {"log_level": 0}) as admin:
-            return list(problems(settings, load_topics(), _describe(admin, answer_s)))
+            found = _describe(admin, answer_s)
     except KafkaException as error:
         raise TopicsError(f"Kafka at {settings.bootstrap}: {error.args[0].str()}") from error
+    there = {name: spec for name, spec in load_topics().items() if name in found}
+    missing = [f"{name}: it is missing" for name in load_topics() if name not in found]
+    return [*missing, *problems(settings, there, found)]
 
 
 def problems(

@@ -8,8 +8,9 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from schemas.topics import load_topics
+from transport.ports import free_ports
 from transport.settings import KafkaSettings
-from transport.topics import TopicsError, ensure_topics
+from transport.topics import TopicsError, ensure_topics, topic_problems
 
 
 @pytest.fixture
@@ -80,3 +81,22 @@ def test_a_topic_on_producer_time_is_refused(kafka: KafkaSettings, admin: Any) -
 def test_a_kafka_that_is_not_there_is_named() -> None:
     with pytest.raises(TopicsError, match=r"Kafka at 127\.0\.0\.1:1: "):
         ensure_topics(KafkaSettings(bootstrap="127.0.0.1:1"), answer_s=0.2)
+
+
+def test_looking_finds_nothing_wrong_with_what_was_ensured_and_names_what_is(
+    kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert topic_problems(kafka) == []
+    more = kafka.model_copy(update={"control_partitions": kafka.control_partitions + 1})
+    assert any(line.startswith("services: it has") for line in topic_problems(more))
+    known = load_topics()
+    unmade = {str(name): spec for name, spec in known.items()} | {"never-made": known["services"]}
+    monkeypatch.setattr("transport.topics.load_topics", lambda: unmade)
+    assert topic_problems(kafka) == ["never-made: it is missing"]
+
+
+def test_looking_at_a_kafka_that_is_not_there_says_so(kafka: KafkaSettings) -> None:
+    (port,) = free_ports(1)
+    away = kafka.model_copy(update={"bootstrap": f"127.0.0.1:{port}"})
+    with pytest.raises(TopicsError, match=f"Kafka at 127.0.0.1:{port}"):
+        topic_problems(away, answer_s=0.5)

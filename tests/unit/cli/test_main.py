@@ -24,6 +24,7 @@ from status.tokens import Role, Token, fingerprint
 from tests.builders import entry
 from transport.memory_log import MemoryLog
 from transport.ports import free_ports
+from transport.topics import TopicsError
 
 ROOT = Path(__file__).parents[3]
 
@@ -184,6 +185,22 @@ async def test_the_doctor_names_what_is_not_well_and_what_to_type(api: Api) -> N
     assert "✔ clock" in got.stdout
     assert "✖ orders         judge looked: " in got.stdout
     assert "→ davylamp run judge" in got.stdout
+
+
+async def test_the_doctor_looks_at_kafka_too(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transport.topics.topic_problems", lambda _: ["rollouts: it is missing"])
+    found = (await api.run("doctor")).stdout.splitlines()
+    assert found[:3] == [
+        "✔ Kafka          127.0.0.1:9092 answers",
+        "✖ topics         rollouts: it is missing",
+        "                 → davylamp topics",
+    ]
+
+    def away(_: object) -> list[str]:
+        raise TopicsError("Kafka at 127.0.0.1:9092: it does not answer")
+
+    monkeypatch.setattr("transport.topics.topic_problems", away)
+    assert "✖ Kafka          Kafka at 127.0.0.1:9092: it does not answer" in (await api.run("doctor")).stdout
 
 
 async def test_the_doctor_of_a_machine_where_nothing_runs_says_what_to_start() -> None:
