@@ -30,6 +30,8 @@ class Patience:
     """Seconds: how long an attempt may take, and the wait after a failure, which doubles."""
 
     attempt_s: float = 20.0
+    memory_s: float = 1.0
+    """How long a slow disk may hold up a message."""
     first_s: float = 1.0
     longest_s: float = 60.0
 
@@ -42,6 +44,7 @@ class Courier:
         receiver: Receiver,
         lane: Lane,
         clock: Clock,
+        remember: Callable[[], Awaitable[None]],
         on_delivered: Callable[[], None],
         pause: Pause = asyncio.sleep,
         patience: Patience | None = None,
@@ -49,6 +52,7 @@ class Courier:
         self.lane = lane
         self._receiver = receiver
         self._clock = clock
+        self._remember = remember
         self._on_delivered = on_delivered
         self._pause = pause
         self._patience = patience or Patience()
@@ -68,6 +72,8 @@ class Courier:
         failures = 0
         while True:
             message = await self._next()
+            if self.lane.starting(message, self._clock.now_ms()):
+                await self._within(self._remember(), self._patience.memory_s)
             why_not = await self._attempt(message)
             if why_not is None:
                 failures = 0
@@ -86,19 +92,23 @@ class Courier:
 
     async def _attempt(self, message: Message) -> str | None:
         """None if the receiver took it, else why it did not."""
-        sending = asyncio.ensure_future(self._receiver.send(message))
-        limit = asyncio.ensure_future(self._pause(self._patience.attempt_s))
+        error = await self._within(self._receiver.send(message), self._patience.attempt_s)
+        if error is None or isinstance(error, ReceiverError):
+            return None if error is None else str(error)
+        if isinstance(error, TimeoutError):
+            return f"no answer within {self._patience.attempt_s:g} s"
+        return f"{type(error).__name__} in the receiver"
+
+    async def _within(self, work: Awaitable[None], seconds: float) -> BaseException | None:
+        """What `work` raised, a ``TimeoutError`` if it was given up, or None."""
+        doing = asyncio.ensure_future(work)
+        limit = asyncio.ensure_future(self._pause(seconds))
         try:
-            await asyncio.wait({sending, limit}, return_when=asyncio.FIRST_COMPLETED)
-            if not sending.done():
-                return f"no answer within {self._patience.attempt_s:g} s"
-            error = sending.exception()
+            await asyncio.wait({doing, limit}, return_when=asyncio.FIRST_COMPLETED)
+            return doing.exception() if doing.done() else TimeoutError()
         finally:
-            sending.cancel()
+            doing.cancel()
             limit.cancel()
-        if error is None:
-            return None
-        return str(error) if isinstance(error, ReceiverError) else f"{type(error).__name__} in the receiver"
 
     def _failed(self, message: Message, why: str, failures: int) -> None:
         self.lane.postpone(message)
@@ -125,7 +135,7 @@ class Post:
         self._couriers: dict[str, tuple[Courier, frozenset[Severity]]] = {}
         for receiver, severities in receivers:
             lane = Lane(told.get(receiver.name, first_told(now_ms)), now_ms)
-            courier = Courier(receiver, lane, clock, self._changed.set, pause, patience)
+            courier = Courier(receiver, lane, clock, self._write_down, self._changed.set, pause, patience)
             self._couriers[receiver.name] = courier, severities
 
     def offer(self, message: Message) -> None:
@@ -141,8 +151,9 @@ class Post:
         self._changed.set()
 
     def open(self) -> dict[str, OpenCause]:
-        """Conditions that some receiver believes to last, by key; of several tellings the newest."""
-        told = [item for courier, _ in self._couriers.values() for item in courier.lane.told.open.items()]
+        """Conditions that some receiver believes to last, or may believe, by key; of several tellings the newest."""
+        lanes = [courier.lane.told for courier, _ in self._couriers.values()]
+        told = [item for lane in lanes for item in (*lane.telling.items(), *lane.open.items())]
         return dict(sorted(told, key=lambda item: item[1].told_ms))
 
     async def run(self) -> None:
@@ -161,7 +172,10 @@ class Post:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await asyncio.to_thread(self._save)
+            await self._write_down()
+
+    async def _write_down(self) -> None:
+        await asyncio.to_thread(self._save)
 
     def _save(self) -> None:
         with self._saving:

@@ -45,17 +45,30 @@ class Lane:
         if len(self._waiting) > self._most:
             self._make_room()
 
+    def starting(self, message: Message, now_ms: int) -> bool:
+        """It is about to be sent; whether that is news, to be remembered first.
+
+        Else a process that dies over it would leave a page that nobody ever resolves.
+        """
+        known = self.told.open.keys() | self.told.telling.keys()
+        if message.step not in _LASTING or message.key in known:
+            return False
+        telling = {**self.told.telling, message.key: _open(message, None, now_ms)}
+        self.told = self.told.model_copy(update={"telling": telling})
+        return True
+
     def delivered(self, message: Message, now_ms: int) -> None:
         """The receiver has taken it."""
         self._waiting.remove(message)
         done, lasting = dict(self.told.done), dict(self.told.open)
+        telling = {key: cause for key, cause in self.told.telling.items() if key != message.key}
         if message.step == "happened":
             done[message.key] = message.at_ms
         elif message.step == "ended":
             lasting.pop(message.key, None)
         else:
             lasting[message.key] = _open(message, lasting.get(message.key), now_ms)
-        self.told = self.told.model_copy(update={"done": done, "open": lasting})
+        self.told = self.told.model_copy(update={"done": done, "open": lasting, "telling": telling})
         self._settle()
 
     def postpone(self, message: Message) -> None:
@@ -74,7 +87,9 @@ class Lane:
         if message.step == "again":
             waiting = [m.step for m in self._waiting if m.key == message.key]
             return not _LASTING.intersection(waiting[-1:])
-        return (last in _LASTING) == (message.step == "ended")
+        if message.step == "ended":
+            return last in _LASTING or (last is None and message.key in self.told.telling)
+        return last not in _LASTING
 
     def _last(self, key: str, waiting: Sequence[Message]) -> Step | None:
         """The newest that the receiver will know of a cause once it has taken `waiting`."""

@@ -42,6 +42,8 @@ class Told(_Kept):
     """Facts since then that were told: by key, when they happened."""
     open: dict[str, OpenCause] = {}
     """By key."""
+    telling: dict[str, OpenCause] = {}
+    """By key: what it was about to be told. If that is all that is remembered, nobody knows whether it was."""
 
 
 class Book(_Kept):

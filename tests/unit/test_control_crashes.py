@@ -125,7 +125,8 @@ def test_whoever_dies_at_a_write_the_story_ends_as_it_would_have(strike: Strike)
 
 
 def _on_call_heard(blow: Blow, process: Name, told: Told, undisturbed: Told) -> None:
-    """The same, once. Alerts' own death may repeat what was told right before, and misses what came and went meanwhile."""
+    """The same, once. Alerts' own death may repeat what was told right before, and misses what came and went meanwhile;
+    what began for on-call also ends for them."""
     if process != "alerts":
         assert sorted(told.alerts) == sorted(undisturbed.alerts)
         return
@@ -133,3 +134,5 @@ def _on_call_heard(blow: Blow, process: Name, told: Told, undisturbed: Told) -> 
     facts = {alert for alert in undisturbed.alerts if alert.startswith("happened")}
     assert facts <= set(told.alerts)
     assert len(told.alerts) <= len(undisturbed.alerts) + 1
+    began = {alert.split()[1] for alert in told.alerts if alert.startswith("began")}
+    assert began == {alert.split()[1] for alert in told.alerts if alert.startswith("ended")}

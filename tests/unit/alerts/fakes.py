@@ -1,6 +1,8 @@
 """Time that moves when told to, and small makers."""
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from alerts.cause import Began, Cause, Ended, Event, Happened
@@ -10,12 +12,25 @@ from schemas.decisions import LedgerEntry
 from transport.clock import FakeClock
 
 
+class AtOnce(ThreadPoolExecutor):
+    """Does on the spot what is handed to a thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        done: Future[Any] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - as a thread would
+            done.set_exception(error)
+        return done
+
+
 class Time:
     """A clock and the pauses that wait for it."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.paused: list[tuple[float, asyncio.Future[None]]] = []
+        self._threads = AtOnce(1)
 
     async def pause(self, seconds: float) -> None:
         """What the code under test calls instead of ``asyncio.sleep``."""
@@ -25,6 +40,7 @@ class Time:
 
     async def settle(self) -> None:
         """Let everything run that need not wait for time."""
+        asyncio.get_running_loop().set_default_executor(self._threads)
         for _ in range(50):
             await asyncio.sleep(0)
 

@@ -163,9 +163,9 @@ def test_a_hold_is_told_at_once_as_gravely_as_its_reason(code: str, actor: str, 
     assert story.events[0].cause.sentence == "Why it is held."
 
 
-@pytest.mark.parametrize("code", sorted(MISSING_DATA))
+@pytest.mark.parametrize("code", sorted(MISSING_DATA - {"blind"}))
 def test_every_hold_that_resumes_by_itself_for_want_of_data_pages(code: str) -> None:
-    """The judge's own list: a code that is added there must not be forgotten here."""
+    """The judge's own list: a code that is added there must not be forgotten here. Whoever is blind has a page already."""
     ((_, _, severity),) = running(hold(code)).said
     assert severity == "page"
 

@@ -195,6 +195,43 @@ async def test_what_cannot_be_remembered_is_delivered_all_the_same(
     assert any(getattr(r, "action", "") == "memory_unwritten" for r in caplog.records)
 
 
+async def test_a_process_that_dies_between_telling_and_remembering_leaves_nothing_burning(time: Time) -> None:
+    """Killed right after the receiver took it: the page is resolved by the next process, or told again if it lasts."""
+
+    class Mortal(MemoryReceiver):
+        async def send(self, message: Message) -> None:
+            await super().send(message)
+            await asyncio.Event().wait()
+
+    memory, receiver = InMemory(), Mortal()
+    async with running(time, receiver, memory=memory) as post:
+        post.offer(began("a", 0))
+        await time.settle()
+        told = memory.load()
+    assert set(told.receivers[receiver.name].telling) == {"a"}
+    memory.book, well = told, MemoryReceiver()
+    async with running(time, well, memory=memory) as post:
+        assert set(post.open()) == {"a"}
+        post.offer(ended("a", 0))
+        await time.settle()
+    assert taken(receiver) + taken(well) == [("began", "a"), ("ended", "a")]
+
+
+async def test_a_disk_that_hangs_holds_a_page_up_for_a_second(time: Time) -> None:
+    receiver = MemoryReceiver()
+    post = Post([(receiver, EVERYTHING)], InMemory(), time.clock, time.pause, PATIENCE)
+    courier, _ = post._couriers[receiver.name]
+    courier._remember = asyncio.Event().wait  # type: ignore[assignment]  # never
+    task = asyncio.create_task(courier.run())
+    post.offer(began("a", 0))
+    await time.advance(0.9)
+    assert receiver.asked == 0
+    await time.advance(0.2)
+    assert taken(receiver) == [("began", "a")]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_what_has_not_changed_is_not_saved_again(time: Time) -> None:
     class Counting(InMemory):
         saves = 0

@@ -185,3 +185,36 @@ def test_each_receiver_hears_beginning_and_end_in_turn(steps: list[tuple[str, st
         assert ("ended", "ended") not in pairs
         assert ("began", "began") not in pairs
         assert turns[:1] != ["ended"]
+
+
+def test_what_may_have_been_told_is_remembered_before_it_is_sent() -> None:
+    some = lane()
+    some.offer(began("a", NOW))
+    assert some.starting(began("a", NOW), NOW)
+    assert not some.starting(began("a", NOW), NOW)
+    assert set(some.told.telling) == {"a"}
+    assert some.told.open == {}
+    some.delivered(began("a", NOW), NOW)
+    assert (set(some.told.telling), set(some.told.open)) == (set(), {"a"})
+    assert not some.starting(again("a"), NOW)
+
+
+def test_facts_and_ends_leave_nothing_burning_and_are_not_remembered_before() -> None:
+    some = lane()
+    assert not some.starting(happened("f", NOW), NOW)
+    assert not some.starting(ended("a", NOW), NOW)
+
+
+def test_whoever_died_over_a_telling_tells_it_again_if_it_lasts_and_resolves_it_if_it_is_over() -> None:
+    dead = lane()
+    dead.offer(began("a", NOW))
+    dead.starting(began("a", NOW), NOW)
+    lasting, over = lane(dead.told), lane(dead.told)
+    lasting.offer(began("a", NOW))
+    assert drained(lasting) == [("began", "a")]
+    over.offer(ended("a", NOW))
+    over.offer(ended("a", NOW))
+    assert drained(over) == [("ended", "a")]
+    assert over.told.telling == {}
+    over.offer(ended("a", NOW))
+    assert over.head is None
