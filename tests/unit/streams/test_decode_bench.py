@@ -1,0 +1,32 @@
+"""What the benchmark measures is what it says: the same requests, counted whole."""
+
+import pytest
+
+from bench import streams_decode
+from schemas.windows import CohortWindow
+from streams.batches import Batch
+from streams.columns import columns_of
+from streams.decoding import decode
+from streams.encoding import encode
+from tests.rows import rows
+from tests.telemetry import read, record
+
+
+def test_batches_and_singles_say_the_same_requests() -> None:
+    made = streams_decode.events(250)
+    batches = [decode(record(0, 1, value)) for value in streams_decode.batches(made, 100)]
+    events = [read(record(0, 1, value))[0][0] for value in streams_decode.singles(made)]
+    assert [row for b in batches if isinstance(b, Batch) for row in rows(b.columns)] == rows(columns_of(events))
+    assert [len(b.columns) for b in batches if isinstance(b, Batch)] == [100, 100, 50]
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_everything_is_counted(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    published: list[bytes] = []
+    monkeypatch.setattr(streams_decode, "encode", lambda window: published.extend(encode(window)))
+    monkeypatch.setattr(streams_decode, "EVENTS", 10_000)
+    made = streams_decode.events(10_000)
+    streams_decode.count(streams_decode.singles(made) if size == 1 else streams_decode.batches(made, size))
+    window = CohortWindow.read(published[-1])  # after a quarter of a second, which is half of them
+    assert sum(n for cell in window.cells for n in cell.outcomes.values()) in (5000, 5001, 5100)
+    assert {cell.version for cell in window.cells} == {"v1", "v2"}
