@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Self, get_args
 
 import numpy as np
@@ -57,7 +58,7 @@ class Pair:
         return self.baseline if cohort == "baseline" else self.canary
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrialWindow:
     """One window of a rollout, all partitions together: only cells that the proxies really assigned."""
 
@@ -77,8 +78,12 @@ class TrialWindow:
 
     def buckets(self, cohort: Cohort) -> Whole:
         """Shape (64, 5): of all strata. Few sessions live in more than one, and those fail together anyway."""
-        tables = [pair[cohort].buckets for pair in self.strata.values()]
-        return np.sum(tables, axis=0) if tables else np.zeros((BUCKETS, 5), np.int64)
+        return self._tables[cohort]
+
+    @cached_property
+    def _tables(self) -> dict[Cohort, Whole]:
+        nobody = np.zeros((BUCKETS, 5), np.int64)
+        return {c: sum((pair[c].buckets for pair in self.strata.values()), start=nobody) for c in COHORTS}
 
 
 @dataclass(frozen=True, slots=True)

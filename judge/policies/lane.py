@@ -69,6 +69,8 @@ class Lane(Generic[W]):
     families: tuple[Family[W], ...]
     schedule: RestartSchedule
     track: Track
+    scale: Floats
+    """Shape (checks,): no difference is larger."""
     _final: dict[tuple[int, StageTimes], tuple[Standing, For]] = field(default_factory=dict)
     _closed: dict[tuple[int, StageTimes], Against] = field(default_factory=dict)
     """The newest look's, without open windows, for the next one often asks the same."""
@@ -82,7 +84,8 @@ class Lane(Generic[W]):
         claims = [family.claim for family in families]
         layout = Layout.of(*((claim.columns, claim.ratio, claim.unit) for claim in claims))
         margins, decides = np.array([(c.margin, c.decides) for c in claims], np.float64).reshape(-1, 2).T
-        return cls(tuple(families), schedule, Track(layout, margins, decides.astype(bool)))
+        scale = np.array([claim.scale * max(1.0, claim.ratio) for claim in claims])
+        return cls(tuple(families), schedule, Track(layout, margins, decides.astype(bool)), scale)
 
     def add(self, window: W) -> None:
         """The next final window."""
@@ -143,7 +146,7 @@ class Lane(Generic[W]):
         margins, needed = asked.gate_margins[single], np.full(len(single), NEEDED_LOG_E)
         log_e, highs = np.full((2, len(layout.first)), np.nan)
         log_e[single] = lines.at(margins)
-        highs[single] = upper_bounds(lines, needed, margins, self._scale()[single])
+        highs[single] = upper_bounds(lines, needed, margins, self.scale[single])
         if times.proof_ms is None:  # the stage is begun anew, and not every proxy has acknowledged that
             log_e, highs = np.zeros_like(log_e), np.full_like(highs, np.nan)
         return For(spread, log_e, highs, self._split(begun.counts - begun.counts_before_proof), standing.suspicious)
@@ -168,7 +171,7 @@ class Lane(Generic[W]):
         worth = spread.believed & ((self.track.layout.members == 1) | (log_e >= ENTER_SUSPICION))
         checks = np.nonzero(worth)[0]
         if len(checks):
-            margins, scale = self.track.margins[checks], self._scale()[checks]
+            margins, scale = self.track.margins[checks], self.scale[checks]
             lows[checks] = lower_bounds(lines.of(checks), asked.needed[checks], margins, scale)
         return lows
 
@@ -200,7 +203,3 @@ class Lane(Generic[W]):
 
     def _split(self, counts: Whole) -> tuple[Whole, ...]:
         return tuple(np.split(counts, self.track.layout.first[1:]))
-
-    def _scale(self) -> Floats:
-        claims = [family.claim for family in self.families]
-        return np.array([claim.scale * max(1.0, claim.ratio) for claim in claims])

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from judge.policies.families.port import Claim, Totals, W, Whole
+from judge.policies.families.port import Claim, Family, Totals, W, Whole
 from judge.policies.families.table import families, proxied_families, score_weight, shares
 from judge.policies.lane import Asked, Lane
 from judge.policies.port import Assessment, StageTimes
@@ -53,6 +54,8 @@ class SequentialComparison:
     """Of what was added so far: who asks again the same is told the same."""
     _results: dict[str, tuple[Reading, CheckResult]] = field(default_factory=dict)
     """Of what was added so far."""
+    _asks: dict[tuple[str, int], Asked] = field(default_factory=dict)
+    """By the first check of a lane, and stage."""
 
     def add(self, window: TrialWindow) -> None:
         """See :class:`judge.policies.port.Comparison`."""
@@ -82,9 +85,10 @@ class SequentialComparison:
     def _assess(self, still_open: Sequence[TrialWindow], times: StageTimes) -> Assessment:
         of_windows, suspicious = self._read(self.windows, still_open, times)
         of_proxies, also_suspicious = self._read(self.proxies, (), times)
-        readings = sorted([*of_windows, *of_proxies], key=self._place)
+        readings = sorted([*of_windows, *of_proxies], key=lambda r: self._places.get(r.check, len(self._places)))
         combined = combine({r.check: r.log_e for r in readings if r.share}, self.shares, self.trial.plan.alpha)
-        readings = [replace(r, is_culprit=combined.breached and r.check == combined.worst) for r in readings]
+        if combined.breached:
+            readings = [replace(r, is_culprit=r.check == combined.worst) for r in readings]
         proving = [r for r in readings if r.share and r.gate_margin is not None]
         return Assessment(
             score=self._score(readings, breached=combined.breached),
@@ -113,44 +117,63 @@ class SequentialComparison:
     def _requests_a_session(self) -> float | None:
         return self._requests / self._sessions if self._sessions else None
 
-    def _place(self, reading: Reading) -> int:
-        names = list(self.shares)
-        return names.index(reading.check) if reading.check in names else len(names)
+    @property
+    def _places(self) -> dict[str, int]:
+        """In which order people are shown the checks: those that decide as the plan has them, then the others."""
+        return {check: place for place, check in enumerate(self.shares)}
 
     def _read(self, lane: Lane[W], still_open: Sequence[W], times: StageTimes) -> tuple[list[Reading], bool]:
         """Every check of a lane at one look, and whether any has become suspicious."""
         if not lane.families:
             return [], False
-        asked = self._asked(lane, times)
+        asked = self._asked(lane, times.stage)
         against, proof = lane.look(still_open, times, asked)
-        found = []
-        for i, family in enumerate(lane.families):
-            reading = Reading(
-                family=family,
-                share=self.shares.get(family.claim.check, 0.0),
-                needed=float(asked.needed[i]),
-                gate_margin=float(asked.gate_margins[i]) if family.claim.proves else None,
-                log_e=float(against.log_e[i]),
-                unbelieved=float(against.unbelieved[i]),
-                members=against.members[i],
-                log_e_within=float(proof.log_e[i]),
-                low=_known(against.lows[i]),
-                high=_known(proof.highs[i]),
-                dispersion=float(against.spread.pooled[i]),
-                totals=_totals(against.counts[i]),
-                stage_totals=_totals(proof.counts[i]),
-                since_ms=against.since_ms[i],
-            )
-            found.append(reading)
-        return found, proof.suspicious
+        columns = zip(
+            lane.families,
+            asked.needed.tolist(),
+            asked.gate_margins.tolist(),
+            against.log_e.tolist(),
+            against.unbelieved.tolist(),
+            against.members,
+            proof.log_e.tolist(),
+            against.lows.tolist(),
+            proof.highs.tolist(),
+            against.spread.pooled.tolist(),
+            map(_totals, against.counts),
+            map(_totals, proof.counts),
+            against.since_ms,
+            strict=True,
+        )
+        return [self._reading(*column) for column in columns], proof.suspicious
 
-    def _asked(self, lane: Lane[W], times: StageTimes) -> Asked:
-        plan = self.trial.plan
-        next_share = plan.next_share(times.stage) / FULL_SHARE
-        claims = [family.claim for family in lane.families]
-        needed = [needed_log_e(plan.alpha, self.shares.get(claim.check, 1.0)) for claim in claims]
-        margins = [_gate_margin(claim, next_share) for claim in claims]
-        return Asked(np.array(needed), np.array(margins))
+    def _reading(self, family: Family[Any], needed: float, gate_margin: float, *rest: Any) -> Reading:
+        log_e, unbelieved, members, log_e_within, low, high, dispersion, totals, stage_totals, since_ms = rest
+        return Reading(
+            family=family,
+            share=self.shares.get(family.claim.check, 0.0),
+            needed=needed,
+            gate_margin=gate_margin if family.claim.proves else None,
+            log_e=log_e,
+            unbelieved=unbelieved,
+            members=members,
+            log_e_within=log_e_within,
+            low=_known(low),
+            high=_known(high),
+            dispersion=dispersion,
+            totals=totals,
+            stage_totals=stage_totals,
+            since_ms=since_ms,
+        )
+
+    def _asked(self, lane: Lane[W], stage: int) -> Asked:
+        key = lane.families[0].claim.check, stage
+        if key not in self._asks:
+            plan, claims = self.trial.plan, [family.claim for family in lane.families]
+            next_share = plan.next_share(stage) / FULL_SHARE
+            needed = [needed_log_e(plan.alpha, self.shares.get(claim.check, 1.0)) for claim in claims]
+            margins = [_gate_margin(claim, next_share) for claim in claims]
+            self._asks[key] = Asked(np.array(needed), np.array(margins))
+        return self._asks[key]
 
 
 def _totals(counts: Whole) -> Totals:
