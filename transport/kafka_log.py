@@ -132,9 +132,10 @@ class KafkaReader:
         while not self._closed:
             self._admin = self._admin or AdminClient(self._plain)
             try:
-                answers = self._admin.list_offsets(asked, request_timeout=_ASK_S)
-                return {(at.topic, at.partition): (await asyncio.wrap_future(f)).offset for at, f in answers.items()}
-            except KafkaException:  # no answer, whatever the reason, is no answer
+                async with asyncio.timeout(2 * _ASK_S):  # librdkafka 2.16 sometimes forgets what it was asked early
+                    answers = self._admin.list_offsets(asked, request_timeout=_ASK_S)
+                    return {(at.topic, at.partition): (await asyncio.wrap_future(f)).offset for at, f in answers.items()}
+            except (KafkaException, TimeoutError):  # no answer, whatever the reason, is no answer
                 self._admin = None  # it never learns of a new leader's epoch: each later question would be fenced
                 await asyncio.sleep(_AGAIN_S)
         self._require_open()

@@ -1,7 +1,7 @@
 """Who acts in the model of control: judges, routers and proxies around a log that is turned by hand."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -104,6 +104,13 @@ class Tape:
         records.append(Record(topic, 0, len(records), self.clock.now_ms(), b"orders", value))
         return Position(0, len(records) - 1, self.clock.now_ms())
 
+    def reel(self) -> Mapping[str, Sequence[Record]]:
+        """The topics as a process that is started now reads them, from their start."""
+        return self.topics
+
+    def close(self) -> None:
+        """No more of it."""
+
 
 class Pen:
     """A judge's writer. `fate` is that of its next entry only."""
@@ -144,6 +151,7 @@ class JudgeSeat:
     def restart(self) -> None:
         """A new process folds everything before it decides."""
         self.judge = Judge(MACHINE, self.pen, self.tape.clock)
+        self.reel = self.tape.reel()
         self.read: dict[str, int] = dict.fromkeys(TOPICS, 0)
         self.fresh = True
 
@@ -153,7 +161,7 @@ class JudgeSeat:
         records: list[Record] = []
         for topic in TOPICS if self.fresh else topics:
             start = self.read[topic]
-            new = self.tape.topics[topic][start : None if most is None or self.fresh else start + most]
+            new = self.reel[topic][start : None if most is None or self.fresh else start + most]
             self.read[topic] += len(new)
             records += new
         self.fresh = False
@@ -189,18 +197,23 @@ class RouterSeat:
     told: RouteChange | None = None
     beats: int = 0
     """How often a live picture was told again though nothing was new."""
+    reel: Mapping[str, Sequence[Record]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reel = self.tape.reel()
 
     def follow(self, most: int | None = None) -> None:
         before = self.fold.snapshot.version
         for topic in ROUTED:
             start = self.read[topic]
-            for record in self.tape.topics[topic][start : None if most is None else start + most]:
+            for record in self.reel[topic][start : None if most is None else start + most]:
                 self.fold, _ = self.fold.read(record)
                 self.read[topic] += 1
         assert not is_later(before, than=self.fold.snapshot.version)
 
     def restart(self) -> None:
         self.fold, self.read, self.told = Fold(), dict.fromkeys(ROUTED, 0), None
+        self.reel = self.tape.reel()
         for proxy in self.known.values():
             proxy.router = None if proxy.router is self else proxy.router
         self.follow()

@@ -4,6 +4,7 @@ The default run tries few histories. To look longer: ``CONTROL_EXAMPLES=3000 pyt
 """
 
 import asyncio
+import contextlib
 import os
 from typing import Any, Literal, get_args
 
@@ -58,7 +59,7 @@ class Control(RuleBasedStateMachine):
     def begin(self, second: int, plan: Any, seconds: int) -> None:
         self.clock = FakeClock()
         self.runner = asyncio.Runner()
-        self.tape = Tape(self.clock)
+        self.tape = self.new_tape()
         self.tape.put("services", SERVICE.dump())
         self.judges = [JudgeSeat(self.tape, self.runner), JudgeSeat(self.tape, self.runner)]
         self.routers = [RouterSeat("r0", self.tape), RouterSeat("r1", self.tape)]
@@ -73,6 +74,10 @@ class Control(RuleBasedStateMachine):
             self._ask("start", 0, opening=opening(**plan))
             self._all_work()
             self.all_goes_well(seconds)
+
+    def new_tape(self) -> Tape:
+        """The log of this history."""
+        return Tape(self.clock)
 
     # People.
 
@@ -317,9 +322,9 @@ class Control(RuleBasedStateMachine):
         """Whatever happened, it ends well, and each entry is recomputed from its cut."""
         if not hasattr(self, "tape"):
             return
-        with self.runner:
+        with self.runner, contextlib.closing(self.tape):
             self.it_becomes_quiet()
-        verdicts = verify(self.tape.topics, "orders", None, MACHINE)
+            verdicts = verify(self.tape.topics, "orders", None, MACHINE)
         assert [v.entry for v in verdicts] == list(self.chain.entries)
         assert all(isinstance(v, Same | ByPerson) for v in verdicts), verdicts
 
