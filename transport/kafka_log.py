@@ -134,7 +134,9 @@ class KafkaReader:
             try:
                 async with asyncio.timeout(2 * _ASK_S):  # librdkafka 2.16 sometimes forgets what it was asked early
                     answers = self._admin.list_offsets(asked, request_timeout=_ASK_S)
-                    return {(at.topic, at.partition): (await asyncio.wrap_future(f)).offset for at, f in answers.items()}
+                    return {
+                        (at.topic, at.partition): (await asyncio.wrap_future(f)).offset for at, f in answers.items()
+                    }
             except (KafkaException, TimeoutError):  # no answer, whatever the reason, is no answer
                 self._admin = None  # it never learns of a new leader's epoch: each later question would be fenced
                 await asyncio.sleep(_AGAIN_S)
