@@ -10,10 +10,12 @@ from fastapi import FastAPI
 
 from davylamp_sdk._message import Message
 from schemas.partitions import partition_of
+from schemas.windows import CohortWindow
 from status import lately
 from status.app import create_app
 from status.feed import TOPICS
 from status.server import Server
+from streams.encoding import key_of
 from tests.page_states import Scene
 from transport.clock import FakeClock, SystemClock
 from transport.memory_log import MemoryLog
@@ -68,7 +70,8 @@ class Served:
         for topic, message in scene.records:
             self.appended.at(written_ms(message))
             service = message.service  # type: ignore[attr-defined]  # every message of a scene names one
-            await self.log.put(topic, partition_of(service, 1), message.dump(), service.encode())
+            key = key_of(message) if isinstance(message, CohortWindow) else service.encode()
+            await self.log.put(topic, partition_of(service, 1), message.dump(), key)
 
 
 @contextlib.asynccontextmanager
