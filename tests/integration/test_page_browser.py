@@ -20,6 +20,8 @@ CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
 PAGE = f"/rollouts/{SERVICE}"
+expect.set_options(timeout=30_000)
+"""Milliseconds: a browser beside other work is slow, and nothing here is about its speed."""
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
@@ -143,7 +145,7 @@ async def test_what_is_not_heard_is_never_green(browser: Browser) -> None:
         await expect(page.locator(".direct")).to_be_visible()
         await expect(page.locator(".direct")).to_contain_text(f"davylamp rollback {SERVICE} --direct")
         status.log.away_s = 0.0
-        await expect(page.locator("html")).not_to_have_attribute("data-stale", "", timeout=15_000)
+        await expect(page.locator("html")).not_to_have_attribute("data-stale", "")
         await expect(page.locator("#ask-hold")).to_be_enabled()
         await expect(page.locator(".lost")).to_be_hidden()
         eyes.content()
@@ -157,7 +159,7 @@ async def test_a_page_left_open_recovers_from_a_restart_of_the_service(browser: 
     await first_is_gone(eyes)
     await first.put(_rollback_records(held))
     async with served([], clock=first.clock, log=first.log, port=first.port):
-        await expect(eyes.page.locator("h1")).to_have_text("Rolled back", timeout=15_000)
+        await expect(eyes.page.locator("h1")).to_have_text("Rolled back")
         await eyes.live()
 
 
@@ -267,7 +269,7 @@ async def test_a_session_that_is_over_leads_to_the_login(browser: Browser) -> No
         await eyes.page.context.clear_cookies()
         view = RolloutView(service=SERVICE, rollout=1, looked_at=1)
         await status.log.put("rollouts", 0, view.dump(), SERVICE.encode())
-        await expect(eyes.page).to_have_title("Log in", timeout=15_000)
+        await expect(eyes.page).to_have_title("Log in")
 
 
 async def test_an_operator_acts_under_the_tokens_name(browser: Browser) -> None:
