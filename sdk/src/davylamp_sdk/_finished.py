@@ -109,7 +109,7 @@ def number_of(name: object, value: object) -> float | None:
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
         return None
     try:
-        number = float(value)  # type: ignore[arg-type]  # numbers of other libraries, too
+        number = float(value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # other libraries' numbers
     except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
