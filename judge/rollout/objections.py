@@ -6,7 +6,7 @@ from judge.rollout.state import ServiceState
 from schemas.control import Command
 from schemas.decisions import Cut, EntryKind
 from schemas.plan import Plan
-from schemas.service import Service
+from schemas.service import Era, Service
 from schemas.standing import Phase
 
 LOOK_AGAIN = "look again with davylamp status, then decide"
@@ -47,6 +47,7 @@ def _starting(state: ServiceState, service: Service, plan: Plan, command: Comman
         yield f"version {canary} is not among the versions of {name} ({known}): add it with davylamp service apply FILE"
     if canary == state.serving:
         yield f"version {canary} is the baseline already, it serves everybody: name another canary"
+    yield from _incomparable(service, state.serving, canary)
     if standing.frozen:
         yield f"{name} is frozen: davylamp unfreeze {name} first"
     if canary in standing.rejected and not command.again:
@@ -55,6 +56,27 @@ def _starting(state: ServiceState, service: Service, plan: Plan, command: Comman
         yield f"a rollout of {name} is running: wait for its end, roll it back, or start with --replace"
     if standing.live and command.replace and canary == standing.canary and not command.again:
         yield f"version {canary} is the running canary, which --replace rolls back: add --again if it is to start anew"
+
+
+def _incomparable(service: Service, serving: str, canary: str) -> Iterator[str]:
+    """Clients are led to the eras that both versions speak: without one, or with nobody assigned there, none is drawn."""
+    if canary not in service.versions or serving not in service.versions:
+        return
+    ours, theirs = (set(service.versions[version].eras) for version in (canary, serving))
+    if not ours & theirs:
+        yield (
+            f"versions {canary} ({_only(ours)}) and {serving} ({_only(theirs)}) share no era of the protocol, so no client "
+            f"could meet either: release a version that speaks both first, or mend eras with davylamp service apply FILE"
+        )
+    elif ours & theirs == {"stateless"} and service.assign == ("session",):
+        yield (
+            f"versions {canary} and {serving} share only the era without sessions, and {service.service} assigns by session "
+            f"alone, so nobody would be drawn: let assign name principal with davylamp service apply FILE"
+        )
+
+
+def _only(eras: set[Era]) -> str:
+    return ", ".join(sorted(eras))
 
 
 def approving(state: ServiceState, what: str) -> str | None:

@@ -7,8 +7,9 @@ import pytest
 from judge.rollout.commands import COMMAND_EXPIRES_S
 from judge.rollout.state import ServiceState
 from schemas.decisions import LedgerEntry, Reason
+from schemas.service import Era, Service
 from status.desk import ANSWER_WITHIN_S
-from tests.builders import entry, opening
+from tests.builders import SERVICE, entry, opening
 from tests.unit.judge.test_machine import T0, ask, decide, state
 
 START = entry("start", now=T0)
@@ -109,6 +110,59 @@ def test_a_word_that_cannot_be_carried_out_says_what_to_do(
     got = decide(made, after_s=0.6)
     assert got.entry is None
     assert [(o.accepted, o.sentence) for o in got.view.outcomes] == [(False, sentence)]
+
+
+def speaking(v1: list[Era], v2: list[Era], **changes: Any) -> Service:
+    """The service, whose versions speak this."""
+    body = SERVICE.model_dump() | changes
+    for version, eras in (("v1", v1), ("v2", v2)):
+        body["versions"][version]["eras"] = eras
+    return Service.model_validate(body)
+
+
+@pytest.mark.parametrize(
+    ("service", "sentence"),
+    [
+        (
+            speaking(["sessions"], ["stateless"]),
+            (
+                "versions v2 (stateless) and v1 (sessions) share no era of the protocol, so no client could meet either: release a "
+                "version that speaks both first, or mend eras with davylamp service apply FILE"
+            ),
+        ),
+        (
+            speaking(["sessions", "stateless"], ["stateless"], assign=["session"]),
+            (
+                "versions v2 and v1 share only the era without sessions, and orders assigns by session alone, so nobody would be "
+                "drawn: let assign name principal with davylamp service apply FILE"
+            ),
+        ),
+    ],
+)
+def test_versions_that_no_client_could_be_drawn_between_are_not_compared(service: Service, sentence: str) -> None:
+    made = state()
+    made.read_service(service)
+    ask(made)
+    (outcome,) = decide(made, after_s=0.6).view.outcomes
+    assert (outcome.accepted, outcome.sentence) == (False, sentence)
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        speaking(["sessions"], ["sessions", "stateless"]),
+        speaking(["sessions", "stateless"], ["sessions"], assign=["session"]),
+        speaking(["sessions", "stateless"], ["stateless"]),
+        speaking(["stateless"], ["stateless"], assign=["session", "cookie"]),
+    ],
+)
+def test_versions_that_share_an_era_in_which_clients_are_drawn_are_compared(service: Service) -> None:
+    made = state()
+    made.read_service(service)
+    ask(made)
+    entry = decide(made, after_s=0.6).entry
+    assert entry is not None
+    assert entry.kind == "start"
 
 
 @pytest.mark.parametrize("kind", ["start", "freeze", "unfreeze"])
