@@ -10,7 +10,7 @@ from typing import Annotated, get_args
 import typer
 from pydantic import ValidationError
 
-from cli import doctor, envoy, judge, kafka, kayenta, plan, proxies, showing, verify, words
+from cli import doctor, envoy, judge, kafka, kayenta, plan, proxies, record, showing, verify, words
 from cli.terminal import DEFAULT_URL, Url, ask, connect, fail, read_file
 from schemas.service import Service
 from status.tokens import Role, Token, fingerprint, new_token
@@ -24,7 +24,7 @@ app.add_typer(proxies.app, name="proxy")
 app.add_typer(envoy.app, name="envoy")
 app.add_typer(kayenta.app, name="kayenta")
 app.add_typer(kafka.app, name="kafka")
-for part in (words.app, showing.app, plan.app, doctor.app, verify.app, judge.app):
+for part in (words.app, showing.app, plan.app, doctor.app, verify.app, record.app, judge.app):
     app.registered_commands += part.registered_commands
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli.rollouts import read_log
 from cli.terminal import EXIT_REFUSED, EXIT_UNDECIDED, fail
 from judge.verdicts import ByPerson, Differs, Expired, OtherVersion, Same, Verdict
 
@@ -77,23 +78,7 @@ async def _verify(service: str, rollout: int | None) -> list[Verdict]:
     from davylamp_sdk import __version__
     from judge.policies.sequential import Sequential
     from judge.rollout.machine import Machine
-    from judge.verify import TOPICS, verify_rollout
-    from schemas.partitions import partition_of
-    from transport.kafka_log import KafkaReader
-    from transport.log import LogError
-    from transport.settings import KafkaSettings, SettingsError
+    from judge.verify import verify as recomputed
 
-    try:
-        kafka = KafkaSettings.load("kafka")
-    except SettingsError as error:
-        fail(str(error))
-    reader = KafkaReader(kafka, "davylamp-verify", TOPICS)
-    partition = partition_of(service, kafka.control_partitions)
-    try:
-        return await verify_rollout(
-            reader, service, rollout, partition=partition, machine=Machine(Sequential(), __version__)
-        )
-    except LogError as error:
-        fail(str(error))
-    finally:
-        await reader.close()
+    records = await read_log(service, "davylamp-verify")
+    return recomputed(records, service, rollout, Machine(Sequential(), __version__))

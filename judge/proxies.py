@@ -66,6 +66,11 @@ class ProxyBook:
         if len(self._differences) % _PRUNE_EVERY == 0:
             self._prune()
 
+    def counts_from(self, report: ProxyReport) -> bool:
+        """Whether the next difference of its proxy is taken from this very report."""
+        last = self._last.get((report.proxy, report.started))
+        return last is not None and last[1] is report.versions
+
     def _read_born(self, report: ProxyReport) -> None:
         """Counts of one life only rise: an older report says nothing new."""
         life = report.router, report.epoch, report.proxy, report.started

@@ -1,4 +1,4 @@
-"""Recompute each ledger entry of a rollout from its cut, byte for byte. Pure but for :func:`verify_rollout`, its edge."""
+"""Recompute each ledger entry of a rollout from its cut, byte for byte. Pure but for :func:`read_partition`, its edge."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,14 +35,8 @@ def verify(records: Records, service: str, rollout: int | None, machine: Machine
     ]
 
 
-async def verify_rollout(
-    reader: Reader, service: str, rollout: int | None, *, partition: int, machine: Machine
-) -> list[Verdict]:
-    """:func:`verify` over the log as it stands: `reader` reads :data:`TOPICS`, and is read to where they end now.
-
-    `partition` is the service's on every control topic (:func:`schemas.partitions.partition_of`). Raises
-    :class:`transport.log.LogError`.
-    """
+async def read_partition(reader: Reader, partition: int) -> Records:
+    """One partition of :data:`TOPICS`, up to where they end now. Raises :class:`transport.log.LogError`."""
     records: dict[str, list[Record]] = {topic: [] for topic in TOPICS}
     async for batch in reader.batches():
         for record in batch.records:
@@ -50,7 +44,7 @@ async def verify_rollout(
                 records[record.topic].append(record)
         if batch.caught_up:
             break
-    return verify(records, service, rollout, machine)
+    return records
 
 
 @dataclass(frozen=True, slots=True)
