@@ -40,8 +40,8 @@ class Against:
     """The same, as if enough sessions bore it."""
     lows: Floats
     """Differences that are ruled out below; NaN: none is. Of checks of many members while there is little evidence, too."""
-    counts: tuple[Whole, ...]
-    """Shape (columns, 4) each: since `since_ms`, or over the rollout."""
+    totals: Whole
+    """Shape (checks, 4): since `since_ms`, or over the rollout."""
     since_ms: tuple[int | None, ...]
     """The restart on which most of the evidence rests; None while there is little of it."""
     members: tuple[tuple[float, ...], ...]
@@ -57,8 +57,8 @@ class For:
     """ln E for each gate margin."""
     highs: Floats
     """Differences that are ruled out above; NaN: none is."""
-    counts: tuple[Whole, ...]
-    """Shape (columns, 4) each, since the stage's proof began."""
+    totals: Whole
+    """Shape (checks, 4), since the stage's proof began."""
     suspicious: bool
 
 
@@ -91,6 +91,8 @@ class Lane(Generic[W]):
         """The next final window."""
         rows = self._together([family.fold(window) for family in self.families])
         self.track.append(window.start_ms, window.end_ms, rows, self._spread_with())
+        for starts in self._boundaries.values():  # as the newest look knew them: the next one seldom knows better
+            self.track.standing(starts)
 
     def look(self, still_open: Sequence[W], times: StageTimes, asked: Asked) -> tuple[Against, For]:
         """Open windows speak against the canary and never for it. Changes nothing that a later look could see."""
@@ -141,15 +143,16 @@ class Lane(Generic[W]):
         now_ms = max(self.track.end_ms, times.proof_ms or 0.0, *times.started_ms) if times.started_ms else 0.0
         begun = standing.meet(self._starts(times), math.nextafter(now_ms, math.inf))
         layout, spread = self.track.layout, self._spread()
-        single = np.nonzero(layout.members == 1)[0]
+        single = layout.single
         lines = begun.processes.within(single, spread.pooled)
         margins, needed = asked.gate_margins[single], np.full(len(single), NEEDED_LOG_E)
         log_e, highs = np.full((2, len(layout.first)), np.nan)
-        log_e[single] = lines.at(margins)
-        highs[single] = upper_bounds(lines, needed, margins, self.scale[single])
+        log_e[single] = at_margins = lines.at(margins)
+        highs[single] = upper_bounds(lines, needed, margins, self.scale[single], at_margins)
         if times.proof_ms is None:  # the stage is begun anew, and not every proxy has acknowledged that
             log_e, highs = np.zeros_like(log_e), np.full_like(highs, np.nan)
-        return For(spread, log_e, highs, self._split(begun.counts - begun.counts_before_proof), standing.suspicious)
+        totals = layout.per_check(begun.counts - begun.counts_before_proof)
+        return For(spread, log_e, highs, totals, standing.suspicious)
 
     def _against(self, final: Standing, still_open: Sequence[W], times: StageTimes, asked: Asked) -> Against:
         standing, starts = final, self._starts(times)
@@ -157,49 +160,46 @@ class Lane(Generic[W]):
             rows = self._together([{} if f.claim.waits else f.peek(window) for f in self.families])
             standing = standing.meet(starts, window.end_ms)
             standing = standing.add(window.start_ms, *self.track.stack(rows))
-        spread, margins = self._spread(still_open), self.track.margins
-        lines = standing.processes.against(spread.pooled, spread.parts)
-        unbelieved = lines.at(margins)
+        spread = self._spread(still_open)
+        lines, unbelieved = self.track.against(standing, spread)
         log_e = spread.believable(unbelieved)
-        counts, since = self._counts(standing, log_e, spread)
+        totals, since = self._totals(standing, log_e, spread)
         members = self._members(standing, spread, log_e)
-        return Against(spread, log_e, unbelieved, self._lows(lines, spread, log_e, asked), counts, since, members)
+        return Against(spread, log_e, unbelieved, self._lows(lines, spread, unbelieved, asked), totals, since, members)
 
-    def _lows(self, lines: Lines, spread: SpreadOfChecks, log_e: Floats, asked: Asked) -> Floats:
+    def _lows(self, lines: Lines, spread: SpreadOfChecks, unbelieved: Floats, asked: Asked) -> Floats:
         """Many members make many terms: their bound is looked for once it may matter."""
-        lows = np.full(len(log_e), np.nan)
-        worth = spread.believed & ((self.track.layout.members == 1) | (log_e >= ENTER_SUSPICION))
+        lows = np.full(len(unbelieved), np.nan)
+        worth = spread.believed & (~self.track.layout.of_many | (unbelieved >= ENTER_SUSPICION))
         checks = np.nonzero(worth)[0]
         if len(checks):
             margins, scale = self.track.margins[checks], self.scale[checks]
-            lows[checks] = lower_bounds(lines.of(checks), asked.needed[checks], margins, scale)
+            lows[checks] = lower_bounds(lines.of(checks), asked.needed[checks], margins, scale, unbelieved[checks])
         return lows
 
-    def _counts(
+    def _totals(
         self, standing: Standing, log_e: Floats, spread: SpreadOfChecks
-    ) -> tuple[tuple[Whole, ...], tuple[int | None, ...]]:
+    ) -> tuple[Whole, tuple[int | None, ...]]:
         """Of each check: since its strongest restart if that one speaks against the canary, else over the rollout."""
-        counts, since_ms = list(self._split(standing.counts)), [None] * len(log_e)
+        layout, since_ms = self.track.layout, [None] * len(log_e)
+        totals = layout.per_check(standing.counts)
         speak = np.nonzero(log_e >= ENTER_SUSPICION)[0].tolist()
         if speak:
             strongest = standing.processes.strongest(self.track.margins, spread.pooled)
             for check in speak:
                 since = standing.since[strongest[check]]
-                counts[check] = counts[check] - self._split(since.counts)[check]
+                totals[check] -= layout.per_check(since.counts)[check]
                 since_ms[check] = round(since.at_ms)
-        return tuple(counts), tuple(since_ms)
+        return totals, tuple(since_ms)
 
     def _members(
         self, standing: Standing, spread: SpreadOfChecks, log_e_of_checks: Floats
     ) -> tuple[tuple[float, ...], ...]:
         """e-BH names nobody at an average below one over its rate."""
         layout = self.track.layout
-        if not (log_e_of_checks[layout.members > 1] >= -math.log(FALSE_DISCOVERY_RATE)).any():
+        if not (log_e_of_checks[layout.of_many] >= -math.log(FALSE_DISCOVERY_RATE)).any():
             return ((),) * len(layout.first)
         log_e = standing.processes.alone().against(spread.pooled[layout.owner]).at(self.track.margins[layout.owner])
         believed = np.where(spread.believed[layout.owner], log_e, np.minimum(log_e, 0.0))
         parts = np.split(believed, layout.first[1:])
         return tuple(tuple(part.tolist()) if len(part) > 1 else () for part in parts)
-
-    def _split(self, counts: Whole) -> tuple[Whole, ...]:
-        return tuple(np.split(counts, self.track.layout.first[1:]))

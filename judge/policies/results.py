@@ -16,6 +16,7 @@ from schemas.decisions import CheckResult
 
 DIGITS = 6
 """Significant ones: what an entry carries must be the same on every machine."""
+_FORMAT = f".{DIGITS}g"
 
 _DOWN, _UP = (Context(prec=DIGITS, rounding=way) for way in (ROUND_FLOOR, ROUND_CEILING))
 
@@ -79,12 +80,13 @@ def check_result(reading: Reading, alpha: float, canary_requests_a_session: floa
     """What an entry quotes."""
     claim = reading.family.claim
     figures = reading.family.figures(reading.totals, reading.members)
+    verdict = _verdict(reading)
     return CheckResult(
         check=claim.check,
         kind=claim.kind,
         worse=claim.worse,
         since=reading.since_ms,
-        verdict=_verdict(reading),
+        verdict=verdict,
         baseline=figures.baseline,
         canary=figures.canary,
         difference=_difference(reading),
@@ -100,15 +102,15 @@ def check_result(reading: Reading, alpha: float, canary_requests_a_session: floa
         dispersion=rounded(reading.dispersion) or 0.0,
         share=rounded(reading.share) or 0.0,
         score=_score(reading, alpha),
-        why_undecided=_why_undecided(reading),
-        needed=_needed(reading, canary_requests_a_session),
+        why_undecided=_why_undecided(reading) if verdict == "undecided" else None,
+        needed=_needed(reading, canary_requests_a_session) if verdict == "undecided" else None,
         culprits=figures.culprits,
     )
 
 
 def rounded(value: float | None) -> float | None:
     """To :data:`DIGITS`."""
-    return None if value is None else float(f"{value:.{DIGITS}g}")
+    return None if value is None else float(format(value, _FORMAT))
 
 
 def _outwards(value: float | None, way: Context) -> float | None:
@@ -135,7 +137,7 @@ def _score(reading: Reading, alpha: float) -> float | None:
 
 
 def _why_undecided(reading: Reading) -> Why | None:
-    if _verdict(reading) != "undecided" or not reading.share:
+    if not reading.share:
         return None
     if not reading.has_data:
         return "no_data"
@@ -147,7 +149,7 @@ def _why_undecided(reading: Reading) -> Why | None:
 def _needed(reading: Reading, requests_a_session: float | None) -> int | None:
     """By the rates of this stage so far, each a little towards one half, for few requests say little."""
     n_canary, bad_canary, n_baseline, bad_baseline = reading.stage_totals
-    if reading.gate_margin is None or _verdict(reading) != "undecided":
+    if reading.gate_margin is None:
         return None
     if not requests_a_session or not n_canary or not n_baseline:
         return None

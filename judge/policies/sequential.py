@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from judge.policies.families.port import Claim, Family, Totals, W, Whole
+from judge.policies.families.port import Claim, Family, W
 from judge.policies.families.table import families, proxied_families, score_weight, shares
 from judge.policies.lane import Asked, Lane
 from judge.policies.port import Assessment, StageTimes
@@ -85,7 +85,10 @@ class SequentialComparison:
     def _assess(self, still_open: Sequence[TrialWindow], times: StageTimes) -> Assessment:
         of_windows, suspicious = self._read(self.windows, still_open, times)
         of_proxies, also_suspicious = self._read(self.proxies, (), times)
-        readings = sorted([*of_windows, *of_proxies], key=lambda r: self._places.get(r.check, len(self._places)))
+        places = {
+            check: place for place, check in enumerate(self.shares)
+        }  # those that decide first, as the plan has them
+        readings = sorted([*of_windows, *of_proxies], key=lambda r: places.get(r.check, len(places)))
         combined = combine({r.check: r.log_e for r in readings if r.share}, self.shares, self.trial.plan.alpha)
         if combined.breached:
             readings = [replace(r, is_culprit=r.check == combined.worst) for r in readings]
@@ -117,11 +120,6 @@ class SequentialComparison:
     def _requests_a_session(self) -> float | None:
         return self._requests / self._sessions if self._sessions else None
 
-    @property
-    def _places(self) -> dict[str, int]:
-        """In which order people are shown the checks: those that decide as the plan has them, then the others."""
-        return {check: place for place, check in enumerate(self.shares)}
-
     def _read(self, lane: Lane[W], still_open: Sequence[W], times: StageTimes) -> tuple[list[Reading], bool]:
         """Every check of a lane at one look, and whether any has become suspicious."""
         if not lane.families:
@@ -139,8 +137,8 @@ class SequentialComparison:
             against.lows.tolist(),
             proof.highs.tolist(),
             against.spread.pooled.tolist(),
-            map(_totals, against.counts),
-            map(_totals, proof.counts),
+            map(tuple, against.totals.tolist()),
+            map(tuple, proof.totals.tolist()),
             against.since_ms,
             strict=True,
         )
@@ -174,11 +172,6 @@ class SequentialComparison:
             margins = [_gate_margin(claim, next_share) for claim in claims]
             self._asks[key] = Asked(np.array(needed), np.array(margins))
         return self._asks[key]
-
-
-def _totals(counts: Whole) -> Totals:
-    n_canary, bad_canary, n_baseline, bad_baseline = counts.sum(axis=0).tolist()
-    return n_canary, bad_canary, n_baseline, bad_baseline
 
 
 def _known(bound: float) -> float | None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from judge.policies.families.port import Rows, Spread, Whole
 from judge.policies.port import StageTimes
 from judge.stats.evidence import Floats
+from judge.stats.lines import Lines
 from judge.stats.process import Layout, Processes
 from judge.stats.restarts import Restart, RestartSchedule
 from schemas.labels import Kind
@@ -165,6 +166,8 @@ class Track:
     _windows: list[_Window] = field(default_factory=list)
     _folded: list[tuple[int, Standing]] = field(default_factory=list)
     """(windows folded, the standing then), ascending: the newest, and snapshots before it."""
+    _evidence: tuple[Processes, SpreadOfChecks, Lines, Floats] | None = None
+    """What was asked for last, and what speaks against the canary there: the fold's last word is a look's first."""
 
     @property
     def windows(self) -> int:
@@ -208,6 +211,14 @@ class Track:
             self._replace_newest(standing)
         return standing
 
+    def against(self, standing: Standing, spread: SpreadOfChecks) -> tuple[Lines, Floats]:
+        """What speaks against the canary, tempered by `spread`, and ln E of it at the margins, shape (checks,)."""
+        known = self._evidence
+        if known is None or known[0] is not standing.processes or known[1] is not spread:
+            lines = standing.processes.against(spread.pooled, spread.parts)
+            known = self._evidence = standing.processes, spread, lines, lines.at(self.margins)
+        return known[2:]
+
     def _newest_that_holds(self, boundaries: Sequence[Boundary]) -> tuple[int, Standing]:
         while self._folded:
             done, standing = self._folded[-1]
@@ -236,8 +247,6 @@ class Track:
         after = standing.add(window.start_ms, window.kinds, window.rows.astype(np.int64))
         if after is standing:
             return standing
-        log_e = window.spread.believable(
-            after.processes.against(window.spread.pooled, window.spread.parts).at(self.margins)
-        )
+        log_e = window.spread.believable(self.against(after, window.spread)[1])
         limit = LEAVE_SUSPICION if standing.suspicious else ENTER_SUSPICION
         return replace(after, suspicious=bool((log_e[self.decides] >= limit).any()))

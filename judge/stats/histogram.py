@@ -50,12 +50,14 @@ def quantile_bin(histogram: Dense, q: float) -> int | None:
 
 def quantile(histogram: Dense, q: float) -> float | None:
     """The quantile, linear within its bin; None without counts."""
-    found = quantile_bin(histogram, q)
-    if found is None:
+    cumulated = np.cumsum(histogram)
+    total = int(cumulated[-1])
+    if not total:
         return None
-    below, inside = float(histogram[:found].sum()), float(histogram[found])
+    found = int(np.searchsorted(cumulated, q * total, side="left"))
+    inside = int(histogram[found])
     low, high = edges()[found : found + 2].tolist()
-    return float(low + (high - low) * (q * float(histogram.sum()) - below) / inside)
+    return float(low + (high - low) * (q * float(total) - float(int(cumulated[found]) - inside)) / float(inside))
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,8 +81,10 @@ class Tools:
     def _count(self, cohort: CohortCells) -> Whole:
         """Shape (columns, 2)."""
         columns = {tool: i for i, tool in enumerate(self.roster or ())}
-        table = np.zeros((COLUMNS, 2), np.int64)
+        table = [[0, 0] for _ in range(COLUMNS)]
         for cell in cohort.cells:
             for tool, count in cell.tools.items():
-                table[columns.get(tool, MOST)] += (count.n, count.bad)
-        return table
+                row = table[columns.get(tool, MOST)]
+                row[0] += count.n
+                row[1] += count.bad
+        return np.array(table, np.int64)
