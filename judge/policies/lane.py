@@ -1,8 +1,9 @@
 """Checks that are fed by one stream of windows: counted, folded and read together, as arrays."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Generic
 
 import numpy as np
@@ -29,7 +30,7 @@ class Asked:
     """What this stage's gate must prove; of a check that proves nothing, its own margin."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Against:
     """What speaks against the canary at a look, check by check."""
 
@@ -38,28 +39,36 @@ class Against:
     """ln E at each check's margin, shape (checks,)."""
     unbelieved: Floats
     """The same, as if enough sessions bore it."""
-    lows: Floats
-    """Differences that are ruled out below; NaN: none is. Of checks of many members while there is little evidence, too."""
     totals: Whole
     """Shape (checks, 4): since `since_ms`, or over the rollout."""
     since_ms: tuple[int | None, ...]
     """The restart on which most of the evidence rests; None while there is little of it."""
     members: tuple[tuple[float, ...], ...]
     """ln E of each member of a check of many; empty for the others, and while no member could be named."""
+    bound: Callable[[], Floats]
+
+    @cached_property
+    def lows(self) -> Floats:
+        """Differences that are ruled out below; NaN: none is. Of checks of many members while there is little evidence, too."""
+        return self.bound()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class For:
     """What final windows of this stage say for the canary; NaN for checks of many members."""
 
     spread: SpreadOfChecks
     log_e: Floats
     """ln E for each gate margin."""
-    highs: Floats
-    """Differences that are ruled out above; NaN: none is."""
     totals: Whole
     """Shape (checks, 4), since the stage's proof began."""
     suspicious: bool
+    bound: Callable[[], Floats]
+
+    @cached_property
+    def highs(self) -> Floats:
+        """Differences that are ruled out above; NaN: none is."""
+        return self.bound()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +152,19 @@ class Lane(Generic[W]):
         now_ms = max(self.track.end_ms, times.proof_ms or 0.0, *times.started_ms) if times.started_ms else 0.0
         begun = standing.meet(self._starts(times), math.nextafter(now_ms, math.inf))
         layout, spread = self.track.layout, self._spread()
-        single = layout.single
-        lines = begun.processes.within(single, spread.pooled)
-        margins, needed = asked.gate_margins[single], np.full(len(single), NEEDED_LOG_E)
         log_e, highs = np.full((2, len(layout.first)), np.nan)
-        log_e[single] = at_margins = lines.at(margins)
-        highs[single] = upper_bounds(lines, needed, margins, self.scale[single], at_margins)
-        if times.proof_ms is None:  # the stage is begun anew, and not every proxy has acknowledged that
-            log_e, highs = np.zeros_like(log_e), np.full_like(highs, np.nan)
         totals = layout.per_check(begun.counts - begun.counts_before_proof)
-        return For(spread, log_e, highs, totals, standing.suspicious)
+        if times.proof_ms is None:  # the stage is begun anew, and not every proxy has acknowledged that
+            return For(spread, np.zeros_like(log_e), totals, standing.suspicious, highs.copy)
+        lines, margins = begun.processes.within(layout.single, spread.pooled), asked.gate_margins
+        log_e[layout.single] = lines.at(margins[layout.single])
+        return For(spread, log_e, totals, standing.suspicious, partial(self._highs, lines, log_e, margins))
+
+    def _highs(self, lines: Lines, log_e: Floats, margins: Floats) -> Floats:
+        single, highs = self.track.layout.single, np.full(len(log_e), np.nan)
+        needed = np.full(len(single), NEEDED_LOG_E)
+        highs[single] = upper_bounds(lines, needed, margins[single], self.scale[single], log_e[single])
+        return highs
 
     def _against(self, final: Standing, still_open: Sequence[W], times: StageTimes, asked: Asked) -> Against:
         standing, starts = final, self._starts(times)
@@ -165,7 +177,8 @@ class Lane(Generic[W]):
         log_e = spread.believable(unbelieved)
         totals, since = self._totals(standing, log_e, spread)
         members = self._members(standing, spread, log_e)
-        return Against(spread, log_e, unbelieved, self._lows(lines, spread, unbelieved, asked), totals, since, members)
+        bound = partial(self._lows, lines, spread, unbelieved, asked)
+        return Against(spread, log_e, unbelieved, totals, since, members, bound)
 
     def _lows(self, lines: Lines, spread: SpreadOfChecks, unbelieved: Floats, asked: Asked) -> Floats:
         """Many members make many terms: their bound is looked for once it may matter."""

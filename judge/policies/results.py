@@ -1,13 +1,15 @@
 """From the evidence of a check to what an entry and people are told of it."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
-from typing import Any, Literal
+from functools import cached_property
+from typing import Literal, overload
 
 import numpy as np
 
-from judge.policies.families.port import Family, Totals
+from judge.policies.families.port import Claim, Teller, Totals
 from judge.stats.evidence import BETS_BELOW
 from judge.stats.planner import growth, requests_until
 from judge.stats.score import CheckEvidence, check_score
@@ -28,7 +30,8 @@ Why = Literal["no_data", "few_buckets", "more_needed"]
 class Reading:
     """One check at one look."""
 
-    family: Family[Any] = field(compare=False)
+    claim: Claim
+    tell: Teller = field(compare=False)
     share: float
     """0: it is shown and decides nothing."""
     needed: float
@@ -39,8 +42,6 @@ class Reading:
     unbelieved: float
     members: tuple[float, ...]
     log_e_within: float
-    low: float | None
-    high: float | None
     dispersion: float
     totals: Totals
     """Since `since_ms`, or over the rollout."""
@@ -53,7 +54,7 @@ class Reading:
     @property
     def check(self) -> str:
         """Its name."""
-        return self.family.claim.check
+        return self.claim.check
 
     @property
     def breached(self) -> bool:
@@ -76,10 +77,47 @@ class Reading:
         return CheckEvidence(self.log_e, proof, self.share, weight)
 
 
-def check_result(reading: Reading, alpha: float, canary_requests_a_session: float | None) -> CheckResult:
+Interval = tuple[float | None, float | None]
+"""Of the difference; None: there is no end."""
+
+
+class Told(Sequence[CheckResult]):
+    """Results that are worked out when somebody reads them: of values, so that it does not matter when."""
+
+    def __init__(self, work: Callable[[], tuple[CheckResult, ...]]) -> None:
+        """`work` is done once at most."""
+        self._work = work
+
+    @cached_property
+    def _results(self) -> tuple[CheckResult, ...]:
+        return self._work()
+
+    @overload
+    def __getitem__(self, index: int) -> CheckResult: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[CheckResult, ...]: ...
+    def __getitem__(self, index: int | slice) -> CheckResult | tuple[CheckResult, ...]:
+        return self._results[index]
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._results == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._results)
+
+    def __repr__(self) -> str:
+        return repr(self._results)
+
+
+def check_result(
+    reading: Reading, interval: Interval, alpha: float, canary_requests_a_session: float | None
+) -> CheckResult:
     """What an entry quotes."""
-    claim = reading.family.claim
-    figures = reading.family.figures(reading.totals, reading.members)
+    claim, (low, high) = reading.claim, interval
+    figures = reading.tell(reading.totals, reading.members)
     verdict = _verdict(reading)
     return CheckResult(
         check=claim.check,
@@ -90,8 +128,8 @@ def check_result(reading: Reading, alpha: float, canary_requests_a_session: floa
         baseline=figures.baseline,
         canary=figures.canary,
         difference=_difference(reading),
-        low=_outwards(reading.low, _DOWN),
-        high=_outwards(reading.high, _UP),
+        low=_outwards(low, _DOWN),
+        high=_outwards(high, _UP),
         margin=claim.margin,
         ratio=claim.ratio,
         gate_margin=reading.gate_margin,
@@ -123,7 +161,7 @@ def _verdict(reading: Reading) -> Verdict:
 
 
 def _difference(reading: Reading) -> float | None:
-    claim = reading.family.claim
+    claim = reading.claim
     if not reading.has_data:
         return None
     n_canary, bad_canary, n_baseline, bad_baseline = reading.totals
@@ -155,6 +193,6 @@ def _needed(reading: Reading, requests_a_session: float | None) -> int | None:
         return None
     rates = (bad_canary + 0.5) / (n_canary + 1), (bad_baseline + 0.5) / (n_baseline + 1)
     share = n_canary / (n_canary + n_baseline)
-    step = growth(rates, reading.gate_margin, share, BETS_BELOW, reading.family.claim.ratio)
+    step = growth(rates, reading.gate_margin, share, BETS_BELOW, reading.claim.ratio)
     more = requests_until(NEEDED_LOG_E, reading.log_e_within, step, reading.dispersion) / requests_a_session
     return int(np.ceil(float(f"{more:.2g}"))) if math.isfinite(more) else None

@@ -59,6 +59,8 @@ def stage_look(state: ServiceState, cut: Cut, compared: Compared, assessment: As
 
 def _severe(assessment: Assessment, severe_from: float) -> bool:
     """Whether so large a part of the canary's requests gets no answer."""
+    if assessment.breached_by is None:
+        return False
     culprit = next((c for c in assessment.checks if c.check == assessment.breached_by), None)
     return (
         culprit is not None

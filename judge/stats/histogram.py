@@ -94,6 +94,7 @@ class RollingHistogram:
 
     over_ms: float
     total: Dense = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    """A value: what comes makes a new one."""
     _parts: deque[tuple[int, Dense]] = field(default_factory=deque)
     """(end of the window, bins and counts), oldest first."""
 
@@ -105,6 +106,8 @@ class RollingHistogram:
 
     def forget(self, now_ms: int) -> None:
         """Drop windows that ended `over_ms` or longer ago."""
+        total = self.total.copy()
         while self._parts and self._parts[0][0] <= now_ms - self.over_ms:
             _, (bins, counts) = self._parts.popleft()
-            self.total[bins] -= counts
+            total[bins] -= counts
+        self.total = total

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 
 import numpy as np
 
-from judge.policies.families.port import Claim, Figures, Rows, Spread, Totals, Whole
+from judge.policies.families.port import Claim, Figures, Rows, Spread, Teller, Totals, Whole
 from judge.policies.families.rates import Clusters
 from judge.stats.dispersion import MIN_BUCKETS, MIN_FILLED
 from judge.stats.histogram import BINS, Dense, dense, edges, quantile_bin
@@ -50,7 +50,7 @@ def _arms(canary: Sequence[int], baseline: Sequence[int], claim: Claim) -> Whole
     return np.array([pair], np.int64)
 
 
-def _figures(totals: Totals, claim: Claim) -> Figures:
+def _figures(claim: Claim, totals: Totals, log_e: Sequence[float]) -> Figures:  # noqa: ARG001 - a Teller
     first, second = (
         Count(n=n, bad=float(f"{micro * UNIT:.6g}"), value=float(f"{micro * UNIT / n:.6g}") if n else None)
         for n, micro in (totals[:2], totals[2:])
@@ -88,9 +88,9 @@ class MetricRate:
         told = found.canary_buckets if self.claim.worse == "higher" else found.canary_filled
         return Spread(found.pooled, told >= MIN_BUCKETS)
 
-    def figures(self, totals: Totals, log_e: Sequence[float]) -> Figures:
+    def teller(self) -> Teller:
         """See :class:`Family`."""
-        return _figures(totals, self.claim)
+        return partial(_figures, self.claim)
 
     def _count(self, cohort: CohortCells) -> tuple[int, int]:
         found = _found(cohort, self.claim.check)
@@ -140,9 +140,9 @@ class MetricMean:
         found = self.clusters.dispersion(_LEAST_VARIATION * micro * UNIT / counted if micro else 1.0, UNIT)
         return Spread(found.pooled, found.canary_filled >= MIN_FILLED)
 
-    def figures(self, totals: Totals, log_e: Sequence[float]) -> Figures:
+    def teller(self) -> Teller:
         """See :class:`Family`."""
-        return _figures(totals, self.claim)
+        return partial(_figures, self.claim)
 
     def _rows(self, window: TrialWindow) -> Rows:
         return {
