@@ -10,7 +10,7 @@ import numpy as np
 
 from judge.policies.families.port import Family, RowKey, Rows, Spread, W, Whole
 from judge.policies.port import StageTimes
-from judge.policies.track import ENTER_SUSPICION, Boundary, SpreadOfChecks, Standing, Track
+from judge.policies.track import ENTER_SUSPICION, WARM_UP_MS, Boundary, SpreadOfChecks, Standing, Track
 from judge.stats.bounds import lower_bounds, upper_bounds
 from judge.stats.e_bh import FALSE_DISCOVERY_RATE
 from judge.stats.evidence import Floats
@@ -88,13 +88,13 @@ class Lane(Generic[W]):
     _boundaries: dict[StageTimes, tuple[Boundary, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, families: Sequence[Family[W]], schedule: RestartSchedule) -> "Lane[W]":
+    def of(cls, families: Sequence[Family[W]], schedule: RestartSchedule, warm_up_ms: float = WARM_UP_MS) -> "Lane[W]":
         """Without data."""
         claims = [family.claim for family in families]
         layout = Layout.of(*((claim.columns, claim.ratio, claim.unit) for claim in claims))
         margins, decides = np.array([(c.margin, c.decides) for c in claims], np.float64).reshape(-1, 2).T
         scale = np.array([claim.scale * max(1.0, claim.ratio) for claim in claims])
-        return cls(tuple(families), schedule, Track(layout, margins, decides.astype(bool)), scale)
+        return cls(tuple(families), schedule, Track(layout, margins, decides.astype(bool), warm_up_ms), scale)
 
     def add(self, window: W) -> None:
         """The next final window."""

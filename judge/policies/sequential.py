@@ -36,7 +36,8 @@ class Sequential:
     def begin(self, trial: Trial) -> "SequentialComparison":
         """See :class:`judge.policies.port.Policy`."""
         checks, schedule = trial.plan.checks, restart_schedule([stage.duration_s for stage in trial.plan.stages])
-        windows, proxies = Lane.of(families(checks), schedule), Lane.of(proxied_families(trial), schedule)
+        windows = Lane.of(families(checks), schedule, 1000 * trial.plan.warm_up_s)
+        proxies = Lane.of(proxied_families(trial), schedule)
         return SequentialComparison(trial, windows, proxies, shares(checks))
 
 

@@ -28,8 +28,8 @@ ENTER_SUSPICION, LEAVE_SUSPICION = math.log(3.0), math.log(1.0)
 
 UNBORN: frozenset[Kind] = frozenset({"principal", "cookie"})
 """Kinds that are not born in a stage but moved into it."""
-WARM_UP_MS = 120_000
-"""So long after a stage began the moved ones meet cold caches, in both cohorts: not judged."""
+WARM_UP_MS = 120_000.0
+"""So long after a stage began the moved ones meet cold caches, in both cohorts: not judged, unless a plan says otherwise."""
 
 _SNAPSHOT_EVERY = 256
 _NARROW = np.iinfo(np.int32).max
@@ -110,6 +110,7 @@ class Standing:
     suspicious: bool = False
     warm_ms: float = -math.inf
     """Until then kinds without a birth are not judged."""
+    warm_up_ms: float = WARM_UP_MS
 
     def meet(self, boundaries: Sequence[Boundary], before_ms: float) -> "Standing":
         """Start afresh at each boundary before that time that was not met yet."""
@@ -128,7 +129,7 @@ class Standing:
             counts_before_proof=self.counts if boundary.restart.opens_stage else self.counts_before_proof,
             since=since,
             met=(*self.met, boundary),
-            warm_ms=boundary.at_ms + WARM_UP_MS if boundary.stage else self.warm_ms,
+            warm_ms=boundary.at_ms + self.warm_up_ms if boundary.stage else self.warm_ms,
         )
 
     def add(self, start_ms: float, kinds: Sequence[Kind], rows: Whole) -> "Standing":
@@ -163,6 +164,7 @@ class Track:
     """Shape (checks,): what the plan allows."""
     decides: NDArray[np.bool_]
     """Shape (checks,)."""
+    warm_up_ms: float = WARM_UP_MS
     _windows: list[_Window] = field(default_factory=list)
     _folded: list[tuple[int, Standing]] = field(default_factory=list)
     """(windows folded, the standing then), ascending: the newest, and snapshots before it."""
@@ -229,7 +231,7 @@ class Track:
 
     def _nothing(self) -> Standing:
         nothing = np.zeros((len(self.layout.ratio), 4), np.int64)
-        return Standing(Processes.empty(self.layout), nothing, nothing)
+        return Standing(Processes.empty(self.layout), nothing, nothing, warm_up_ms=self.warm_up_ms)
 
     def _holds(self, done: int, standing: Standing, boundaries: Sequence[Boundary]) -> bool:
         """Whether the boundaries that it met are those that lie before the end of its newest window."""

@@ -244,6 +244,13 @@ def test_kinds_are_strata_and_those_without_a_birth_are_judged_when_their_caches
     assert assess(moved(1)).breached_by is None
     assert assess(moved(117)).breached_by is None
     assert assess(moved(121)).breached_by == "error_rate"
+    hasty = Sequential().begin(trial(checks=ONLY_ERRORS, warm_up="5s"))
+    for window in moved(1):
+        hasty.add(window)
+    assert hasty.assess((), STAGE_1).breached_by is None
+    for window in moved(5):
+        hasty.add(window)
+    assert hasty.assess((), STAGE_1).breached_by == "error_rate"
     second_stage = StageTimes(2, (T0, T0 + 100_000), T0 + 100_000)
     assert assess(moved(121), times=second_stage).breached_by is None
     assert assess(moved(221), times=second_stage).breached_by == "error_rate"
