@@ -86,9 +86,14 @@ def told_again(times: int) -> list[bytes]:
 def test_a_picture_that_is_told_again_is_not_parsed_again_and_counts_as_said_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fold, parsed = Fold(), []
-    read = RouteChange.read
-    monkeypatch.setattr(RouteChange, "read", lambda raw: parsed.append(raw) or read(raw))
+    fold, read = Fold(), RouteChange.read
+    parsed: list[bytes | str] = []
+
+    def counted(raw: bytes | str) -> RouteChange:
+        parsed.append(raw)
+        return read(raw)
+
+    monkeypatch.setattr(RouteChange, "read", counted)
     fold.read(record(LEDGER, START.dump()))
     for i, value in enumerate(told_again(20)):
         fold.read(Record("route-changes", 0, i, 1_000 * i, b"orders", value))
