@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.report import machine, write_section
-from cli.client import Client
+from cli.client import ApiError, Client
 from cli.stack import StackOptions, running
 from davylamp_sdk import Recorder
 from router.bootstrap import bootstrap
@@ -131,9 +131,19 @@ def plan(canary: str) -> Plan:
     )
 
 
+async def started(client: Client) -> None:
+    """A start; asked for again where the judge had written something meanwhile."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(ApiError):
+                await asyncio.to_thread(client.start, plan("v2"), "bench", again=True)
+                return
+            await asyncio.sleep(0.2)
+
+
 async def trial(number: int, client: Client, log: Log, cohorts: dict[str, Cohort]) -> Trial:
     """One rollout, from its start to the acknowledged rollback."""
-    await asyncio.to_thread(client.start, plan("v2"), "bench", again=True)
+    await started(client)
     start, _ = await log.entry("start", number)
     if start.opening is None:
         raise RuntimeError("a start without an opening")

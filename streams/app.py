@@ -30,14 +30,18 @@ from transport.settings import KafkaSettings, Settings, SettingsError
 _SERVICES: Topic = "services"
 _DEPTH = 4
 """Batches that may wait for the agent before the consumer's thread pauses."""
-_BEATS_AN_INTERVAL = 5
+_BEATS_AN_INTERVAL = 10
 
 
 class StreamsSettings(Settings):
     """The table ``[streams]``."""
 
     window_s: float = Field(default=5.0, gt=0, description="May not change under running commits.")
-    publish_interval_s: float = Field(default=0.1, gt=0, description="An open window is published at most so often.")
+    publish_interval_s: float = Field(
+        default=0.1,
+        gt=0,
+        description="An open window is published at most so often, and twice as often while requests fail.",
+    )
     topic: str = Field(default="mcp-requests", description="The telemetry.")
     instance: str = Field(
         default_factory=socket.gethostname,

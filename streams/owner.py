@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 _TELL_S = 60.0
 """What is not counted is logged at most so often."""
 
+SOONER = 0.5
+"""Of the publishing interval: where requests have failed partials are published so often."""
+
 Commit = Callable[[int, Checkpoint], None]
 """Queues the commit of a partition; returns at once."""
 
@@ -45,6 +48,8 @@ class _Owned:
     """When its log last moved, on this worker's monotonic clock."""
     due_s: float = float("-inf")
     """When partials may be published next."""
+    failing_due_s: float = float("-inf")
+    """The same where requests have failed."""
     expected: int = 1
     """Number of the next batch."""
 
@@ -130,14 +135,16 @@ class Owner:
 
     async def _publish_partials(self, owned: _Owned) -> None:
         start_s = self._clock.monotonic_s()
-        if start_s < owned.due_s:
+        if start_s < (owned.failing_due_s if owned.fold.failing else owned.due_s):
             return
         partials = owned.fold.partials()
         if partials:
             await self._publisher.windows(partials)
             end_s = self._clock.monotonic_s()
             # Many services with many cells take long to say: at most half of the time, or nobody would read the log.
-            owned.due_s = max(start_s + self._pace.publish_interval_s, 2 * end_s - start_s)
+            interval_s, earliest_s = self._pace.publish_interval_s, 2 * end_s - start_s
+            owned.due_s = max(start_s + interval_s, earliest_s)
+            owned.failing_due_s = max(start_s + SOONER * interval_s, earliest_s)
 
     async def _tick(self, partition: int, owned: _Owned) -> None:
         now_s = self._clock.monotonic_s()

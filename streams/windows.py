@@ -10,10 +10,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from davylamp_sdk._event import RequestEvent
+from schemas.outcomes import TOOL_BAD
 from schemas.windows import CohortWindow
 from streams.batches import Batch
 from streams.checkpoint import Checkpoint
 from streams.counters import Counters
+from streams.counts import TOOL_FAILURES
 from streams.decoding import BadEvent, Said
 from streams.digests import with_digests
 from streams.sequences import Sequences
@@ -88,6 +90,8 @@ class PartitionFold:
         self._window = Window(_NOTHING_READ, _NOTHING_READ)
         self._sent_before = Sequences()
         self._changed: set[str] = set()
+        self.failing = False
+        """Whether requests that failed are among what :meth:`partials` has not told yet."""
 
     def enter(self, offset: int, appended_ms: int) -> Closed | None:
         """Come to a message.
@@ -124,7 +128,7 @@ class PartitionFold:
 
     def partials(self) -> tuple[CohortWindow, ...]:
         """The open window of every service that has changed since this was last asked."""
-        changed, self._changed = sorted(self._changed), set()
+        changed, self._changed, self.failing = sorted(self._changed), set(), False
         return tuple(
             self._window.published(self._source, name, self._next, self._clock_ms, final=False) for name in changed
         )
@@ -137,7 +141,7 @@ class PartitionFold:
         self._window = Window(index, offset, 0 if self.muted(offset) else self._holes)
         self._holes = self._holes if self.muted(offset) else 0
         self._sent_before = left.sent if directly else Sequences()
-        self._changed = set()
+        self._changed, self.failing = set(), False
         if self.muted(left.first_offset):
             return None
         self._counters.folded += left.folded()
@@ -156,8 +160,16 @@ class PartitionFold:
         self._counters.duplicates += again.bit_count()
         if again.bit_count() < _events_in(said):
             self._changed.add(said.service)
+            self.failing = self.failing or _fails(said)
         return None
 
 
 def _events_in(said: RequestEvent | Batch) -> int:
     return 1 if isinstance(said, RequestEvent) else len(said.columns)
+
+
+def _fails(said: RequestEvent | Batch) -> bool:
+    """Whether it may speak against a release."""
+    if isinstance(said, RequestEvent):
+        return said.outcome in TOOL_BAD
+    return bool(TOOL_FAILURES[said.columns.outcome].any())

@@ -18,6 +18,12 @@ TALLY_S: Final = 0.5
 
 MAX_SLEEP_S: Final = 3_600.0
 
+FAILURES: Final = ("rpc_error", "server_error", "timeout", "tool_error")
+"""Outcomes that may speak against a release: they leave at once."""
+
+SPACING_S: Final = 0.02
+"""Between two batches, though there are failures: a storm of them stays batched."""
+
 Look = Callable[[], float]
 """Called on the emitter's thread between rounds; returns in how many seconds to call again."""
 
@@ -52,7 +58,8 @@ class Emitter:
     """Sends one event per recorded request, never at the expense of the server it runs in.
 
     ``identity`` is what all its events share: service, version, instance. At most ``capacity`` requests wait. One daemon thread, started by the first request (a server may fork before that,
-    not after), sends them in batches: at once when idle, then every ``flush_interval_s`` or as soon as a batch is full.
+    not after), sends them in batches: at once when idle, then every ``flush_interval_s``, or as soon as a batch is full or
+    holds a failure (then at most every :data:`SPACING_S`).
     All batches carry one random ``producer``, and their requests are numbered from 0; the producer is the message key,
     so its batches stay in order.
     """
@@ -78,6 +85,7 @@ class Emitter:
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
         self._full = threading.Event()
+        self._failure = threading.Event()
         self._closing = threading.Event()
         self._deadline_s = 0.0
 
@@ -90,8 +98,11 @@ class Emitter:
             self.start()
         if not self._wake.is_set():
             self._wake.set()
+        if getattr(finished, "outcome", None) in FAILURES and not self._failure.is_set():
+            self._failure.set()
         if waiting == EVENTS_PER_BATCH:
             self._full.set()
+            self._failure.set()
 
     def start(self) -> None:
         """Start the thread unless it runs. Never raises; again: nothing."""
@@ -125,6 +136,7 @@ class Emitter:
             self._closing.set()
         self._wake.set()
         self._full.set()
+        self._failure.set()
         if self._thread is not None:
             self._thread.join(max(timeout_s, 0) + TALLY_S)
             atexit.unregister(self.close)
@@ -147,10 +159,17 @@ class Emitter:
             with self._faults.guarded("thread_failed", count=0):
                 if self._courier.send_round():
                     self._wake.set()
-            self._full.wait(self._flush_interval_s)
-            self._full.clear()
+            self._rest()
         with self._faults.guarded("thread_failed", count=0):
             self._courier.finish(self._remaining_s)
+
+    def _rest(self) -> None:
+        """Until the next batch is due. What is set while the events are cleared waits already, and leaves with it."""
+        spacing_s = min(SPACING_S, self._flush_interval_s)
+        if not self._full.wait(spacing_s):
+            self._failure.wait(self._flush_interval_s - spacing_s)
+        self._full.clear()
+        self._failure.clear()
 
     def _patience_s(self) -> float:
         patience_s = self._looked_s()

@@ -6,15 +6,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from davylamp_sdk import RequestEvent, Sink, Stats
+from davylamp_sdk import RequestEvent, Sink, Stats, _emitter
 from davylamp_sdk._courier import BATCHES_PER_ROUND, EVENTS_PER_BATCH
-from davylamp_sdk._emitter import Emitter
-from davylamp_sdk._event import events_in
+from davylamp_sdk._emitter import FAILURES, Emitter
+from davylamp_sdk._event import Outcome, events_in
 from davylamp_sdk._finished import FinishedRequest
 from davylamp_sdk._sink import Settled
 from davylamp_sdk.testing import FakeClock, MemorySink
@@ -108,6 +109,41 @@ def test_a_full_batch_leaves_without_waiting_for_the_round() -> None:
     sink.wait_for(EVENTS_PER_BATCH + 1)
     emitter.close()
     assert [len(events_in(value)) for _, value in sink.messages] == [1, EVENTS_PER_BATCH]
+
+
+@pytest.mark.parametrize("outcome", FAILURES)
+def test_a_failure_takes_what_waits_with_it_before_the_round(outcome: Outcome) -> None:
+    sink = RoundsSink()
+    emitter = emitter_to(sink, flush_interval_s=NEVER_S)
+    emitter.record(DONE)
+    assert sink.round_ended.wait(5)
+    record(emitter, 9)
+    emitter.record(DONE._replace(outcome=outcome))
+    sink.wait_for(11)
+    emitter.close()
+    assert [event.outcome for event in sink.events] == [*["ok"] * 10, outcome]
+
+
+def test_what_speaks_against_no_release_waits_for_the_round() -> None:
+    sink = RoundsSink()
+    emitter = emitter_to(sink, flush_interval_s=NEVER_S)
+    emitter.record(DONE)
+    assert sink.round_ended.wait(5)
+    for outcome in set(get_args(Outcome)) - set(FAILURES):
+        emitter.record(DONE._replace(outcome=outcome))
+    emitter.close()
+    assert len(sink.messages) == 2
+
+
+def test_a_storm_of_failures_leaves_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_emitter, "SPACING_S", NEVER_S)
+    sink = RoundsSink()
+    emitter = emitter_to(sink, flush_interval_s=NEVER_S)
+    for _ in range(100):
+        emitter.record(DONE._replace(outcome="server_error"))
+        sink.round_ended.wait(5)
+    emitter.close()
+    assert [len(events_in(value)) for _, value in sink.messages] == [1, 99]
 
 
 def test_a_long_backlog_leaves_in_rounds_of_bounded_size(hanging: HangingSink) -> None:

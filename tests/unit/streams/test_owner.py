@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 
 import pytest
 
+from davylamp_sdk._event import EventBatch, RequestEvent
 from schemas.windows import CohortWindow
 from streams.checkpoint import Checkpoint
 from streams.handover import Assigned, Polled, Revoked
@@ -14,7 +15,7 @@ from streams.owner import LostBatchError, Owner, Pace
 from streams.publisher import Publisher
 from streams.window import MAX_UNREGISTERED
 from streams.windows import OutOfOrderError
-from tests.telemetry import TOPIC, WINDOW_MS, event, record, tick
+from tests.telemetry import TOPIC, WINDOW_MS, batch, event, record, tick
 from transport.clock import FakeClock
 from transport.log import Record
 
@@ -82,6 +83,24 @@ async def test_then_partials_wait_for_the_interval_and_the_beat() -> None:
     scene.clock.advance(INTERVAL_S)
     await scene.owner.beat()
     assert scene.told() == [(1000, False, 1), (1000, False, 2)]
+
+
+FAILED = [event(2, outcome="server_error"), batch([event(2), event(3, outcome="tool_error")])]
+
+
+@pytest.mark.parametrize("failed", FAILED, ids=["single", "batch"])
+async def test_failures_wait_half_as_long(failed: RequestEvent | EventBatch) -> None:
+    scene = Scene()
+    await scene.assign()
+    await scene.poll(record(0, 1000, event(1)))
+    await scene.poll(record(1, 1001, failed))
+    scene.clock.advance(INTERVAL_S / 2)
+    await scene.owner.beat()
+    assert [told[1] for told in scene.told()] == [False, False]
+    await scene.poll(record(2, 1002, event(9)))
+    scene.clock.advance(INTERVAL_S / 2)
+    await scene.owner.beat()
+    assert len(scene.told()) == 2
 
 
 async def test_partials_that_take_long_to_say_leave_as_long_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
