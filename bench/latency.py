@@ -9,6 +9,7 @@ rollback as the log took it, and to the acknowledgement of the last proxy, both 
 import argparse
 import asyncio
 import contextlib
+import json
 import random
 import tempfile
 import time
@@ -23,6 +24,7 @@ from bench.report import machine, write_section
 from cli.client import ApiError, Client
 from cli.stack import StackOptions, running
 from davylamp_sdk import Recorder
+from davylamp_sdk._event import Outcome
 from router.bootstrap import bootstrap
 from router.local_envoy import LocalEnvoy
 from schemas.control import RouteChange
@@ -30,24 +32,37 @@ from schemas.decisions import LedgerEntry
 from schemas.labels import Label
 from schemas.plan import Plan
 from schemas.service import Service
+from schemas.topics import Topic
+from schemas.windows import CohortWindow
 from transport.kafka_log import KafkaReader
+from transport.log import Record
 from transport.ports import free_ports
 from transport.settings import KafkaSettings
 
 SERVICE = "orders"
+TOPICS: tuple[Topic, ...] = ("rollout-decisions", "route-changes", "mcp-requests", "cohort-windows")
 BURST = 24
 """Failing sessions that begin at once."""
 RATE = 200.0
 """Requests a second of the baseline; the canary has a quarter of it."""
+FAILED: Outcome = "rpc_error"
 PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Milliseconds from the last event to each step."""
+    """Milliseconds from the last event to each step, by append times."""
 
+    logged_ms: float
+    counted_ms: float
     decided_ms: float
     routed_ms: float
+
+    def __str__(self) -> str:
+        return (
+            f"logged {self.logged_ms:4.0f}  counted {self.counted_ms:4.0f}  decided {self.decided_ms:4.0f}  "
+            f"routed {self.routed_ms:4.0f} ms"
+        )
 
 
 @dataclass(slots=True)
@@ -57,21 +72,38 @@ class Log:
     entries: dict[str, tuple[LedgerEntry, int]] = field(default_factory=dict)
     routed: dict[str, int] = field(default_factory=dict)
     """Entry → append time of the first word that every proxy runs it."""
+    failures: dict[str, int] = field(default_factory=dict)
+    """Label → append time of the newest telemetry with a failure."""
+    counted: dict[str, int] = field(default_factory=dict)
+    """Label → append time of the first window that counts the whole burst."""
     moved: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def follow(self, reader: KafkaReader) -> None:
         """Until the reader is closed."""
         async for batch in reader.batches():
             for record in batch.records:
-                if record.topic == "rollout-decisions":
-                    entry = LedgerEntry.read(record.value or b"")
-                    self.entries[entry.id] = entry, record.timestamp_ms
-                else:
-                    change = RouteChange.read(record.value or b"")
-                    if change.acknowledged:
-                        self.routed.setdefault(change.entry, record.timestamp_ms)
+                self.read(record)
             async with self.moved:
                 self.moved.notify_all()
+
+    def read(self, record: Record) -> None:
+        """A record of any of the topics."""
+        value, at_ms = record.value or b"", record.timestamp_ms
+        match record.topic:
+            case "rollout-decisions":
+                entry = LedgerEntry.read(value)
+                self.entries[entry.id] = entry, at_ms
+            case "route-changes":
+                change = RouteChange.read(value)
+                if change.acknowledged:
+                    self.routed.setdefault(change.entry, at_ms)
+            case "cohort-windows":
+                for cell in CohortWindow.read(value).cells:
+                    if cell.outcomes.get(FAILED, 0) >= BURST:
+                        self.counted.setdefault(cell.label, at_ms)
+            case _ if value and FAILED.encode() in value:
+                assignments = (name for name in json.loads(value)["names"] if ";" in name)
+                self.failures.update({name.partition(";")[0]: at_ms for name in assignments})
 
     async def entry(self, kind: str, rollout: int) -> tuple[LedgerEntry, int]:
         """The entry of a rollout and its append time, once every proxy runs it."""
@@ -100,7 +132,7 @@ class Cohort:
         """One request has ended."""
         self._recorder.record(
             "tools/call",
-            "ok" if ok else "rpc_error",
+            "ok" if ok else FAILED,
             duration_ms=self._chance.lognormvariate(3, 0.5),
             headers={"x-davylamp-assignment": f"{label};{self.version}"},
             session_id=session,
@@ -161,7 +193,8 @@ async def trial(number: int, client: Client, log: Log, cohorts: dict[str, Cohort
         rollback, decided_ms = await log.entry("rollback", number)
         for task in steady:
             task.cancel()
-    return Trial(decided_ms - last_ms, log.routed[rollback.id] - last_ms)
+    steps = log.failures[labels["v2"]], log.counted.get(labels["v2"], decided_ms), decided_ms, log.routed[rollback.id]
+    return Trial(*(at_ms - last_ms for at_ms in steps))
 
 
 @contextlib.asynccontextmanager
@@ -193,9 +226,7 @@ async def run(trials: int) -> list[Trial]:
     """All trials, one after the other."""
     with tempfile.TemporaryDirectory(prefix="davylamp-bench-") as folder:
         async with stage(Path(folder)) as (options, client):
-            reader = KafkaReader(
-                KafkaSettings(bootstrap=options.bootstrap), "bench", ("rollout-decisions", "route-changes")
-            )
+            reader = KafkaReader(KafkaSettings(bootstrap=options.bootstrap), "bench", TOPICS)
             log = Log()
             following = asyncio.create_task(log.follow(reader))
             cohorts = {v: Cohort(v, options.bootstrap) for v in ("v1", "v2")}
@@ -203,10 +234,7 @@ async def run(trials: int) -> list[Trial]:
                 done = []
                 for number in range(1, trials + 1):
                     done.append(await trial(number, client, log, cohorts))
-                    print(
-                        f"{number:>4}  decided {done[-1].decided_ms:6.0f} ms  routed {done[-1].routed_ms:6.0f} ms",
-                        flush=True,
-                    )
+                    print(f"{number:>4}  {done[-1]}", flush=True)
                 return done
             finally:
                 for cohort in cohorts.values():
@@ -218,6 +246,11 @@ async def run(trials: int) -> list[Trial]:
 def table(trials: list[Trial]) -> str:
     """Both distances as Markdown."""
     rows = [
+        ("last event in the SDK's buffer → event in the log", [t.logged_ms for t in trials]),
+        (
+            "last event in the SDK's buffer → open window with the whole burst in the log",
+            [t.counted_ms for t in trials],
+        ),
         ("last event in the SDK's buffer → rollback in the ledger", [t.decided_ms for t in trials]),
         ("last event in the SDK's buffer → route acknowledged by the proxy", [t.routed_ms for t in trials]),
     ]

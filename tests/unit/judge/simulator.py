@@ -238,11 +238,11 @@ def _cell(trial: Trial, stratum: Stratum, cohort: Cohort, calls: Calls, group: I
         outcomes={"ok": len(group) - errors, "server_error": errors},
         tool_calls=len(group),
         new_sessions=int(calls.first[group].sum()),
-        buckets={i: Bucket.model_construct(n=k, err=err[i], tools=k, tf=tf[i], lat=k) for i, k in enumerate(n) if k},
+        buckets={i: Bucket(n=k, err=err[i], tools=k, tf=tf[i], lat=k) for i, k in enumerate(n) if k},
         histogram=_sparse(bins),
         bucket_histograms=_by_bucket(bucket, bins // COARSE_PER_FINE),
         bucket_floor=0,
-        tools={f"tool_{t}": ToolCount.model_construct(n=k, bad=wrong[t]) for t, k in enumerate(by_tool) if k},
+        tools={f"tool_{t}": ToolCount(n=k, bad=wrong[t]) for t, k in enumerate(by_tool) if k},
     )
 
 
