@@ -13,7 +13,7 @@ from pydantic import Field
 
 from davylamp_sdk import __version__
 from judge.agent import TOPICS, Judge
-from judge.policies.sequential import Sequential
+from judge.policies.choice import AsPlanned
 from judge.rollout.machine import Machine
 from transport.clock import SystemClock
 from transport.faust_app import BatchChannel, alive, make_app, run_worker
@@ -72,7 +72,7 @@ def build(settings: JudgeSettings, kafka: KafkaSettings) -> faust.App:
     app = make_app("judge", kafka, settings.instance, settings.data_folder)
     reader = KafkaReader(kafka, f"davylamp-judge/{settings.instance}", TOPICS)
     writer = KafkaWriter(kafka, f"davylamp-judge/{settings.instance}")
-    judge = Judge(Machine(Sequential(), __version__), writer, SystemClock())
+    judge = Judge(Machine(AsPlanned(), __version__), writer, SystemClock())
     channel = BatchChannel(app, maxsize=_DEPTH)
 
     @app.agent(channel, name="judge", supervisor_strategy=mode.CrashingSupervisor)

@@ -1,6 +1,7 @@
 """The plan of a rollout, as a person writes it. Whatever contradicts is told all at once: each rule is a field's."""
 
 import hashlib
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo
@@ -8,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from davylamp_sdk._message import Message
 from schemas.checks import Checks
 from schemas.names import ServiceName, VersionName
+from schemas.policies import COMPARED, PolicyChoice, by_name, interval_of
 from schemas.units import FULL_SHARE, Duration, Percent, Share, format_duration_s, format_share
 
 HoldMode = Literal["drain", "rehome", "evict"]
@@ -105,6 +107,49 @@ def _of_the_longest_stage(max_stage_s: float, info: ValidationInfo) -> float:
     return max_stage_s
 
 
+USUAL_ALPHA = 0.05
+
+
+def _judges_what_is_asked(policy: PolicyChoice | None, info: ValidationInfo) -> PolicyChoice | None:
+    """What a plan asks for and its policy cannot do would be lost without a word."""
+    if policy is None or policy.name == "sequential":
+        return policy
+    wrong = [*_unknown_to(policy, info), *_too_slow(policy, info)]
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return policy
+
+
+def _unknown_to(policy: PolicyChoice, info: ValidationInfo) -> Iterator[str]:
+    if info.data.get("alpha", USUAL_ALPHA) != USUAL_ALPHA:
+        yield f"`alpha` means nothing to {policy.name}: leave it out, or take policy sequential"
+    checks, compared = info.data.get("checks"), COMPARED[policy.name]
+    if not isinstance(checks, Checks) or compared is None:
+        return
+    built_in = [name for name in checks.enabled if name not in checks.custom]
+    usual = Checks()  # what is on by default was not asked for: a plan that is read back names every check
+    asked = [n for n in built_in if n not in compared and getattr(checks, n) != getattr(usual, n)]
+    if asked:
+        switched_off = ", ".join(f"`{name}: off`" for name in asked)
+        yield f"{policy.name} cannot compare {', '.join(asked)}: write {switched_off}, or take policy sequential"
+    if not set(checks.enabled) & {*compared, *checks.custom}:
+        yield f"{policy.name} compares {', '.join(sorted(compared))} and custom metrics, and all of them are off"
+
+
+def _too_slow(policy: PolicyChoice, info: ValidationInfo) -> Iterator[str]:
+    stages = _stages(info)
+    if not stages:
+        return
+    shortest_s, planned_s = min(s.duration_s for s in stages), sum(s.duration_s for s in stages)
+    if policy.slot_s is not None and policy.slot_s > shortest_s:
+        slot, stage = format_duration_s(policy.slot_s), format_duration_s(shortest_s)
+        yield f"`slot` {slot} is longer than a stage ({stage}), which would be judged by no value: write a shorter one"
+    needed_s = policy.needed_measurements * interval_of(policy.interval_s, shortest_s)
+    if needed_s > planned_s:
+        needed, planned = format_duration_s(needed_s), format_duration_s(planned_s)
+        yield f"it would end no rollout before {needed}, and the stages take {planned}: write a shorter `interval`"
+
+
 def _stages(info: ValidationInfo) -> tuple[Stage, ...]:
     """Of the same plan; none if they are wrong themselves."""
     stages: tuple[Stage, ...] = info.data.get("stages", ())
@@ -153,18 +198,10 @@ class Plan(Message):
         float, Field(ge=0, le=95, description="Roll back below this score, too: stricter than the statistics.")
     ] = 0.0
     bake_s: Annotated[Duration, Field(alias="bake", description="How long 100 % can be undone.")] = 1800.0
-    alpha: Annotated[float, Field(gt=0, le=0.5, description="Probability of rolling back a canary on its limits.")] = (
-        0.05
+    alpha: Annotated[float, Field(gt=0, lt=0.5, description="Probability of rolling back a canary on its limits.")] = (
+        USUAL_ALPHA
     )
     stale_after_s: Annotated[Duration, Field(alias="stale_after", gt=0)] = 60.0
-    warm_up_s: Annotated[
-        Duration,
-        Field(
-            alias="warm_up",
-            ge=0,
-            description="So long after each stage began principals and cookies are not judged: those that moved meet cold caches.",
-        ),
-    ] = 120.0
     max_stage_s: Annotated[
         Duration,
         Field(
@@ -174,6 +211,19 @@ class Plan(Message):
         ),
         AfterValidator(_of_the_longest_stage),
     ] = 86400.0
+
+    policy: Annotated[
+        PolicyChoice | None,
+        BeforeValidator(by_name),
+        Field(description="The rule that judges. Default: sequential, davylamp's own."),
+        AfterValidator(_judges_what_is_asked),
+    ] = None
+
+    @property
+    def interval_s(self) -> float:
+        """How far apart a policy that judges values over time takes them, unless it is written."""
+        written = (self.policy.slot_s or self.policy.interval_s) if self.policy else None
+        return interval_of(written, min(stage.duration_s for stage in self.stages))
 
     def share_of(self, stage: int) -> int:
         """The share of ``stage`` (1-based): 0 before the first, 10,000 after the last."""

@@ -27,8 +27,7 @@ class Assessment:
 
     score: float
     """0 to 100, for people: 0 exactly on a breach, never used to decide."""
-    checks: Sequence[CheckResult]
-    """For people; a policy may work them out when somebody reads them, as they are at this cut."""
+    checks: tuple[CheckResult, ...]
     breached_by: str | None
     """The check that costs the canary its release, with open windows counted; None without a breach."""
     within: bool
@@ -36,6 +35,8 @@ class Assessment:
     suspicious: bool
     """The evidence of some check against the canary is 3 or more, short of a breach, on final windows; once it was, until
     it falls below 1."""
+    sentence: str | None = None
+    """Why there is a breach, in the policy's own words; None: the culprit's numbers say it."""
 
 
 class Comparison(Protocol):

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from judge.policies.choice import AsPlanned
 from judge.policies.kayenta.policy import Kayenta
 from judge.policies.port import Assessment, Policy, StageTimes
 from judge.policies.sequential import Sequential
 from judge.policies.threshold import argo, flagger
 from judge.policies.threshold.conditions import parse_condition
-from judge.policies.threshold.policy import Argo, Flagger, relative_to_baseline
+from judge.policies.threshold.policy import Argo, Flagger, argo_relative_to_baseline, relative_to_baseline
 from judge.trial import TrialWindow
 from tests.unit.judge.trials import T0, cell, trial, windows
 
@@ -23,10 +24,12 @@ CONDITION = argo.Metric("error_rate", parse_condition("result < 0.1"), interval_
 
 POLICIES: dict[str, Policy] = {
     "sequential": Sequential(),
+    "as planned": AsPlanned(),
     "kayenta": Kayenta(slot_ms=2_000),
     "flagger": Flagger(STATIC),
     "flagger against the baseline": relative_to_baseline(TRIAL.plan, threshold=2, interval_s=10.0),
     "argo": Argo((CONDITION,), over_s=10.0),
+    "argo against the baseline": argo_relative_to_baseline(TRIAL.plan, interval_s=10.0),
 }
 
 Row = tuple[int, int, int, int]

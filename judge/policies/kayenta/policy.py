@@ -56,6 +56,7 @@ class Kayenta:
             breached_by=out,
             within=found.score.label == "Pass" and all(_passed(r) for r in found.results if not r.muted),
             suspicious=found.score.label == "Marginal",
+            sentence=_sentence(found, out) if out else None,
         )
 
 
@@ -109,6 +110,11 @@ def _culprit(found: Judgement) -> str | None:
     """A critical metric before any other; None where the canary fails for want of data."""
     bad = [result for result in found.results if not result.muted and result.verdict.label in _BREACHED]
     return min(bad, key=lambda result: not result.verdict.critical).name if bad else None
+
+
+def _sentence(found: Judgement, culprit: str) -> str:
+    result = next(result for result in found.results if result.name == culprit)
+    return f"Kayenta's judge, score {found.score.score:g}: {result.verdict.reason}."
 
 
 def _passed(result: MetricResult) -> bool:

@@ -6,13 +6,14 @@ missing value (bad news, too) is theirs; a canary is never within its limits for
 
 from dataclasses import dataclass
 
-from judge.policies.cohort_series import CohortSeries
+from judge.policies.cohort_series import VALUES, CohortSeries
 from judge.policies.port import Assessment, StageTimes
 from judge.policies.series_comparison import SeriesComparison
 from judge.policies.threshold import argo, flagger
+from judge.policies.threshold.conditions import parse_condition
 from judge.policies.threshold.measuring import counted_as, for_argo, for_flagger
 from judge.trial import Trial
-from schemas.checks import LatencyCheck, RateCheck
+from schemas.checks import CustomCheck, LatencyCheck, RateCheck
 from schemas.decisions import CheckResult
 from schemas.plan import Plan
 
@@ -49,6 +50,7 @@ class Flagger:
             breached_by=out,
             within=passed,
             suspicious=last.failed_checks > 0,
+            sentence=f"Flagger's rule: {last.failed_checks} failed checks, the last of {out}." if out else None,
         )
 
 
@@ -81,20 +83,70 @@ class Argo:
             breached_by=out,
             within=all(good.values()),
             suspicious=any(m.failed or m.inconclusive or m.error for m in counted),
+            sentence=f"Argo's rule: {run.message}." if out else None,
         )
 
 
 def relative_to_baseline(plan: Plan, *, threshold: int = 5, interval_s: float = 60.0) -> Flagger:
     """Flagger with the plan's own margins written into its queries: the fairest form of a threshold."""
-    metrics = []
-    for name in plan.checks.enabled:
-        check = getattr(plan.checks, name, None)
-        if isinstance(check, LatencyCheck):
-            metrics.append(flagger.Metric(f"{name}.ratio", maximum=1 + check.within))
-        elif isinstance(check, RateCheck) and name in {"error_rate", "tool_success"}:
-            metrics.append(flagger.Metric(f"{name}.difference", maximum=check.within))
+    metrics = tuple(
+        flagger.Metric(limit.metric, limit.minimum, limit.maximum, interval_s=interval_s) for limit in limits_of(plan)
+    )
     steps = tuple(stage.share // 100 for stage in plan.stages)
-    return Flagger(flagger.Analysis(tuple(metrics), steps, threshold, interval_s))
+    return Flagger(flagger.Analysis(metrics, steps, threshold, interval_s))
+
+
+def argo_relative_to_baseline(plan: Plan, *, failure_limit: int = 0, interval_s: float = 60.0) -> Argo:
+    """Argo with the plan's own margins as its conditions, each measured over one interval."""
+    metrics = tuple(
+        argo.Metric(
+            limit.metric,
+            failure=parse_condition(limit.broken),
+            interval_s=interval_s,
+            initial_delay_s=interval_s,
+            failure_limit=failure_limit,
+        )
+        for limit in limits_of(plan)
+    )
+    return Argo(metrics, over_s=interval_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A plan's margin as a threshold on one value against the baseline's; one of both ends."""
+
+    metric: str
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @property
+    def broken(self) -> str:
+        """As a condition of Argo's."""
+        return f"result > {self.maximum!r}" if self.maximum is not None else f"result < {self.minimum!r}"
+
+
+def limits_of(plan: Plan) -> tuple[Limit, ...]:
+    """Of every check that a value over time can be compared by."""
+    return tuple(limit for name in plan.checks.enabled if (limit := _limit_of(name, plan)) is not None)
+
+
+def _limit_of(name: str, plan: Plan) -> Limit | None:
+    check = plan.checks.custom.get(name) or getattr(plan.checks, name)
+    if isinstance(check, CustomCheck):
+        return _custom_limit(name, check)
+    if isinstance(check, LatencyCheck):
+        return Limit(f"{name}.ratio", maximum=1 + check.within)
+    if isinstance(check, RateCheck) and name in VALUES:
+        return Limit(f"{name}.difference", maximum=check.within)
+    return None
+
+
+def _custom_limit(name: str, check: CustomCheck) -> Limit:
+    against, still_well = ("ratio", 1.0) if check.within.points is None else ("difference", 0.0)
+    margin = check.within.ratio if check.within.points is None else check.within.points
+    if check.worse == "lower":
+        return Limit(f"{name}.{against}", minimum=still_well - (margin or 0.0))
+    return Limit(f"{name}.{against}", maximum=still_well + (margin or 0.0))
 
 
 def _check(name: str, limit: float | None, series: CohortSeries, breached: bool, *, within: bool) -> CheckResult:  # noqa: FBT001
