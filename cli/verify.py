@@ -76,9 +76,9 @@ _WORDS: dict[type[Verdict], str] = {
 
 async def _verify(service: str, rollout: int | None) -> list[Verdict]:
     from davylamp_sdk import __version__
-    from judge.policies.sequential import Sequential
+    from judge.policies.choice import AsPlanned
     from judge.rollout.machine import Machine
     from judge.verify import verify as recomputed
 
     records = await read_log(service, "davylamp-verify")
-    return recomputed(records, service, rollout, Machine(Sequential(), __version__))
+    return recomputed(records, service, rollout, Machine(AsPlanned(), __version__))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.faults import BREAKING, FAULTS, FaultName, does
-from demo.scene import SESSIONS_PER_SECOND, Scene, demo_plan, scene, traffic
+from demo.scene import SESSIONS_PER_SECOND, Scene, demo_plan, recorded, scene, traffic
 from demo.stories import Story, must_end, tell
 from schemas.units import format_duration_s, format_points, format_share
 from transport.process import run_until_signalled
@@ -27,13 +27,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; 0 if both stories ended as they must, 1 if not, 130 on Ctrl-C."""
     parser = argparse.ArgumentParser(prog="davylamp demo")
     parser.add_argument("--fault", choices=FAULTS, default="errors", help="what is wrong with the first canary")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write a recording of each story there")
     parser.add_argument("--keep", action="store_true", help="leave everything running afterwards, until Ctrl-C")
     args = parser.parse_args(argv)
     ended: list[bool] = []
 
     async def play() -> None:
         with tempfile.TemporaryDirectory(prefix="davylamp-demo-") as folder:
-            await _play(Path(folder), args.fault, ended, keep=args.keep)
+            await _play(Path(folder), args.fault, ended, record=args.record, keep=args.keep)
 
     asyncio.run(run_until_signalled(play()))
     if not ended:
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if ended[0] else 1
 
 
-async def _play(folder: Path, fault: FaultName, ended: list[bool], *, keep: bool) -> None:
+async def _play(folder: Path, fault: FaultName, ended: list[bool], *, record: Path | None, keep: bool) -> None:
     say(_introduction())
     faults: dict[str, FaultName | None] = {BAD: fault, GOOD: None}
     async with scene(folder, faults) as stage:
@@ -52,6 +53,9 @@ async def _play(folder: Path, fault: FaultName, ended: list[bool], *, keep: bool
         for line in end_table(stories, faults, seen):
             say(line)
         ended.append(as_it_must(stories, faults, seen))
+        if record is not None:
+            for rollout, name in enumerate((fault, "healthy"), start=1):
+                say(await recorded(stage, rollout, record / f"{name}.jsonl.gz"))
         if keep:
             await _keep(stage)
 
@@ -99,13 +103,13 @@ def end_table(stories: tuple[Story, ...], faults: dict[str, FaultName | None], s
             _number(s.exposed_to_decision_s, ".1f", "s"),
             _number(s.decision_to_acknowledged_ms, ".1f", "ms"),
             f"{seen['harmed'].get(s.canary, 0)} of {seen['sessions'].get(s.canary, 0)}",
-            str(_moved(seen)),
+            str(seen["moved"]),
         ).rstrip()
         for s in stories
     ]
     calls = sum(seen["calls"].values())
     total = (
-        f"{sum(seen['sessions'].values())} sessions, {calls} calls in all; {_moved(seen)} calls changed version within "
+        f"{sum(seen['sessions'].values())} sessions, {calls} calls in all; {seen['moved']} calls changed version within "
         f"a session; {seen['broken']} sessions broke."
     )
     return [head, *rows, total]
@@ -114,12 +118,8 @@ def end_table(stories: tuple[Story, ...], faults: dict[str, FaultName | None], s
 def as_it_must(stories: tuple[Story, ...], faults: dict[str, FaultName | None], seen: dict[str, Any]) -> bool:
     """Whether every story ended as it must, no call moved, and no session broke that no fault broke."""
     may_break = any(fault in BREAKING for fault in faults.values())
-    stayed = not _moved(seen) and (may_break or not seen["broken"])
+    stayed = not seen["moved"] and (may_break or not seen["broken"])
     return stayed and all(must_end(story, faults[story.canary]) for story in stories)
-
-
-def _moved(seen: dict[str, Any]) -> int:
-    return sum(seen["moved"].values())
 
 
 def _number(value: float | None, form: str, unit: str) -> str:

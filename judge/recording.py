@@ -47,8 +47,8 @@ def header_of(records: Records, service: str, rollout: int | None) -> Header:
 def records_of(records: Records, header: Header) -> Iterator[Record]:
     """In the order of :data:`judge.verify.TOPICS`, each topic by offset."""
     chain = list(links(records, header.service))
-    began = _written_ms(records, chain, header.rollout)
-    over = _written_ms(records, chain, header.rollout + 1)
+    began = _written_ms(chain, header.rollout)
+    over = _written_ms(chain, header.rollout + 1)
     since_ms = (began or 0) - HOUR_BEFORE_MS - CLOCKS_DIFFER_MS
     for topic in INPUTS:
         told = [pair for pair in _told(records.get(topic, ()), header.service, _MODELS[topic]) if _upto(pair[0], over)]
@@ -66,10 +66,10 @@ def _opening(start: LedgerEntry) -> Opening:
     return start.opening
 
 
-def _written_ms(records: Records, chain: Sequence[Link], rollout: int) -> int | None:
+def _written_ms(chain: Sequence[Link], rollout: int) -> int | None:
     """When the log took the start of a rollout; None if it holds none."""
-    start = next((link.written for link in chain if link.entry.rollout == rollout and link.entry.kind == "start"), None)
-    return next((r.timestamp_ms for r in records.get(LEDGER, ()) if start is not None and r.value == start), None)
+    starts = (link for link in chain if link.entry.rollout == rollout and link.entry.kind == "start")
+    return next((link.record.timestamp_ms for link in starts), None)
 
 
 def _upto(record: Record, over_ms: int | None, *, itself: bool = True) -> bool:

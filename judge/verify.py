@@ -2,13 +2,14 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
 from judge.fold import INPUTS, LEDGER, Fold
 from judge.retention import Chain, expired
 from judge.rollout.machine import Machine
+from judge.rollout.state import ServiceState
 from judge.verdicts import ByPerson, Differs, Expired, OtherVersion, Same, Verdict
 from schemas.decisions import Cut, EntryKind, LedgerEntry
 from schemas.ledger import Accepted, ServiceLedger
@@ -24,14 +25,19 @@ _BY_PEOPLE: frozenset[EntryKind] = frozenset({"rollback", "hold"})
 """What may stand in the ledger without the judge: people's rollback, and what a router writes for them."""
 
 
-def verify(records: Records, service: str, rollout: int | None, machine: Machine) -> list[Verdict]:
+def verify(
+    records: Records, service: str, rollout: int | None, machine: Machine, *, of_any_version: bool = False
+) -> list[Verdict]:
     """One verdict an accepted entry of the service, in the ledger's order; of one rollout, or of all.
 
-    `records` holds the service's partition of :data:`TOPICS`. `machine` is that of the judge, in policy and version.
+    `records` holds the service's partition of :data:`TOPICS`. `machine` is that of the judge, in policy and version; with
+    `of_any_version` what other code decided is recomputed, too, as if this code bore its name.
     """
-    replay = _Replay(records, service)
+    tape = Tape(records, service)
     return [
-        _verdict(link, replay, machine) for link in links(records, service) if rollout in (None, link.entry.rollout)
+        _verdict(link, tape, _named(machine, link.entry) if of_any_version else machine)
+        for link in links(records, service)
+        if rollout in (None, link.entry.rollout)
     ]
 
 
@@ -52,7 +58,7 @@ class Link:
     """An accepted entry as it lies in the log, and the chain that its writer had read."""
 
     entry: LedgerEntry
-    written: bytes
+    record: Record
     before: Chain | None
     """Up to the entry it names in `after`; None if that was never accepted before it."""
 
@@ -68,7 +74,7 @@ def links(records: Records, service: str) -> Iterator[Link]:
         times = seen[chain.head_id].written_ms
         chain, result = chain.read(entry, record.offset)
         if isinstance(result, Accepted):
-            yield Link(entry, record.value or b"", seen.get(entry.after))
+            yield Link(entry, record, seen.get(entry.after))
             seen[chain.head_id] = Chain(chain, (*times, record.timestamp_ms))
 
 
@@ -79,18 +85,27 @@ def _entry(record: Record) -> LedgerEntry | None:
         return None
 
 
-def _verdict(link: Link, replay: "_Replay", machine: Machine) -> Verdict:
+def _named(machine: Machine, entry: LedgerEntry) -> Machine:
+    return replace(machine, code_version=entry.code_version)
+
+
+def by_person(entry: LedgerEntry) -> bool:
+    """Whether the entry was written without the judge: it follows from no input."""
+    return not entry.cut.offsets and entry.kind in _BY_PEOPLE and entry.actor != "judge"
+
+
+def _verdict(link: Link, tape: "Tape", machine: Machine) -> Verdict:
     entry = link.entry
-    if not entry.cut.offsets and entry.kind in _BY_PEOPLE and entry.actor != "judge":
+    if by_person(entry):
         return ByPerson(entry)
     if entry.code_version != machine.code_version:
         return OtherVersion(entry)
     if link.before is None:
         return Differs(entry, None)
-    recomputed = replay.decide(link.before.ledger, entry.cut, machine)
-    if recomputed is not None and recomputed.dump() == link.written:
+    recomputed = machine.decide(tape.state(link.before.ledger, entry.cut), entry.cut).entry
+    if recomputed is not None and recomputed.dump() == link.record.value:
         return Same(entry)
-    missing = expired(replay.below(entry.cut), entry, link.before)
+    missing = expired(tape.below(entry.cut), entry, link.before)
     return Expired(entry, missing) if missing else Differs(entry, recomputed)
 
 
@@ -98,32 +113,32 @@ def _below(records: Sequence[Record], end: int) -> Sequence[Record]:
     return records[: bisect_left(records, end, key=lambda record: record.offset)]
 
 
-class _Replay:
-    """Folds the inputs up to one cut after another; from the start again where a cut lies before the last one."""
+class Tape:
+    """The inputs of one service, wound to any cut. Folds the inputs up to one cut after another; from the start again where a cut lies before the last one."""
 
     def __init__(self, records: Records, service: str) -> None:
-        self._records = records
-        self._service = service
-        self._partition = next((r.partition for topic in TOPICS for r in records.get(topic, ())), 0)
+        self.records = records
+        self.service = service
+        self.partition = next((r.partition for topic in TOPICS for r in records.get(topic, ())), 0)
         self._fold = Fold()
         self._done = dict.fromkeys(INPUTS, 0)
 
-    def decide(self, chain: ServiceLedger, cut: Cut, machine: Machine) -> LedgerEntry | None:
-        """What the judge says at `cut` when it has read the ledger up to the head of `chain`."""
+    def state(self, chain: ServiceLedger, cut: Cut) -> ServiceState:
+        """What the judge knows at `cut` when it has read the ledger up to the head of `chain`; until the next winding."""
         below = self.below(cut)
         if any(len(below[topic]) < self._done[topic] for topic in INPUTS):
             self._fold, self._done = Fold(), dict.fromkeys(INPUTS, 0)
         for topic, records in below.items():
             self._read(records[self._done[topic] :])
             self._done[topic] = len(records)
-        state = self._fold.state(self._service, self._partition)
+        state = self._fold.state(self.service, self.partition)
         state.chain = chain
-        return machine.decide(state, cut).entry
+        return state
 
     def below(self, cut: Cut) -> dict[Topic, Sequence[Record]]:
         """What the judge had read of each input."""
-        ends = {topic: cut.offsets.get(f"{topic}-{self._partition}", 0) for topic in INPUTS}
-        return {topic: _below(self._records.get(topic, ()), end) for topic, end in ends.items()}
+        ends = {topic: cut.offsets.get(f"{topic}-{self.partition}", 0) for topic in INPUTS}
+        return {topic: _below(self.records.get(topic, ()), end) for topic, end in ends.items()}
 
     def _read(self, records: Sequence[Record]) -> None:
         for record in records:

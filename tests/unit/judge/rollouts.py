@@ -81,7 +81,7 @@ class Rollout:
 
     async def start(self, canary: str = "v2", **plan: Any) -> None:
         await self.put("services", SERVICE)
-        await self.ask("start", opening=opening(canary, checks=CHECKS, **plan))
+        await self.ask("start", opening=opening(canary, **{"checks": CHECKS, **plan}))
 
     async def ask(self, kind: Any, **fields: Any) -> None:
         seen, number = self.chain.head_id, len(self.log.records("rollout-commands"))
