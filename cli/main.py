@@ -14,6 +14,7 @@ from cli import doctor, envoy, judge, kafka, kayenta, plan, proxies, record, rep
 from cli.terminal import DEFAULT_URL, Url, ask, connect, fail, read_file
 from schemas.service import Service
 from status.tokens import Role, Token, fingerprint, new_token
+from transport.settings import SettingsError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Canary releases of MCP servers, by session.")
 service_app = typer.Typer(no_args_is_help=True, help="The services and where their versions listen.")
@@ -35,16 +36,25 @@ def up(
     kafka_port: Annotated[int, typer.Option(help="Port of the local Kafka.")] = 9092,
     xds_port: Annotated[int, typer.Option(help="Where the proxies find the router.")] = 18000,
     status_port: Annotated[int, typer.Option(help="Where the status API listens.")] = 8642,
+    direct_port: Annotated[int, typer.Option(help="Where the router takes a rollback without Kafka.")] = 18001,
 ) -> None:
     """Run every service, until Ctrl-C."""
+    from cli.direct_access import direct_access
     from cli.stack import StackOptions, running
     from transport.process import run_until_signalled
 
-    options = StackOptions(folder, kafka, kafka_port, xds_port, status_port)
+    try:
+        direct = direct_access(folder, direct_port)
+    except (SettingsError, OSError) as error:
+        fail(str(error), 2)
+    environment = direct.router_environment if direct else {}
+    options = StackOptions(folder, kafka, kafka_port, xds_port, status_port, environment)
 
     async def serve() -> None:
         async with running(options) as stack:
             print(f"davylamp is up: {options.status_url} (logs in {folder}/); Ctrl-C ends it", file=sys.stderr)
+            if direct is not None:
+                print(f"If Kafka is gone: {direct.command}", file=sys.stderr)
             await stack.supervisor.wait()
 
     asyncio.run(run_until_signalled(serve()))

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from schemas.checks import SUCCESSES
 from schemas.control import ProxyRoute, RolloutState, RolloutView
-from schemas.decisions import CheckResult, LedgerEntry
+from schemas.decisions import CheckResult, Count, LedgerEntry
 from schemas.units import format_share
 
 _STATES: dict[RolloutState, tuple[str, str]] = {
@@ -96,11 +97,32 @@ def _stage(view: RolloutView) -> str:
 
 
 def _check(check: CheckResult) -> str:
-    rates = "  ".join(
-        f"{name} {100 * count.bad / count.n:.2f} % of {count.n}" if count.n else f"{name} no data"
-        for name, count in (("baseline", check.baseline), ("canary", check.canary))
+    """Baseline → canary. The limit of a latency is a plan's percentage, which `davylamp explain` knows."""
+    arms = " → ".join(
+        f"{_value(check, arm)} of {arm.n}" if arm.n else "no data" for arm in (check.baseline, check.canary)
     )
-    return f"{_VERDICTS[check.verdict]} {check.check:<9} {rates}  limit {100 * check.margin:+g} points  {check.verdict}"
+    return f"{_VERDICTS[check.verdict]} {check.check:<13}  {arms}  {_limit(check)}{check.verdict}"
+
+
+def _value(check: CheckResult, count: Count) -> str:
+    value = count.value if check.kind in ("latency", "mean") else count.rate
+    if value is None:
+        return "–"
+    if check.kind == "latency":
+        return f"{value:.3g} ms"
+    if check.kind == "mean":
+        return f"{value:.4g}"
+    return f"{100 * (1 - value if check.check in SUCCESSES else value):.2f} %"
+
+
+def _limit(check: CheckResult) -> str:
+    if check.kind == "latency":
+        return ""
+    if check.ratio != 1 and check.kind != "tools":
+        return f"limit ×{1 / check.ratio if check.worse == 'lower' else check.ratio:g}  "
+    downwards = check.check in SUCCESSES or check.worse == "lower"
+    amount = check.margin if check.kind == "mean" else 100 * check.margin
+    return f"limit {'−' if downwards else '+'}{amount:g}{'' if check.kind == 'mean' else ' points'}  "
 
 
 def _time(unix_ms: int) -> str:

@@ -103,13 +103,13 @@ def end_table(stories: tuple[Story, ...], faults: dict[str, FaultName | None], s
             _number(s.exposed_to_decision_s, ".1f", "s"),
             _number(s.decision_to_acknowledged_ms, ".1f", "ms"),
             f"{seen['harmed'].get(s.canary, 0)} of {seen['sessions'].get(s.canary, 0)}",
-            str(seen["moved"]),
+            str(_moved(seen)),
         ).rstrip()
         for s in stories
     ]
     calls = sum(seen["calls"].values())
     total = (
-        f"{sum(seen['sessions'].values())} sessions, {calls} calls in all; {seen['moved']} calls changed version within "
+        f"{sum(seen['sessions'].values())} sessions, {calls} calls in all; {_moved(seen)} calls changed version within "
         f"a session; {seen['broken']} sessions broke."
     )
     return [head, *rows, total]
@@ -118,8 +118,12 @@ def end_table(stories: tuple[Story, ...], faults: dict[str, FaultName | None], s
 def as_it_must(stories: tuple[Story, ...], faults: dict[str, FaultName | None], seen: dict[str, Any]) -> bool:
     """Whether every story ended as it must, no call moved, and no session broke that no fault broke."""
     may_break = any(fault in BREAKING for fault in faults.values())
-    stayed = not seen["moved"] and (may_break or not seen["broken"])
+    stayed = not _moved(seen) and (may_break or not seen["broken"])
     return stayed and all(must_end(story, faults[story.canary]) for story in stories)
+
+
+def _moved(seen: dict[str, Any]) -> int:
+    return sum(seen["moved"].values())
 
 
 def _number(value: float | None, form: str, unit: str) -> str:

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import httpx2
 
@@ -17,6 +18,7 @@ from cli.stack import Stack, StackOptions, running
 from demo.faults import FaultName
 from router.bootstrap import bootstrap
 from router.local_envoy import LocalEnvoy
+from schemas.labels import Kind
 from schemas.plan import Plan
 from schemas.service import Service
 from transport.ports import free_ports
@@ -34,6 +36,9 @@ BASELINE = "v1"
 PATIENCE_S = 30.0
 
 T = TypeVar("T")
+
+KEY = secrets.token_hex(16)
+"""The service's secret, with which its servers hash tokens and cookies."""
 
 SETTINGS = {"DAVYLAMP_STREAMS_WINDOW_S": "1.0", "DAVYLAMP_STREAMS_PUBLISH_INTERVAL_S": "0.1"}
 """One-second windows, as the compressed plan needs them."""
@@ -59,6 +64,7 @@ def demo_plan(canary: str) -> Plan:
                 "availability": {"within": "5pp"},
             },
             "stale_after": "8s",
+            "warm_up": "2s",
         }
     )
 
@@ -132,9 +138,12 @@ async def scene(folder: Path, canaries: Versions = STORIES) -> AsyncIterator[Sce
 
 
 @contextlib.asynccontextmanager
-async def traffic(scene: Scene, seed: int | None = None) -> AsyncIterator[dict[str, Any]]:
-    """Clients at a steady rate while the block runs; afterwards the yielded dict holds what they saw."""
+async def traffic(
+    scene: Scene, seed: int | None = None, kinds: Sequence[Kind] = ("session",)
+) -> AsyncIterator[dict[str, Any]]:
+    """Clients of these kinds at a steady rate while the block runs; afterwards the yielded dict holds what they saw."""
     argv = [sys.executable, "-m", "demo.traffic", "--url", scene.mcp_url, "--rate", str(SESSIONS_PER_SECOND)]
+    argv += ["--kinds", *kinds]
     argv += ["--seed", str(seed)] if seed is not None else []
     with (scene.options.folder / "traffic.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
@@ -170,14 +179,21 @@ async def recorded(scene: Scene, rollout: int, file: Path) -> str:
 def _server(options: StackOptions, version: str, port: int, more: list[str]) -> Child:
     argv = [sys.executable, "-m", "demo.server", "--version", version, "--port", str(port)]
     argv += ["--bootstrap", options.bootstrap, *more]
-    return Child(f"{SERVICE}-{version}-{port}", argv, dict(os.environ), options.folder / f"{version}-{port}.log")
+    return Child(
+        f"{SERVICE}-{version}-{port}",
+        argv,
+        {**os.environ, "DAVYLAMP_KEY": KEY},
+        options.folder / f"{version}-{port}.log",
+    )
 
 
 def _service(versions: list[tuple[str, int]]) -> Service:
     listed: dict[str, dict[str, list[str]]] = {}
     for version, port in versions:
         listed.setdefault(version, {"endpoints": []})["endpoints"].append(f"127.0.0.1:{port}")
-    return Service.model_validate({"service": SERVICE, "baseline": BASELINE, "versions": listed})
+    return Service.model_validate(
+        {"service": SERVICE, "baseline": BASELINE, "versions": listed, "assign": get_args(Kind)}
+    )
 
 
 async def _until_ready(status_url: str, ports: list[int], patience_s: float = 60.0) -> None:

@@ -97,12 +97,13 @@ class Sessions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         session = dict(scope.get("headers", ())).get(b"mcp-session-id", b"").decode()
-        if session and scope["method"] == "POST":
-            number = self._requests[session] = self._requests.get(session, 0) + 1
+        if session:
+            is_post = scope["method"] == "POST"
+            number = self._requests[session] = self._requests.get(session, 0) + is_post
             if self._dies_after is not None and number > self._dies_after:
                 await _not_found(send)
                 return
-            first = number == 2  # noqa: PLR2004 - `initialized` was the first
+            first = is_post and number == 2  # noqa: PLR2004 - `initialized` was the first
             if first and self._slow is not None and self._slow.exists():
                 await asyncio.sleep(SLOW_FIRST_S)
         await self._app(scope, receive, send)

@@ -1,8 +1,9 @@
 """Real MCP clients at a steady rate: `python -m demo.traffic --url http://127.0.0.1:19000/mcp --rate 12`.
 
-Sessions arrive as a Poisson process and are of mixed length: most live for two or three seconds, one in ten for some
-ten, so that sessions of every stage are open when a share changes. Each call's answer names the version that
-served it. It says `ready` when it may be stopped; on SIGTERM (or after `--seconds`) no new session begins, the running
+Clients arrive as a Poisson process and stay for mixed times: most for two or three seconds, one in ten for some ten, so
+that some of every stage are there when a share changes. They are of the `--kinds` that are asked for: with a session
+(protocol revision 2025-11-25), or without (2026-07-28), known by a token or by a cookie. Each call's answer names the
+version that served it. It says `ready` when it may be stopped; on SIGTERM (or after `--seconds`) no new session begins, the running
 ones end, and one JSON line on stdout says what was seen.
 """
 
@@ -12,15 +13,23 @@ import json
 import logging
 import random
 import re
+import secrets
 import signal
 from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import get_args
 
+import httpx2
 from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_types import REQUEST_TIMEOUT
 
 from demo.server import TOOLS
+from schemas.labels import Kind
 
 PATIENCE_S = 5.0
 """So long a client waits for an answer."""
@@ -30,63 +39,91 @@ _VERSION = re.compile(r"\bv\d+\b")
 
 @dataclass
 class Seen:
-    """What the clients saw. A session is harmed when at least one of its calls failed."""
+    """What the clients saw. A client is counted as a session whatever its kind, and harmed when a call of it failed."""
 
     sessions: Counter[str] = field(default_factory=Counter)
+    """By the version that answered first."""
+    kinds: Counter[str] = field(default_factory=Counter)
+    """Of them, by kind."""
     harmed: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
-    moved: int = 0
-    """Calls that another version answered than the first call of their session."""
+    moved: Counter[str] = field(default_factory=Counter)
+    """By kind: calls that another version answered than the client's call before. Of principals a raised share moves some,
+    and a rollback all of them back; of sessions and cookies nothing does."""
+    most_moves: int = 0
+    """Of one client."""
     broken: int = 0
     """Sessions that ended by anything but their own end or a JSON-RPC error."""
     breakages: Counter[str] = field(default_factory=Counter)
 
-    def call(self, first: str | None, version: str, *, ok: bool) -> None:
+    def call(self, version: str, *, ok: bool) -> None:
         """Count one call."""
         self.calls[version] += 1
         self.failed[version] += not ok
-        self.moved += first is not None and version != first
+
+    def client(self, kind: Kind, versions: Sequence[str], *, harmed: bool) -> None:
+        """Count a client that these versions answered, one a call, however it ended."""
+        moves = sum(a != b for a, b in pairwise(versions))
+        if moves:
+            self.moved[kind] += moves
+            self.most_moves = max(self.most_moves, moves)
+        if versions:
+            self.sessions[versions[0]] += 1
+            self.kinds[kind] += 1
+            self.harmed[versions[0]] += harmed
 
 
-async def session(url: str, seen: Seen, chance: random.Random) -> None:
-    """One session: a handshake, some calls with pauses, the end."""
+async def session(url: str, seen: Seen, chance: random.Random, kind: Kind = "session") -> None:
+    """One client: a handshake, some calls with pauses, the end."""
     long = chance.random() < 0.1  # noqa: PLR2004 - one in ten
     calls = chance.randint(6, 10) if long else chance.randint(4, 8)
     pause_s = 1.2 if long else 0.4
-    first: str | None = None
+    versions: list[str] = []
     harmed = False
-    async with Client(url, mode="legacy") as client:
-        for _ in range(calls):
-            version, ok = await _call(client, chance.choice(TOOLS))
-            seen.call(first, version, ok=ok)
-            first = first or version
-            harmed = harmed or not ok
-            await asyncio.sleep(chance.expovariate(1 / pause_s))
-    if first is not None:
-        seen.sessions[first] += 1
-        seen.harmed[first] += harmed
+    try:
+        async with connected(url, kind) as client:
+            for _ in range(calls):
+                version, ok = await _call(client, chance.choice(TOOLS))
+                seen.call(version, ok=ok)
+                versions.append(version)
+                harmed = harmed or not ok
+                await asyncio.sleep(chance.expovariate(1 / pause_s))
+    except BaseException:
+        harmed = True
+        raise
+    finally:
+        seen.client(kind, versions, harmed=harmed)
+
+
+@asynccontextmanager
+async def connected(url: str, kind: Kind) -> AsyncIterator[Client]:
+    """A client that nobody has seen before. With `session` it begins one; with others it speaks 2026-07-28 if it can."""
+    headers = {"authorization": f"Bearer {secrets.token_hex(16)}"} if kind == "principal" else {}
+    async with httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(30, read=300)) as http:
+        transport = streamable_http_client(url, http_client=http)
+        async with Client(transport, mode="legacy" if kind == "session" else "auto") as client:
+            yield client
 
 
 async def _call(client: Client, tool: str) -> tuple[str, bool]:
     try:
         result = await client.call_tool(tool, {"item": "lamp"}, read_timeout_seconds=PATIENCE_S)
     except MCPError as error:
-        if error.error.code == REQUEST_TIMEOUT:  # nobody goes on with a server that does not answer
-            raise
-        return _version(str(error)), False
+        version = _VERSION.search(str(error))
+        if error.error.code == REQUEST_TIMEOUT or version is None:
+            raise  # nobody goes on with a server that does not answer, or has forgotten the session
+        return version[0], False
     text = "".join(getattr(part, "text", "") for part in result.content)
-    return _version(text), not result.is_error
+    version = _VERSION.search(text)
+    if version is None:
+        raise ValueError(f"no version answered: {text[:80]!r}")
+    return version[0], not result.is_error
 
 
-def _version(text: str) -> str:
-    found = _VERSION.search(text)
-    return found[0] if found else "unknown"
-
-
-async def _guarded(url: str, seen: Seen, chance: random.Random) -> None:
+async def _guarded(url: str, seen: Seen, chance: random.Random, kind: Kind) -> None:
     try:
-        await session(url, seen, chance)
+        await session(url, seen, chance, kind)
     except Exception as error:  # noqa: BLE001 - a client that breaks is a finding, not a crash
         seen.broken += 1
         seen.breakages[_cause(error)] += 1
@@ -98,8 +135,10 @@ def _cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:120]
 
 
-async def drive(url: str, rate: float, seconds: float, stop: asyncio.Event, seed: int | None) -> Seen:
-    """Begin `rate` sessions a second until `stop` or `seconds`, then let the running ones end."""
+async def drive(
+    url: str, rate: float, seconds: float, stop: asyncio.Event, seed: int | None, kinds: Sequence[Kind] = ("session",)
+) -> Seen:
+    """Begin `rate` clients a second until `stop` or `seconds`, each of one of `kinds`, then let the running ones end."""
     seen, chance, running = Seen(), random.Random(seed), set[asyncio.Task[None]]()
     loop = asyncio.get_running_loop()
     end = due = loop.time()
@@ -110,7 +149,7 @@ async def drive(url: str, rate: float, seconds: float, stop: asyncio.Event, seed
             async with asyncio.timeout_at(due):
                 await stop.wait()
         except TimeoutError:
-            task = asyncio.create_task(_guarded(url, seen, random.Random(chance.random())))
+            task = asyncio.create_task(_guarded(url, seen, random.Random(chance.random()), chance.choice(kinds)))
             running.add(task)
             task.add_done_callback(running.discard)
     await asyncio.gather(*running)
@@ -121,7 +160,8 @@ async def main() -> None:
     """Drive until told to stop, then say what was seen."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
-    parser.add_argument("--rate", type=float, default=12.0, help="new sessions a second")
+    parser.add_argument("--rate", type=float, default=12.0, help="new clients a second")
+    parser.add_argument("--kinds", nargs="+", choices=get_args(Kind), default=["session"], help="in equal parts")
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--seed", type=int)
     args = parser.parse_args()
@@ -130,7 +170,7 @@ async def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     print("ready", flush=True)
-    seen = await drive(args.url, args.rate, args.seconds, stop, args.seed)
+    seen = await drive(args.url, args.rate, args.seconds, stop, args.seed, args.kinds)
     print(json.dumps(vars(seen)), flush=True)
 
 

@@ -62,7 +62,7 @@ class Judge:
             decision = self._decide(state)
             if decision is not None:
                 self._propose(state, decision.entry)
-                self._show(decision.view)
+                self._show(decision)
         await self._give_writers_a_turn()
 
     def _decide(self, state: ServiceState) -> Decision | None:
@@ -94,12 +94,12 @@ class Judge:
             return
         logger.info("entry proposed", extra={"action": "entry_proposed", **_about(entry)})
 
-    def _show(self, view: RolloutView) -> None:
-        now = self._clock.monotonic_s()
-        shown, at = self._shown.get(view.service, (None, 0.0))
-        beat = view.state in _BEATING and now - at >= _HEARTBEAT_S
-        if shown is None or beat or _gist(shown) != _gist(view):
-            self._write(f"{view.service} view", self._publish(view, now))
+    def _show(self, decision: Decision) -> None:
+        now, outline = self._clock.monotonic_s(), decision.outline
+        shown, at = self._shown.get(outline.service, (None, 0.0))
+        beat = outline.state in _BEATING and now - at >= _HEARTBEAT_S
+        if shown is None or beat or _gist(shown) != _gist(outline):
+            self._write(f"{outline.service} view", self._publish(decision.view, now))
 
     async def _publish(self, view: RolloutView, now: float) -> None:
         try:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
+from operator import attrgetter
 from typing import Literal, Self, get_args
 
 import numpy as np
@@ -17,6 +19,8 @@ Cohort = Literal["baseline", "canary"]
 COHORTS: tuple[Cohort, ...] = get_args(Cohort)
 
 Whole = NDArray[np.int64]
+
+_COLUMNS = attrgetter("n", "err", "tools", "tf", "lat")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,9 +45,8 @@ class CohortCells:
         kept = tuple(cells)
         table = np.zeros((BUCKETS, 5), np.int64)
         for cell in kept:
-            if cell.buckets:
-                rows = [(b.n, b.err, b.tools, b.tf, b.lat) for b in cell.buckets.values()]
-                table[np.fromiter(cell.buckets, np.intp)] += np.array(rows, np.int64)
+            numbers = np.fromiter(chain.from_iterable(map(_COLUMNS, cell.buckets.values())), np.int64)
+            table[np.fromiter(cell.buckets, np.intp)] += numbers.reshape(-1, 5)
         return cls(kept, table)
 
 

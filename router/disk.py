@@ -3,8 +3,9 @@
 import contextlib
 import os
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import BeforeValidator, PlainSerializer, ValidationError
 
 from davylamp_sdk._message import Message
 from router.errors import DiskError
@@ -17,8 +18,21 @@ from schemas.ledger import Ledger, ServiceLedger
 from schemas.service import Service
 
 
+def _read(value: Any) -> Any:
+    """Entries were objects once."""
+    return LedgerEntry.read(value) if isinstance(value, str) else value
+
+
+def _written(entry: LedgerEntry) -> str:
+    return entry.dump().decode()
+
+
+Kept = Annotated[LedgerEntry, BeforeValidator(_read), PlainSerializer(_written)]
+"""An entry as the text that was written, whose id follows from all of it, also from what is not understood here."""
+
+
 class _LatchFile(Message):
-    entries: tuple[LedgerEntry, ...]
+    entries: tuple[Kept, ...]
 
 
 class Acknowledged(Message):
@@ -26,7 +40,7 @@ class Acknowledged(Message):
 
     name: str
     service: Service | None
-    entries: tuple[LedgerEntry, ...]
+    entries: tuple[Kept, ...]
     offset: int
     ledger: int
     """How far everybody's ledger and services reached then."""

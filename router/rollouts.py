@@ -50,16 +50,27 @@ class Rollout:
         """The label of units of a kind that `stage` assigned to `version`."""
         return str(Label.make(self.opening.seed, self.number, self._bounded(stage), version, kind))
 
-    def pairs(self, *versions: str) -> list[Pair]:
-        """Every stage up to the highest and every kind, with each of `versions`."""
-        stages = range(1, self._bounded(self.highest) + 1)
-        return [Pair(v, self.label(v, s, kind)) for s in stages for kind in self.assign for v in versions]
+    @property
+    def announced_pairs(self) -> list[Pair]:
+        """While it runs: whatever sessions of its cohorts may carry, those of stages to come too.
+
+        A proxy that takes a stage's route first gives out labels which the others meet before they have taken it. So
+        each proxy knows them all from the start on; in the last stage what 100 % will give out, too.
+        """
+        last = len(self.opening.plan.stages)
+        unjudged = [Pair(self.canary, UNJUDGED)] if self.highest >= last else []
+        return self._pairs(last, self.canary, self.baseline) + unjudged
 
     @property
     def canary_pairs(self) -> list[Pair]:
         """Whatever its canary's sessions may carry; those born at 100 % were never judged."""
         unjudged = [Pair(self.canary, UNJUDGED)] if self.completed else []
-        return self.pairs(self.canary) + unjudged
+        return self._pairs(self._bounded(self.highest), self.canary) + unjudged
+
+    def _pairs(self, upto: int, *versions: str) -> list[Pair]:
+        """Every stage up to this one and every kind, with each of `versions`."""
+        stages = range(1, upto + 1)
+        return [Pair(v, self.label(v, s, kind)) for s in stages for kind in self.assign for v in versions]
 
     def _bounded(self, stage: int) -> int:
         return min(stage, len(self.opening.plan.stages))

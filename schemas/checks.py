@@ -11,6 +11,9 @@ from schemas.windows import SESSION_AGES_S
 
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
+SUCCESSES = frozenset({"tool_success", "availability"})
+"""Checks that count failures, and that people read as the share that succeeds."""
+
 
 def _off_is_disabled(value: Any) -> Any:
     """`latency_p90: off` says the same as `latency_p90: {enabled: false}`; YAML reads `off` as false."""

@@ -153,8 +153,8 @@ class LedgerEntry(Message):
     code_version: str
     opening: Opening | None = Field(default=None, description="With `start` only.")
     acknowledged: Acknowledgement | None = Field(default=None, description="Of the entry this one follows.")
-    _foreign_id: str | None = PrivateAttr(default=None)
-    """The id of an entry as another version of the code wrote it: with fields that are not known here, or without some."""
+    _foreign: bytes | None = PrivateAttr(default=None)
+    """An entry as another version of the code wrote it: with fields that are not known here, or without some."""
 
     @classmethod
     def read(cls, raw: bytes | str) -> Self:
@@ -164,9 +164,12 @@ class LedgerEntry(Message):
         """
         entry = super().read(raw)
         if entry.id != entry.derived_id():
-            content = {key: value for key, value in json.loads(raw).items() if key != "id"}
-            entry._foreign_id = _id_of(content)  # noqa: SLF001 - its own
+            entry._foreign = canonical_json(json.loads(raw))  # noqa: SLF001 - its own
         return entry
+
+    def dump(self) -> bytes:
+        """Nothing is lost of what another version of the code wrote."""
+        return self._foreign or super().dump()
 
     @classmethod
     def make(cls, **fields: object) -> Self:
@@ -177,7 +180,8 @@ class LedgerEntry(Message):
 
     def derived_id(self) -> str:
         """128 bits of BLAKE2b over everything else in the entry, in hex: nothing of it can be changed unnoticed."""
-        return self._foreign_id or _id_of(self.model_dump(mode="json", exclude_none=True, exclude={"id"}))
+        said = json.loads(self._foreign) if self._foreign else self.model_dump(mode="json", exclude_none=True)
+        return _id_of({key: value for key, value in said.items() if key != "id"})
 
 
 def _id_of(content: dict[str, Any]) -> str:

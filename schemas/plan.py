@@ -202,6 +202,14 @@ class Plan(Message):
         USUAL_ALPHA
     )
     stale_after_s: Annotated[Duration, Field(alias="stale_after", gt=0)] = 60.0
+    warm_up_s: Annotated[
+        Duration,
+        Field(
+            alias="warm_up",
+            ge=0,
+            description="So long after each stage began principals and cookies are not judged: those that moved meet cold caches.",
+        ),
+    ] = 120.0
     max_stage_s: Annotated[
         Duration,
         Field(

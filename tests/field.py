@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
+from unittest import mock
 
 import httpx2
 
+from cli import stack as cli_stack
 from cli.client import ApiError, Client
 from cli.stack import Stack, StackOptions, running, service_argv
 from demo.scene import SETTINGS, Versions
@@ -29,6 +31,7 @@ from schemas.fleet import Fleet
 from schemas.ledger import Accepted, ServiceLedger
 from schemas.plan import Plan
 from schemas.service import Service
+from tests import broken_router
 from transport.kafka_log import KafkaReader
 from transport.ports import free_ports
 from transport.settings import KafkaSettings
@@ -42,14 +45,14 @@ SESSIONS_PER_SECOND = 7.0
 Sees = dict[str, Any]
 
 
-def quick_plan(canary: str, **changes: Any) -> Plan:
+def quick_plan(canary: str, within: str = "12pp", **changes: Any) -> Plan:
     """Two stages of five seconds, and one check with a wide margin: what is tried here is not the statistics."""
     others = ("tool_success", "latency_p99", "latency_p90", "session_loss", "tools", "availability")
     made = {
         "service": SERVICE,
         "canary": canary,
         "stages": [{"share": s, "for": "5s", "min_sessions": 10} for s in ("20%", "50%")],
-        "checks": {"error_rate": {"within": "12pp"}, **dict.fromkeys(others, "off")},
+        "checks": {"error_rate": {"within": within}, **dict.fromkeys(others, "off")},
         "rollback": {"deadline": "60s"},
         "stale_after": "8s",
     }
@@ -61,19 +64,28 @@ class Pager:
 
     def __init__(self, *, hangs: bool = False) -> None:
         self._hangs = hangs
+        self._serving: set[asyncio.Task[None]] = set()
         self.told: list[dict[str, str]] = []
         self.port = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             head = await reader.readuntil(b"\r\n\r\n")
             length = next(int(x.split(b":")[1]) for x in head.split(b"\r\n") if x.lower().startswith(b"content-length"))
             body = json.loads(await reader.readexactly(length))
@@ -213,6 +225,16 @@ class Field:
     ports: dict[str, int]
     """By version: where one of its servers listens."""
 
+    @contextlib.asynccontextmanager
+    async def clients(self, proxy: str, seed: int) -> AsyncIterator[Clients]:
+        """Clients of this proxy, gone when the block ends."""
+        made = Clients(f"{self.proxies[proxy].envoy.url}/mcp", self.options.folder / f"clients-{seed}.log", seed)
+        await made.start()
+        try:
+            yield made
+        finally:
+            made.kill()
+
     async def ask(self, word: Callable[[], str]) -> str:
         """A person's word, said until somebody answers; a refusal is an answer."""
         async with asyncio.timeout(30):
@@ -233,10 +255,15 @@ class Field:
 
         return await self.ask(apply)
 
-    async def start(self, canary: str, **changes: Any) -> str:
-        return await self.ask(
-            lambda: self.client.start(quick_plan(canary, **changes), "field", again=True, replace=True)
-        )
+    async def start(self, canary: str, **changes: Any) -> None:
+        """Until the ledger has it: what is waited for next must not be said of the rollout before."""
+        before = self.watcher.chain.standing.rollout
+        plan = quick_plan(canary, **changes)
+        said = await self.ask(lambda: self.client.start(plan, "field", again=True, replace=True))
+        try:
+            await self.watcher.until(lambda w: w.chain.standing.rollout > before, 10)
+        except TimeoutError:
+            raise AssertionError(f"not started: {said}") from None
 
     async def say(self, word: str, **more: Any) -> str:
         return await self.ask(lambda: self.client.say(SERVICE, word, {"reason": "the test wants it", **more}))
@@ -332,16 +359,17 @@ async def eventually(true: Callable[[], bool | Awaitable[bool]], within_s: float
 @contextlib.asynccontextmanager
 async def lay_out(folder: Path, canaries: Versions, absent: tuple[str, ...] = ()) -> AsyncIterator[Field]:
     """Everything starts; it is gone when the block ends. Of `absent` versions no server runs, though the service has them."""
-    kafka, _, status, *ports = free_ports(11 + len(canaries) + len(absent))
+    kafka, _, status, *ports = free_ports(13 + len(canaries) + len(absent))
     (xds, direct), ports = (ports[:2], ports[2:4]), ports[4:]
     (lbs, admins), ports = (ports[:2], ports[2:4]), ports[4:]
     async with contextlib.AsyncExitStack() as stack:
         pager = await stack.enter_async_context(Pager())
         hanging = await stack.enter_async_context(Pager(hangs=True))
         options = _options(folder, kafka, status, xds[0], direct[0], {"pager": pager, "hangs": hanging})
-        everything = await stack.enter_async_context(running(options))
+        with mock.patch.object(cli_stack, "service_argv", _argv):
+            everything = await stack.enter_async_context(running(options))
         everything.supervisor.add(_second_router(options, xds[1], direct[1]))
-        servers = list(zip(("v1", "v1", *canaries, *absent), ports, strict=False))
+        servers = list(zip(("v1", "v1", *canaries, *absent), ports, strict=True))
         for version, port in servers:
             if version not in absent:
                 everything.supervisor.add(_server(options, version, port, canaries.get(version)))
@@ -382,6 +410,11 @@ def _options(folder: Path, kafka: int, status: int, xds: int, direct: int, pager
     return StackOptions(folder, None, kafka, xds, status, environment)
 
 
+def _argv(service: str) -> list[str]:
+    """Routers are those that can be told what no proxy accepts."""
+    return [sys.executable, broken_router.__file__] if service == "router" else service_argv(service)
+
+
 def _second_router(options: StackOptions, xds: int, direct: int) -> Child:
     own = {
         "DAVYLAMP_ROUTER_NAME": "router-2",
@@ -390,7 +423,7 @@ def _second_router(options: StackOptions, xds: int, direct: int) -> Child:
         "DAVYLAMP_ROUTER_DATA_FOLDER": str(options.folder / "router-2"),
     }
     environment = {**options.service_environment(), **own}
-    return Child("router-2", service_argv("router"), environment, options.folder / "router-2.log")
+    return Child("router-2", _argv("router"), environment, options.folder / "router-2.log")
 
 
 def _server(options: StackOptions, version: str, port: int, fault: str | None) -> Child:

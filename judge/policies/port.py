@@ -27,7 +27,8 @@ class Assessment:
 
     score: float
     """0 to 100, for people: 0 exactly on a breach, never used to decide."""
-    checks: tuple[CheckResult, ...]
+    checks: Sequence[CheckResult]
+    """For people; a policy may work them out when somebody reads them, as they are at this cut."""
     breached_by: str | None
     """The check that costs the canary its release, with open windows counted; None without a breach."""
     within: bool

@@ -1,13 +1,15 @@
 """From the evidence of a check to what an entry and people are told of it."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
-from typing import Any, Literal
+from functools import cached_property
+from typing import Literal, overload
 
 import numpy as np
 
-from judge.policies.families.port import Family, Totals
+from judge.policies.families.port import Claim, Teller, Totals
 from judge.stats.evidence import BETS_BELOW
 from judge.stats.planner import growth, requests_until
 from judge.stats.score import CheckEvidence, check_score
@@ -16,6 +18,7 @@ from schemas.decisions import CheckResult
 
 DIGITS = 6
 """Significant ones: what an entry carries must be the same on every machine."""
+_FORMAT = f".{DIGITS}g"
 
 _DOWN, _UP = (Context(prec=DIGITS, rounding=way) for way in (ROUND_FLOOR, ROUND_CEILING))
 
@@ -27,7 +30,8 @@ Why = Literal["no_data", "few_buckets", "more_needed"]
 class Reading:
     """One check at one look."""
 
-    family: Family[Any] = field(compare=False)
+    claim: Claim
+    tell: Teller = field(compare=False)
     share: float
     """0: it is shown and decides nothing."""
     needed: float
@@ -38,8 +42,6 @@ class Reading:
     unbelieved: float
     members: tuple[float, ...]
     log_e_within: float
-    low: float | None
-    high: float | None
     dispersion: float
     totals: Totals
     """Since `since_ms`, or over the rollout."""
@@ -52,7 +54,7 @@ class Reading:
     @property
     def check(self) -> str:
         """Its name."""
-        return self.family.claim.check
+        return self.claim.check
 
     @property
     def breached(self) -> bool:
@@ -75,21 +77,59 @@ class Reading:
         return CheckEvidence(self.log_e, proof, self.share, weight)
 
 
-def check_result(reading: Reading, alpha: float, canary_requests_a_session: float | None) -> CheckResult:
+Interval = tuple[float | None, float | None]
+"""Of the difference; None: there is no end."""
+
+
+class Told(Sequence[CheckResult]):
+    """Results that are worked out when somebody reads them: of values, so that it does not matter when."""
+
+    def __init__(self, work: Callable[[], tuple[CheckResult, ...]]) -> None:
+        """`work` is done once at most."""
+        self._work = work
+
+    @cached_property
+    def _results(self) -> tuple[CheckResult, ...]:
+        return self._work()
+
+    @overload
+    def __getitem__(self, index: int) -> CheckResult: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[CheckResult, ...]: ...
+    def __getitem__(self, index: int | slice) -> CheckResult | tuple[CheckResult, ...]:
+        return self._results[index]
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._results == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._results)
+
+    def __repr__(self) -> str:
+        return repr(self._results)
+
+
+def check_result(
+    reading: Reading, interval: Interval, alpha: float, canary_requests_a_session: float | None
+) -> CheckResult:
     """What an entry quotes."""
-    claim = reading.family.claim
-    figures = reading.family.figures(reading.totals, reading.members)
+    claim, (low, high) = reading.claim, interval
+    figures = reading.tell(reading.totals, reading.members)
+    verdict = _verdict(reading)
     return CheckResult(
         check=claim.check,
         kind=claim.kind,
         worse=claim.worse,
         since=reading.since_ms,
-        verdict=_verdict(reading),
+        verdict=verdict,
         baseline=figures.baseline,
         canary=figures.canary,
         difference=_difference(reading),
-        low=_outwards(reading.low, _DOWN),
-        high=_outwards(reading.high, _UP),
+        low=_outwards(low, _DOWN),
+        high=_outwards(high, _UP),
         margin=claim.margin,
         ratio=claim.ratio,
         gate_margin=reading.gate_margin,
@@ -100,15 +140,15 @@ def check_result(reading: Reading, alpha: float, canary_requests_a_session: floa
         dispersion=rounded(reading.dispersion) or 0.0,
         share=rounded(reading.share) or 0.0,
         score=_score(reading, alpha),
-        why_undecided=_why_undecided(reading),
-        needed=_needed(reading, canary_requests_a_session),
+        why_undecided=_why_undecided(reading) if verdict == "undecided" else None,
+        needed=_needed(reading, canary_requests_a_session) if verdict == "undecided" else None,
         culprits=figures.culprits,
     )
 
 
 def rounded(value: float | None) -> float | None:
     """To :data:`DIGITS`."""
-    return None if value is None else float(f"{value:.{DIGITS}g}")
+    return None if value is None else float(format(value, _FORMAT))
 
 
 def _outwards(value: float | None, way: Context) -> float | None:
@@ -121,7 +161,7 @@ def _verdict(reading: Reading) -> Verdict:
 
 
 def _difference(reading: Reading) -> float | None:
-    claim = reading.family.claim
+    claim = reading.claim
     if not reading.has_data:
         return None
     n_canary, bad_canary, n_baseline, bad_baseline = reading.totals
@@ -135,7 +175,7 @@ def _score(reading: Reading, alpha: float) -> float | None:
 
 
 def _why_undecided(reading: Reading) -> Why | None:
-    if _verdict(reading) != "undecided" or not reading.share:
+    if not reading.share:
         return None
     if not reading.has_data:
         return "no_data"
@@ -147,12 +187,12 @@ def _why_undecided(reading: Reading) -> Why | None:
 def _needed(reading: Reading, requests_a_session: float | None) -> int | None:
     """By the rates of this stage so far, each a little towards one half, for few requests say little."""
     n_canary, bad_canary, n_baseline, bad_baseline = reading.stage_totals
-    if reading.gate_margin is None or _verdict(reading) != "undecided":
+    if reading.gate_margin is None:
         return None
     if not requests_a_session or not n_canary or not n_baseline:
         return None
     rates = (bad_canary + 0.5) / (n_canary + 1), (bad_baseline + 0.5) / (n_baseline + 1)
     share = n_canary / (n_canary + n_baseline)
-    step = growth(rates, reading.gate_margin, share, BETS_BELOW, reading.family.claim.ratio)
+    step = growth(rates, reading.gate_margin, share, BETS_BELOW, reading.claim.ratio)
     more = requests_until(NEEDED_LOG_E, reading.log_e_within, step, reading.dispersion) / requests_a_session
     return int(np.ceil(float(f"{more:.2g}"))) if math.isfinite(more) else None

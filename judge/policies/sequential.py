@@ -1,17 +1,18 @@
 """davylamp's own policy: one exact two-sample e-process a check, valid at every look."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from judge.policies.families.port import Claim, Family, Totals, W, Whole
+from judge.policies.families.port import Claim, Family, W
 from judge.policies.families.table import families, proxied_families, score_weight, shares
-from judge.policies.lane import Asked, Lane
+from judge.policies.lane import Against, Asked, For, Lane
 from judge.policies.port import Assessment, StageTimes
-from judge.policies.results import Reading, check_result, rounded
+from judge.policies.results import Interval, Reading, Told, check_result, rounded
 from judge.proxies import Difference
 from judge.stats.mixture import combine, needed_log_e
 from judge.stats.restarts import restart_schedule
@@ -35,7 +36,8 @@ class Sequential:
     def begin(self, trial: Trial) -> "SequentialComparison":
         """See :class:`judge.policies.port.Policy`."""
         checks, schedule = trial.plan.checks, restart_schedule([stage.duration_s for stage in trial.plan.stages])
-        windows, proxies = Lane.of(families(checks), schedule), Lane.of(proxied_families(trial), schedule)
+        windows = Lane.of(families(checks), schedule, 1000 * trial.plan.warm_up_s)
+        proxies = Lane.of(proxied_families(trial), schedule)
         return SequentialComparison(trial, windows, proxies, shares(checks))
 
 
@@ -52,8 +54,8 @@ class SequentialComparison:
     _sessions: int = 0
     _said: tuple[StageTimes, Sequence[TrialWindow], Assessment] | None = None
     """Of what was added so far: who asks again the same is told the same."""
-    _results: dict[str, tuple[Reading, CheckResult]] = field(default_factory=dict)
-    """Of what was added so far."""
+    _results: dict[str, tuple[Reading, Interval, CheckResult]] = field(default_factory=dict)
+    """Of what was added so far; what is told later of an earlier look keeps the dictionary that belongs to it."""
     _asks: dict[tuple[str, int], Asked] = field(default_factory=dict)
     """By the first check of a lane, and stage."""
 
@@ -71,8 +73,7 @@ class SequentialComparison:
         self.proxies.add(difference)
 
     def _forget(self) -> None:
-        self._said = None
-        self._results.clear()
+        self._said, self._results = None, {}
 
     def assess(self, still_open: Sequence[TrialWindow], times: StageTimes) -> Assessment:
         """See :class:`judge.policies.port.Comparison`."""
@@ -83,29 +84,40 @@ class SequentialComparison:
         return found
 
     def _assess(self, still_open: Sequence[TrialWindow], times: StageTimes) -> Assessment:
-        of_windows, suspicious = self._read(self.windows, still_open, times)
-        of_proxies, also_suspicious = self._read(self.proxies, (), times)
-        readings = sorted([*of_windows, *of_proxies], key=lambda r: self._places.get(r.check, len(self._places)))
+        of_windows, suspicious, intervals = self._read(self.windows, still_open, times)
+        of_proxies, also_suspicious, more_intervals = self._read(self.proxies, (), times)
+        places = {
+            check: place for place, check in enumerate(self.shares)
+        }  # those that decide first, as the plan has them
+        readings = sorted([*of_windows, *of_proxies], key=lambda r: places.get(r.check, len(places)))
         combined = combine({r.check: r.log_e for r in readings if r.share}, self.shares, self.trial.plan.alpha)
         if combined.breached:
             readings = [replace(r, is_culprit=r.check == combined.worst) for r in readings]
         proving = [r for r in readings if r.share and r.gate_margin is not None]
+        a_session = self._requests / self._sessions if self._sessions else None
         return Assessment(
             score=self._score(readings, breached=combined.breached),
-            checks=tuple(self._told(reading) for reading in readings),
+            checks=Told(partial(self._told, readings, (intervals, more_intervals), self._results, a_session)),
             breached_by=combined.worst if combined.breached else None,
             within=bool(proving) and all(r.within for r in proving),
             suspicious=suspicious or also_suspicious,
         )
 
-    def _told(self, reading: Reading) -> CheckResult:
+    def _told(
+        self,
+        readings: Sequence[Reading],
+        intervals: Sequence[Callable[[], dict[str, Interval]]],
+        results: dict[str, tuple[Reading, Interval, CheckResult]],
+        requests_a_session: float | None,
+    ) -> tuple[CheckResult, ...]:
         """Most checks wait for final windows, and between these say the same at every look."""
-        before = self._results.get(reading.check)
-        if before is not None and before[0] == reading:
-            return before[1]
-        found = check_result(reading, self.trial.plan.alpha, self._requests_a_session)
-        self._results[reading.check] = reading, found
-        return found
+        known = {check: interval for found in intervals for check, interval in found().items()}
+        for reading in readings:
+            check = reading.check
+            if check not in results or results[check][:2] != (reading, known[check]):
+                result = check_result(reading, known[check], self.trial.plan.alpha, requests_a_session)
+                results[check] = reading, known[check], result
+        return tuple(results[reading.check][2] for reading in readings)
 
     def _score(self, readings: Sequence[Reading], *, breached: bool) -> float:
         """Of what is known, and of what has to be proved."""
@@ -113,19 +125,12 @@ class SequentialComparison:
         scored = [r.evidence(score_weight(r.check)) for r in known]
         return round(score(scored, self.trial.plan.alpha, breached=breached), 1) if scored else NOTHING_KNOWN
 
-    @property
-    def _requests_a_session(self) -> float | None:
-        return self._requests / self._sessions if self._sessions else None
-
-    @property
-    def _places(self) -> dict[str, int]:
-        """In which order people are shown the checks: those that decide as the plan has them, then the others."""
-        return {check: place for place, check in enumerate(self.shares)}
-
-    def _read(self, lane: Lane[W], still_open: Sequence[W], times: StageTimes) -> tuple[list[Reading], bool]:
-        """Every check of a lane at one look, and whether any has become suspicious."""
+    def _read(
+        self, lane: Lane[W], still_open: Sequence[W], times: StageTimes
+    ) -> tuple[list[Reading], bool, Callable[[], dict[str, Interval]]]:
+        """Every check of a lane at one look, whether any has become suspicious, and how to find their intervals."""
         if not lane.families:
-            return [], False
+            return [], False, dict
         asked = self._asked(lane, times.stage)
         against, proof = lane.look(still_open, times, asked)
         columns = zip(
@@ -136,20 +141,23 @@ class SequentialComparison:
             against.unbelieved.tolist(),
             against.members,
             proof.log_e.tolist(),
-            against.lows.tolist(),
-            proof.highs.tolist(),
             against.spread.pooled.tolist(),
-            map(_totals, against.counts),
-            map(_totals, proof.counts),
+            map(tuple, against.totals.tolist()),
+            map(tuple, proof.totals.tolist()),
             against.since_ms,
             strict=True,
         )
-        return [self._reading(*column) for column in columns], proof.suspicious
+        return (
+            [self._reading(*column) for column in columns],
+            proof.suspicious,
+            partial(_intervals, lane, against, proof),
+        )
 
     def _reading(self, family: Family[Any], needed: float, gate_margin: float, *rest: Any) -> Reading:
-        log_e, unbelieved, members, log_e_within, low, high, dispersion, totals, stage_totals, since_ms = rest
+        log_e, unbelieved, members, log_e_within, dispersion, totals, stage_totals, since_ms = rest
         return Reading(
-            family=family,
+            claim=family.claim,
+            tell=family.teller(),
             share=self.shares.get(family.claim.check, 0.0),
             needed=needed,
             gate_margin=gate_margin if family.claim.proves else None,
@@ -157,8 +165,6 @@ class SequentialComparison:
             unbelieved=unbelieved,
             members=members,
             log_e_within=log_e_within,
-            low=_known(low),
-            high=_known(high),
             dispersion=dispersion,
             totals=totals,
             stage_totals=stage_totals,
@@ -176,9 +182,9 @@ class SequentialComparison:
         return self._asks[key]
 
 
-def _totals(counts: Whole) -> Totals:
-    n_canary, bad_canary, n_baseline, bad_baseline = counts.sum(axis=0).tolist()
-    return n_canary, bad_canary, n_baseline, bad_baseline
+def _intervals(lane: Lane[W], against: Against, proof: For) -> dict[str, Interval]:
+    ends = zip(lane.families, against.lows.tolist(), proof.highs.tolist(), strict=True)
+    return {family.claim.check: (_known(low), _known(high)) for family, low, high in ends}
 
 
 def _known(bound: float) -> float | None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from judge.policies.families.port import Rows, Spread, Whole
 from judge.policies.port import StageTimes
 from judge.stats.evidence import Floats
+from judge.stats.lines import Lines
 from judge.stats.process import Layout, Processes
 from judge.stats.restarts import Restart, RestartSchedule
 from schemas.labels import Kind
@@ -27,8 +28,8 @@ ENTER_SUSPICION, LEAVE_SUSPICION = math.log(3.0), math.log(1.0)
 
 UNBORN: frozenset[Kind] = frozenset({"principal", "cookie"})
 """Kinds that are not born in a stage but moved into it."""
-WARM_UP_MS = 120_000
-"""So long after a stage began the moved ones meet cold caches, in both cohorts: not judged."""
+WARM_UP_MS = 120_000.0
+"""So long after a stage began the moved ones meet cold caches, in both cohorts: not judged, unless a plan says otherwise."""
 
 _SNAPSHOT_EVERY = 256
 _NARROW = np.iinfo(np.int32).max
@@ -109,6 +110,7 @@ class Standing:
     suspicious: bool = False
     warm_ms: float = -math.inf
     """Until then kinds without a birth are not judged."""
+    warm_up_ms: float = WARM_UP_MS
 
     def meet(self, boundaries: Sequence[Boundary], before_ms: float) -> "Standing":
         """Start afresh at each boundary before that time that was not met yet."""
@@ -127,7 +129,7 @@ class Standing:
             counts_before_proof=self.counts if boundary.restart.opens_stage else self.counts_before_proof,
             since=since,
             met=(*self.met, boundary),
-            warm_ms=boundary.at_ms + WARM_UP_MS if boundary.stage else self.warm_ms,
+            warm_ms=boundary.at_ms + self.warm_up_ms if boundary.stage else self.warm_ms,
         )
 
     def add(self, start_ms: float, kinds: Sequence[Kind], rows: Whole) -> "Standing":
@@ -162,9 +164,12 @@ class Track:
     """Shape (checks,): what the plan allows."""
     decides: NDArray[np.bool_]
     """Shape (checks,)."""
+    warm_up_ms: float = WARM_UP_MS
     _windows: list[_Window] = field(default_factory=list)
     _folded: list[tuple[int, Standing]] = field(default_factory=list)
     """(windows folded, the standing then), ascending: the newest, and snapshots before it."""
+    _evidence: tuple[Processes, SpreadOfChecks, Lines, Floats] | None = None
+    """What was asked for last, and what speaks against the canary there: the fold's last word is a look's first."""
 
     @property
     def windows(self) -> int:
@@ -208,6 +213,14 @@ class Track:
             self._replace_newest(standing)
         return standing
 
+    def against(self, standing: Standing, spread: SpreadOfChecks) -> tuple[Lines, Floats]:
+        """What speaks against the canary, tempered by `spread`, and ln E of it at the margins, shape (checks,)."""
+        known = self._evidence
+        if known is None or known[0] is not standing.processes or known[1] is not spread:
+            lines = standing.processes.against(spread.pooled, spread.parts)
+            known = self._evidence = standing.processes, spread, lines, lines.at(self.margins)
+        return known[2:]
+
     def _newest_that_holds(self, boundaries: Sequence[Boundary]) -> tuple[int, Standing]:
         while self._folded:
             done, standing = self._folded[-1]
@@ -218,7 +231,7 @@ class Track:
 
     def _nothing(self) -> Standing:
         nothing = np.zeros((len(self.layout.ratio), 4), np.int64)
-        return Standing(Processes.empty(self.layout), nothing, nothing)
+        return Standing(Processes.empty(self.layout), nothing, nothing, warm_up_ms=self.warm_up_ms)
 
     def _holds(self, done: int, standing: Standing, boundaries: Sequence[Boundary]) -> bool:
         """Whether the boundaries that it met are those that lie before the end of its newest window."""
@@ -236,8 +249,6 @@ class Track:
         after = standing.add(window.start_ms, window.kinds, window.rows.astype(np.int64))
         if after is standing:
             return standing
-        log_e = window.spread.believable(
-            after.processes.against(window.spread.pooled, window.spread.parts).at(self.margins)
-        )
+        log_e = window.spread.believable(self.against(after, window.spread)[1])
         limit = LEAVE_SUSPICION if standing.suspicious else ENTER_SUSPICION
         return replace(after, suspicious=bool((log_e[self.decides] >= limit).any()))

@@ -70,7 +70,7 @@ class Drafts:
             "baseline": self.state.own_baseline,
             "canary": chain.standing.canary or self.state.own_baseline,
             "score": self.assessment.score if self.assessment else None,
-            "checks": self.assessment.checks if self.assessment else (),
+            "checks": tuple(self.assessment.checks) if self.assessment else (),
             "reason": reason,
             "cut": self.cut,
             "plan_hash": chain.head.plan_hash if chain.head else "",

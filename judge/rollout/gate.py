@@ -76,7 +76,8 @@ class StageLook:
     canary: Silence
     overdue: Literal["hold", "rollback"] | None
     """What the plan wants of a rollout that has not ended by its deadline; None before."""
-    route_acknowledged: bool
+    unacknowledged: str | None
+    """Which proxies do not run the stage's route, in words; None if all do."""
     canary_sessions: int
     """Born in this stage."""
     min_sessions: int
@@ -167,8 +168,8 @@ def _overdue(look: StageLook) -> Gate | None:
 
 
 def _too_early(look: StageLook) -> Wait | None:
-    if not look.route_acknowledged:
-        return _wait("route_unacknowledged", "A proxy has not acknowledged the stage's route.")
+    if look.unacknowledged is not None:
+        return _wait("route_unacknowledged", look.unacknowledged)
     for cohort, silence in (("baseline", look.baseline), ("canary", look.canary)):
         if silence.unusual:
             return _wait("quiet", f"No request of the {cohort} was counted for {silence.age_s:.0f} s.")

@@ -6,6 +6,7 @@ from typing import Literal
 from judge.evidence import Evidence
 from judge.policies.port import Assessment
 from judge.rollout.gate import StageLook
+from judge.rollout.objections import unacknowledged
 from judge.rollout.observed import FITTING, HEALTHY, BaselineHealth, Failures, Mismatch, SampleRatio, Silence
 from judge.rollout.stage_clock import StageClock
 from judge.rollout.state import Compared, ServiceState
@@ -45,7 +46,7 @@ def stage_look(state: ServiceState, cut: Cut, compared: Compared, assessment: As
         baseline=_silence(state, evidence, clock, "baseline"),
         canary=_silence(state, evidence, clock, "canary"),
         overdue=_overdue(state, cut),
-        route_acknowledged=state.route_acknowledged(cut.now),
+        unacknowledged=_unacknowledged(state, cut),
         canary_sessions=evidence.sessions("canary", standing.stage),
         min_sessions=stage.min_sessions,
         last_stage=standing.stage == len(plan.stages),
@@ -57,8 +58,17 @@ def stage_look(state: ServiceState, cut: Cut, compared: Compared, assessment: As
     )
 
 
+def _unacknowledged(state: ServiceState, cut: Cut) -> str | None:
+    if state.route_acknowledged(cut.now):
+        return None
+    sentence = unacknowledged(state, cut, "the stage's route")
+    return f"{sentence[0].upper()}{sentence[1:]}."
+
+
 def _severe(assessment: Assessment, severe_from: float) -> bool:
     """Whether so large a part of the canary's requests gets no answer."""
+    if assessment.breached_by is None:
+        return False
     culprit = next((c for c in assessment.checks if c.check == assessment.breached_by), None)
     return (
         culprit is not None

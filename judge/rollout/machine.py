@@ -1,7 +1,8 @@
 """The rollout machine: what the judge says next. A pure function of a service's state and the cut."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from judge.policies.port import Assessment, Policy
 from judge.rollout.commands import answer
@@ -12,16 +13,24 @@ from judge.rollout.stage_clock import first_acknowledgement
 from judge.rollout.state import Compared, ServiceState
 from judge.rollout.view import Seen, view
 from schemas.control import Outcome, RolloutView
-from schemas.decisions import Cut, LedgerEntry, Reason
+from schemas.decisions import CheckResult, Cut, LedgerEntry, Reason
 from schemas.standing import Phase
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Decision:
     """What the judge wants to write at one cut."""
 
     entry: LedgerEntry | None
-    view: RolloutView
+    outline: RolloutView
+    """What people are shown, but for the checks of a running rollout."""
+    checks: Sequence[CheckResult]
+    """Of a running rollout, worked out when they are read: not every look is told."""
+
+    @cached_property
+    def view(self) -> RolloutView:
+        """What people are shown."""
+        return self.outline.model_copy(update={"checks": tuple(self.checks)}) if self.checks else self.outline
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +48,8 @@ class Machine:
         seen = self._see(state, cut)
         drafts = Drafts(state, cut, self.code_version, seen.assessment)
         entry, outcomes = self._next(drafts, seen)
-        return Decision(entry, view(state, cut, replace(seen, outcomes=outcomes)))
+        checks = seen.assessment.checks if seen.assessment else ()
+        return Decision(entry, view(state, cut, replace(seen, outcomes=outcomes)), checks)
 
     def _next(self, drafts: Drafts, seen: Seen) -> tuple[LedgerEntry | None, tuple[Outcome, ...]]:
         if isinstance(seen.verdict, Rollback):

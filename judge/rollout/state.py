@@ -102,7 +102,7 @@ class ServiceState:
     asked: list[Asked] = field(default_factory=list)
     book: WindowBook = field(default_factory=WindowBook)
     windows: dict[int, list[Closed]] = field(default_factory=dict)
-    """Final windows by rollout that nobody has compared yet: a start may be read after windows of its sessions."""
+    """Final windows of rollouts that nobody compares yet: a start may be read after windows of its sessions."""
     compared: Compared | None = None
     proxies: ProxyBook = field(default_factory=ProxyBook)
     history: History = field(default_factory=History)
@@ -111,6 +111,8 @@ class ServiceState:
     """End of the newest final window before which messages were lost unread."""
     window_ms: int = 0
     """The size of a window; 0 before the first."""
+    _clock: tuple[ServiceLedger, int, int | None, StageClock] | None = None
+    """The newest that was asked for, and what it follows from: the chain, acknowledgements (which only come) and frontier."""
 
     def read_entry(self, entry: LedgerEntry, offset: int) -> Accepted | Void:
         """A ledger entry, under the chain rule."""
@@ -137,6 +139,8 @@ class ServiceState:
     def read_report(self, report: ProxyReport, at_ms: int) -> None:
         """What a proxy counted by itself."""
         self.proxies.read(report, at_ms)
+        if self.compared is not None:
+            self.compared.hear(self.proxies)
 
     def read_window(self, window: CohortWindow) -> None:
         """What one telemetry partition says; windows are folded once every partition has closed them."""
@@ -152,8 +156,11 @@ class ServiceState:
         if any(final.holes for final in finals):
             self.incomplete_ms = finals[0].window_end
         for rollout, labelled in by_rollout(cells).items():
-            if rollout >= self.chain.standing.rollout:
-                self.windows.setdefault(rollout, []).append(Closed(finals[0].window_end, finals[0].window_ms, labelled))
+            closed = Closed(finals[0].window_end, finals[0].window_ms, labelled)
+            if self.compared is not None and self.compared.trial.rollout == rollout:
+                self.compared.add(closed)
+            elif rollout >= self.chain.standing.rollout:
+                self.windows.setdefault(rollout, []).append(closed)
 
     @property
     def opening(self) -> Opening:
@@ -190,7 +197,12 @@ class ServiceState:
     @property
     def clock(self) -> StageClock:
         """The current stage's."""
-        return stage_clock(self.rollout, self.acknowledged, self.book.frontier())
+        chain, acknowledged, frontier = self.chain, len(self.acknowledged), self.book.frontier()
+        known = self._clock
+        if known is None or known[0] is not chain or known[1:3] != (acknowledged, frontier):
+            found = stage_clock(self.rollout, self.acknowledged, frontier)
+            known = self._clock = chain, acknowledged, frontier, found
+        return known[3]
 
     @property
     def times(self) -> StageTimes:

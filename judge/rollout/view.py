@@ -30,7 +30,7 @@ def rollout_state(state: ServiceState) -> RolloutState | None:
 
 
 def view(state: ServiceState, cut: Cut, seen: Seen) -> RolloutView:
-    """The service's newest rollout at a cut."""
+    """The service's newest rollout at a cut, but for the checks of a running one: :attr:`Seen.assessment` has them."""
     standing, head = state.chain.standing, state.chain.head
     common = RolloutView(
         service=state.name,
@@ -57,7 +57,7 @@ def view(state: ServiceState, cut: Cut, seen: Seen) -> RolloutView:
             "waiting_for": _waiting_for(state, seen.verdict),
             "stage_elapsed_s": clock.elapsed_s if running else None,
             "score": running.score if running else head.score,
-            "checks": running.checks if running else head.checks,
+            "checks": () if running else head.checks,
             "baseline_sessions": seen.evidence.sessions("baseline") if seen.evidence else 0,
             "canary_sessions": seen.evidence.sessions("canary") if seen.evidence else 0,
         }

@@ -49,7 +49,9 @@ def check_sentence(check: CheckResult) -> str:
 
 def breach_sentence(assessment: Assessment) -> str:
     """Why a canary is rolled back; empty without a breach."""
-    if assessment.sentence is not None and assessment.breached_by is not None:
+    if assessment.breached_by is None:
+        return ""
+    if assessment.sentence is not None:
         return assessment.sentence
     culprit = next((c for c in assessment.checks if c.check == assessment.breached_by), None)
     if culprit is None:

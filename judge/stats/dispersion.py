@@ -57,8 +57,9 @@ def cohort_dispersion(buckets: Counts, floor: float = 1.0) -> float:
     """
     filled = buckets[buckets[:, 0] > 0]
     counted, bad = filled.T
-    if bad.sum() == 0 or len(filled) < 2:  # noqa: PLR2004 - a variance needs two
+    all_bad = np.add.reduce(bad)
+    if all_bad == 0 or len(filled) < 2:  # noqa: PLR2004 - a variance needs two
         return 1.0
-    rate = bad.sum() / counted.sum()
+    rate = all_bad / np.add.reduce(counted)
     factor = len(filled) / (len(filled) - 1)
-    return max(floor, float(factor * np.square(bad - rate * counted).sum() / bad.sum()))
+    return max(floor, float(factor * np.add.reduce(np.square(bad - rate * counted)) / all_bad))

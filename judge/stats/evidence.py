@@ -74,13 +74,14 @@ def log_wealth(canary: Counts, baseline: Counts, bets: Floats, ratio: float | Fl
     and the last one stands side by side: other checks of the same rows. Where one cohort is empty nothing is compared
     and exactly 0 is won. `ratio` is r of ``p_C <= r p_B + m``, one for all or one each.
     """
-    n_canary, bad_canary = np.moveaxis(canary, -1, 0)[..., np.newaxis]
-    n_baseline, bad_baseline = np.moveaxis(baseline, -1, 0)[..., np.newaxis]
+    n_canary, bad_canary = canary[..., :1], canary[..., 1:]
+    n_baseline, bad_baseline = baseline[..., :1], baseline[..., 1:]
     compared = (n_canary > 0) & (n_baseline > 0)
     weight = np.where(compared, np.asarray(ratio)[..., np.newaxis] * n_canary, 0.0)
     theta = weight / np.where(compared, weight + n_baseline, 1.0)
-    g = 1 + theta * (bets - 1)
-    log_g = np.log1p(theta * (bets - 1))
+    surplus = bets - 1
+    change = theta * surplus
+    log_g = np.log1p(change)
     at_zero = np.where(compared, bad_canary * (np.log(bets) - log_g) - bad_baseline * log_g, 0.0)
-    slope = np.where(compared, n_canary * (1 - theta) * (bets - 1) / g, 0.0)
-    return LogWealth(at_zero.sum(axis=0), slope.sum(axis=0))
+    slope = np.where(compared, n_canary * (1 - theta) * surplus / (1 + change), 0.0)
+    return LogWealth(np.add.reduce(at_zero), np.add.reduce(slope))

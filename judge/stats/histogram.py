@@ -50,12 +50,14 @@ def quantile_bin(histogram: Dense, q: float) -> int | None:
 
 def quantile(histogram: Dense, q: float) -> float | None:
     """The quantile, linear within its bin; None without counts."""
-    found = quantile_bin(histogram, q)
-    if found is None:
+    cumulated = np.cumsum(histogram)
+    total = int(cumulated[-1])
+    if not total:
         return None
-    below, inside = float(histogram[:found].sum()), float(histogram[found])
+    found = int(np.searchsorted(cumulated, q * total, side="left"))
+    inside = int(histogram[found])
     low, high = edges()[found : found + 2].tolist()
-    return float(low + (high - low) * (q * float(histogram.sum()) - below) / inside)
+    return float(low + (high - low) * (q * float(total) - float(int(cumulated[found]) - inside)) / float(inside))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class RollingHistogram:
 
     over_ms: float
     total: Dense = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    """A value: what comes makes a new one."""
     _parts: deque[tuple[int, Dense]] = field(default_factory=deque)
     """(end of the window, bins and counts), oldest first."""
 
@@ -103,6 +106,8 @@ class RollingHistogram:
 
     def forget(self, now_ms: int) -> None:
         """Drop windows that ended `over_ms` or longer ago."""
+        total = self.total.copy()
         while self._parts and self._parts[0][0] <= now_ms - self.over_ms:
             _, (bins, counts) = self._parts.popleft()
-            self.total[bins] -= counts
+            total[bins] -= counts
+        self.total = total

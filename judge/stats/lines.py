@@ -1,7 +1,7 @@
 """Evidence as a function of the margin: the log of a sum of exponentials that are each linear in it. Convex."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,34 +23,53 @@ class Lines:
     cash: float = 0.0
     """What is not at stake, in every check."""
 
-    @cached_property
+    @property
     def owner(self) -> Indices:
         """The check of each term."""
-        sizes = np.diff(np.append(self.first, len(self.intercept)))
-        return np.repeat(np.arange(len(self.first)), sizes)
+        return _owners(self.first.tobytes(), len(self.intercept))
 
     def at(self, margin: Floats) -> Floats:
         """ln E of each check at its `margin`, shape (g,); never overflows."""
-        return self.with_slope(margin)[0]
+        if not len(self.intercept):
+            return np.full(len(self.first), np.log(self.cash))
+        top, _, total = self._parts(margin)
+        found: Floats = top + np.log(total)
+        return found
 
     def with_slope(self, margin: Floats) -> tuple[Floats, Floats]:
         """ln E, and its derivative by the margin."""
         if not len(self.intercept):
-            return np.full(len(self.first), np.log(self.cash)), np.zeros(len(self.first))
-        logs = self.intercept - margin[self.owner] * self.slope
+            return self.at(margin), np.zeros(len(self.first))
+        top, parts, total = self._parts(margin)
+        return top + np.log(total), -np.add.reduceat(parts * self.slope, self.first) / total
+
+    def _parts(self, margin: Floats) -> tuple[Floats, Floats, Floats]:
+        """The largest term's log, each term beside the largest one of its check, and their sums."""
+        owner = self.owner
+        logs = self.intercept - margin[owner] * self.slope
         top: Floats = np.maximum.reduceat(logs, self.first)
         if self.cash > 0:
             top = np.maximum(top, np.log(self.cash))
-        parts = np.exp(logs - top[self.owner])
-        total = np.add.reduceat(parts, self.first) + (self.cash * np.exp(-top) if self.cash > 0 else 0.0)
-        return top + np.log(total), -np.add.reduceat(parts * self.slope, self.first) / total
+        parts = np.exp(logs - top[owner])
+        total = np.add.reduceat(parts, self.first)
+        return top, parts, total + self.cash * np.exp(-top) if self.cash > 0 else total
 
     def of(self, checks: Indices) -> "Lines":
         """Some of the checks, ascending."""
-        mine = np.isin(self.owner, checks)
-        sizes = np.bincount(self.owner, minlength=len(self.first))[checks]
+        owner, chosen = self.owner, np.zeros(len(self.first), bool)
+        chosen[checks] = True
+        mine, sizes = chosen[owner], np.bincount(owner, minlength=len(self.first))[checks]
         return Lines(self.intercept[mine], self.slope[mine], np.cumsum(sizes) - sizes, self.cash)
 
     def mirrored(self) -> "Lines":
         """The same evidence as a function of the negative margin."""
         return Lines(self.intercept, -self.slope, self.first, self.cash)
+
+
+@lru_cache(maxsize=64)
+def _owners(first: bytes, terms: int) -> Indices:
+    """The same few layouts are asked for at every look."""
+    starts = np.frombuffer(first, np.intp)
+    owner = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, terms)))
+    owner.flags.writeable = False
+    return owner

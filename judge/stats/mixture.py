@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -62,6 +63,7 @@ class Combination:
     """The check with most weighted evidence; of a breach, the culprit."""
 
 
+@lru_cache(maxsize=256)
 def needed_log_e(alpha: float, share: float = 1.0) -> float:
     """What ln E one check with `share` of the error rate `alpha` needs to breach by itself."""
     if not (0 < alpha < 1 and 0 < share <= 1):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from judge.stats.evidence import BETS_ABOVE, BETS_BELOW, Counts, Floats, LogWealth, log_wealth
 from judge.stats.lines import Indices, Lines
@@ -40,9 +41,40 @@ class Layout:
         return np.diff(np.append(self.first, len(self.ratio)))
 
     @cached_property
+    def of_many(self) -> NDArray[np.bool_]:
+        """Shape (checks,): which have more than one."""
+        return self.members > 1
+
+    @cached_property
+    def single(self) -> Indices:
+        """The checks that have one."""
+        return np.nonzero(~self.of_many)[0]
+
+    @cached_property
     def owner(self) -> Indices:
         """Shape (columns,): the check of each."""
         return np.repeat(np.arange(len(self.first)), self.members)
+
+    def per_check(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What the members of each check counted together: shape (columns, n) to (checks, n)."""
+        found: NDArray[np.int64] = np.add.reduceat(counts, self.first)
+        return found
+
+    @cached_property
+    def scale(self) -> Floats:
+        """Shape (columns, 2): what turns counted and bad into the numbers that bets are on."""
+        return np.stack((np.ones_like(self.unit), self.unit), axis=-1)
+
+    @cached_property
+    def log_equal_parts(self) -> Floats:
+        """Shape (columns,): each member's part of its check, where they are equal."""
+        found: Floats = np.log(1 / self.members[self.owner])
+        return found
+
+    @cached_property
+    def alone(self) -> "Layout":
+        """The same columns, each as a check by itself."""
+        return replace(self, first=np.arange(len(self.ratio)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +101,7 @@ class Processes:
 
     def add(self, canary: Counts, baseline: Counts) -> "Processes":
         """Fold strata in: shapes (rows, columns, 2), row by row the same window, stage of birth and kind."""
-        scale = np.stack((np.ones_like(self.layout.unit), self.layout.unit), axis=-1)
+        scale = self.layout.scale
         won = log_wealth(canary * scale, baseline * scale, _BETS, self.layout.ratio)
         return replace(self, above=self.above + won.bets(0, _ABOVE), below=self.below + won.bets(_ABOVE))
 
@@ -81,7 +113,7 @@ class Processes:
 
     def alone(self) -> "Processes":
         """The same columns, each as a check by itself."""
-        return replace(self, layout=replace(self.layout, first=np.arange(len(self.layout.ratio))))
+        return replace(self, layout=self.layout.alone)
 
     def against(self, pooled: Floats, parts: Floats | None = None) -> Lines:
         """ln E against ``p_C <= r p_B + margin``, falling in the margin, tempered by `pooled`; both of shape (checks,).
@@ -92,8 +124,8 @@ class Processes:
         layout = self.layout
         terms = self.restarts.terms(self.above, pooled[layout.owner])
         each = len(self.restarts.weights) * _ABOVE
-        weights = 1 / layout.members[layout.owner] if parts is None else np.maximum(parts, _NO_PART)
-        share = np.repeat(np.log(weights), each)
+        log_parts = layout.log_equal_parts if parts is None else np.log(np.maximum(parts, _NO_PART))
+        share = np.repeat(log_parts, each)
         return Lines(terms.at_zero.ravel() + share, terms.slope.ravel(), layout.first * each, self.restarts.cash)
 
     def strongest(self, margin: Floats, pooled: Floats) -> Indices:

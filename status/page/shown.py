@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from schemas.checks import SUCCESSES
 from schemas.decisions import CheckResult, Count
 from schemas.plan import Plan
 from status.page import figures
@@ -29,9 +30,6 @@ NAMES = {
     "cancel_rate": "Cancelled requests",
     "rejected_rate": "Rejected requests",
 }
-
-_SUCCESSES = frozenset({"tool_success", "availability"})
-"""People speak of their successes; the judge counts their failures."""
 
 _UNITS = {"loss": "sessions", "latency": "requests", "tools": "calls"}
 
@@ -129,7 +127,7 @@ def _value(check: CheckResult, count: Count) -> str:
         return figures.milliseconds(value)
     if check.kind == "mean":
         return figures.mean(value)
-    return figures.percent(1 - value if check.check in _SUCCESSES else value)
+    return figures.percent(1 - value if check.check in SUCCESSES else value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +176,7 @@ def _measure(check: CheckResult, plan: Plan | None, tail: Distribution) -> _Meas
 
 
 def _difference(check: CheckResult) -> _Measure:
-    turned = check.check in _SUCCESSES or check.worse == "lower"
+    turned = check.check in SUCCESSES or check.worse == "lower"
     sign = -1 if turned else 1
     more = ", turned" if turned else f"{NB}points"
     return _Measure(

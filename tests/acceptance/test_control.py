@@ -132,7 +132,7 @@ async def test_a_proxy_that_died_lets_no_share_rise_until_it_is_forgotten(stage:
             await stage.start(demo_plan("v4"))
             await until(stage, at_stage(1))
         waiting = await until(
-            stage, lambda found: "not acknowledged" in (found["rollout"]["waiting_for"] or "") and _over(found)
+            stage, lambda found: "(lb1 is missing)" in (found["rollout"]["waiting_for"] or "") and _over(found)
         )
         assert [e["kind"] for e in waiting["ledger"]] == ["start"]
         assert "? orders  lb1  unknown: no router hears it" in (await davylamp(stage, "proxy", "list"))[1]

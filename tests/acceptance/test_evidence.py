@@ -8,6 +8,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import pytest_asyncio
@@ -15,12 +16,22 @@ import pytest_asyncio
 from demo.faults import BREAKING, FAULTS, TABLE, FaultName
 from demo.scene import BASELINE, SERVICE, Scene, Versions, scene, traffic
 from demo.stories import Story, must_end, tell
-from tests.invariants import assert_chain, assert_no_share_rose_on_missing_word, assert_sessions_stayed
+from schemas.labels import Kind, Label
+from schemas.windows import CohortWindow
+from tests.invariants import (
+    assert_chain,
+    assert_no_share_rose_on_missing_word,
+    assert_nobody_moved,
+    assert_sessions_stayed,
+)
+from transport.kafka_log import KafkaReader
+from transport.settings import KafkaSettings
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300), pytest.mark.acceptance]
 
 HEALTHY = "v2"
 CANARIES: Versions = {HEALTHY: None} | {f"v{number}": fault for number, fault in enumerate(FAULTS, start=3)}
+KINDS = get_args(Kind)
 VERSION_OF = {fault: version for version, fault in CANARIES.items()}
 
 
@@ -70,12 +81,28 @@ async def test_a_fault_ends_as_the_table_says_with_its_culprit_and_on_call_is_to
     assert must_end(story, fault), (story.ended, story.reason, [e.culprit for e in story.entries])
     assert_chain(story.entries)
     assert_no_share_rose_on_missing_word(story.entries)
-    if fault not in BREAKING:  # where sessions die, a severe breach re-homes them, and clients begin anew
-        assert_sessions_stayed(seen)
+    assert_nobody_moved(seen)
+    assert fault in BREAKING or not seen["broken"], seen["breakages"]
     if TABLE[fault].ends == "rolled_back":
         check = next(c for c in story.entries[-1].checks if c.check == story.entries[-1].culprit)
         assert check.verdict == "breached"
     assert alerts
+
+
+async def judged(stage: Scene, rollout: int) -> set[tuple[Kind, str]]:
+    """Kind and version of all whose requests streams have counted for that rollout's decisions."""
+    found: set[tuple[Kind, str]] = set()
+    reader = KafkaReader(KafkaSettings(bootstrap=stage.options.bootstrap), "test-kinds", ["cohort-windows"])
+    async for batch in reader.batches():
+        for record in batch.records:
+            for cell in CohortWindow.read(record.value or b"").cells:
+                label = Label.parse(cell.label)
+                if label is not None and label.rollout == rollout and cell.outcomes:
+                    found.add((label.kind, cell.version))
+        if batch.caught_up:
+            break
+    await reader.close()
+    return found
 
 
 async def back_to_the_first_baseline(stage: Scene) -> None:
@@ -105,7 +132,24 @@ async def test_what_is_nobodys_fault_never_rolls_a_canary_back(stage: Scene, fau
     }[fault]
     async with traffic(stage, seed=30) as seen:
         with there(*files):
-            story = await tell(stage, HEALTHY, print, again=True, replace=True, patience_s=45)
+            story = await tell(stage, HEALTHY, print, again=True, replace=True, patience_s=30)
     await back_to_the_first_baseline(stage)
     assert "rollback" not in [entry.kind for entry in story.entries], story.reason
     assert_sessions_stayed(seen)
+
+
+@pytest.mark.parametrize("canary", [VERSION_OF["errors"], HEALTHY])
+async def test_clients_of_both_eras_together_are_judged_and_served_as_their_kind_is(stage: Scene, canary: str) -> None:
+    """With sessions, and without them: by token, and by cookie."""
+    fault = CANARIES[canary]
+    async with traffic(stage, seed=40, kinds=KINDS) as seen:
+        story = await tell(stage, canary, print, fault=fault, again=True, replace=True)
+    kinds = await judged(stage, story.entries[0].rollout)
+    await back_to_the_first_baseline(stage)
+    assert must_end(story, fault), (story.ended, story.reason)
+    assert kinds == {(kind, version) for kind in KINDS for version in (BASELINE, canary)}
+    assert seen["kinds"].keys() == set(KINDS)
+    assert seen["moved"].get("principal", 0) > 0
+    assert_nobody_moved(seen, moves_of_principals=2)
+    assert not seen["broken"], seen["breakages"]
+    assert_no_share_rose_on_missing_word(story.entries)

@@ -16,15 +16,24 @@ import pytest
 import pytest_asyncio
 
 from cli.stack import service_argv
+from judge.rollout.gate import MISSING_DATA
 from router.local_envoy import LocalEnvoy
 from schemas.service import Service
+from tests.broken_router import BROKEN_HOST
 from tests.field import SERVICE, Clients, Field, eventually, lay_out
-from tests.invariants import assert_chain, assert_no_share_rose_on_missing_word, assert_sessions_stayed
+from tests.invariants import (
+    assert_chain,
+    assert_no_share_rose_on_missing_word,
+    assert_nobody_moved,
+    assert_sessions_stayed,
+)
 from transport.supervisor import Child
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180), pytest.mark.acceptance]
 
 BAD, HEALTHY, DEAD = "v2", "v3", "v4"
+STRICT = "3pp"
+"""A canary that fails 30 % of its calls is beyond that within seconds."""
 IN_FORCE_S = 5.0
 """From a decision to the last proxy; 50 ms are usual."""
 KEEPALIVE_S = 10.0
@@ -52,14 +61,8 @@ async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fiel
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module", autouse=True)
 async def crowd(ground: Field) -> AsyncIterator[Crowd]:
-    made = []
-    for seed, (name, proxy) in enumerate(ground.proxies.items()):
-        clients = Clients(f"{proxy.envoy.url}/mcp", ground.options.folder / f"clients-{name}.log", seed)
-        await clients.start()
-        made.append(clients)
-    yield Crowd(*made)
-    for clients in made:
-        clients.kill()
+    async with ground.clients("lb0", 0) as steady, ground.clients("lb1", 1) as tried:
+        yield Crowd(steady, tried)
 
 
 def assert_lawful(ground: Field) -> None:
@@ -94,7 +97,7 @@ async def test_a_bad_canary_is_rolled_back_once_whoever_is_killed(
     ground: Field, services: tuple[str, ...], moment: str
 ) -> None:
     """While it collects; or as soon as the rollback is in the ledger, before anybody has done anything about it."""
-    await ground.start(BAD)
+    await ground.start(BAD, within=STRICT)
     await ground.until(moment)
     ground.kill(*services)
     await ground.until("rolled_back", within_s=RESTARTED_S)
@@ -130,8 +133,8 @@ async def test_a_rollout_goes_on_by_itself_when_kafka_was_restarted(ground: Fiel
     await ground.until("collecting")
     await asyncio.to_thread(kafka.stop)
     await asyncio.to_thread(kafka.start)
-    await ground.until("completed", "held", within_s=120)
-    assert ground.watcher.steps[-1] == "complete 10000", ground.watcher.rollout[-1].reason
+    await ground.until("completed", within_s=120)  # over a hold, where no window closed for too long
+    assert {e.reason.code for e in ground.watcher.rollout if e.kind == "hold"} <= MISSING_DATA
     assert_lawful(ground)
     await ground.back_to_v1()
 
@@ -152,7 +155,7 @@ async def test_two_judges_one_of_them_frozen_and_woken_decide_once(ground: Field
     environment = {**ground.options.service_environment(), "DAVYLAMP_JUDGE_INSTANCE": "judge-2"}
     log = ground.options.folder / "judge-2.log"
     ground.stack.supervisor.add(Child("judge-2", service_argv("judge"), environment, log))
-    await ground.start(BAD)
+    await ground.start(BAD, within=STRICT)
     await ground.until("collecting")
     with ground.frozen("judge"):
         await ground.until("rolled_back")
@@ -224,21 +227,45 @@ async def test_a_proxy_that_lags_holds_up_the_stage_and_nothing_else(ground: Fie
     await assert_rolled_back_once(ground)
 
 
+async def test_a_refused_edit_of_one_service_holds_up_no_rollback_of_another(ground: Field) -> None:
+    await ground.start(HEALTHY)
+    await ground.until("collecting")
+    ground.pager.told.clear()
+    billing = {"service": "billing", "path": "/billing", "hosts": [BROKEN_HOST], "baseline": "v1"}
+    versions = {"v1": {"endpoints": ["127.0.0.1:9"]}}
+    assert await ground.apply(Service.model_validate({**billing, "versions": versions})) == ""
+    await ground.paged("billing", "rejects its route", within_s=PAGED_S)
+    await ground.say("rollback")
+    await ground.until("rolled_back", within_s=IN_FORCE_S)
+    await assert_rolled_back_once(ground)
+
+
+async def test_no_session_was_moved_and_none_of_the_untouched_proxy_broke(ground: Field, crowd: Crowd) -> None:
+    """Invariant 7, over the whole file."""
+    steady, tried = await asyncio.gather(crowd.steady.stop(), crowd.tried.stop())
+    assert_nobody_moved(tried)
+    assert steady["sessions"].keys() >= {"v1", BAD, HEALTHY}
+    assert_sessions_stayed(steady)
+
+
 async def test_a_proxy_whose_configuration_was_edited_by_hand_is_unknown_until_it_is_itself_again(
     ground: Field,
 ) -> None:
-    """Its routes are no file: whoever wants others must take it from the routers, and then they know nothing of it."""
-    await ground.start(HEALTHY)
-    await ground.until("collecting")
+    """Its routes are no file: whoever wants others must take it from the routers, and then they know nothing of it.
+    What it does with sessions nobody promises, so the others' clients have stopped."""
     lb1 = ground.proxies["lb1"]
     ground.pager.told.clear()
-    await lb1.envoy.stop()
-    async with LocalEnvoy(_by_hand(lb1.envoy._bootstrap, ground.ports[HEALTHY]), ground.options.folder / "by-hand"):
-        await ground.paged("does not run the newest route", within_s=PAGED_S)
-        await asyncio.sleep(5)
-        assert ground.watcher.steps == ["start 2000"]
-    await lb1.envoy.__aenter__()
-    await ground.until("completed", within_s=60)
+    async with ground.clients("lb0", 2):
+        await ground.start(HEALTHY)
+        await ground.until("collecting")
+        await lb1.envoy.stop()
+        edited = _by_hand(lb1.envoy._bootstrap, ground.ports[HEALTHY])
+        async with LocalEnvoy(edited, ground.options.folder / "by-hand"):
+            await ground.paged("does not run the newest route", within_s=PAGED_S)
+            await asyncio.sleep(5)  # time enough for the stage to end
+            assert ground.watcher.steps == ["start 2000"]
+        await lb1.envoy.__aenter__()
+        await ground.until("completed", within_s=60)
     assert_lawful(ground)
     await ground.back_to_v1()
 
@@ -259,43 +286,14 @@ def _by_hand(made: dict[str, Any], canary: int) -> dict[str, Any]:
     return edited
 
 
-async def test_a_refused_edit_of_one_service_holds_up_no_rollback_of_another(ground: Field) -> None:
-    await ground.start(HEALTHY)
-    await ground.until("collecting")
-    ground.pager.told.clear()
-    wrong = {
-        "service": "billing",
-        "path": "/billing",
-        "baseline": "v1",
-        "versions": {"v1": {"endpoints": ["no_host:80"]}},
-    }
-    assert await ground.apply(Service.model_validate(wrong)) == ""
-    await ground.paged("billing", "rejects its route", within_s=PAGED_S)
-    await ground.say("rollback")
-    await ground.until("rolled_back", within_s=IN_FORCE_S)
-    await assert_rolled_back_once(ground)
-
-
-async def test_no_session_was_moved_and_none_of_the_untouched_proxy_broke(ground: Field, crowd: Crowd) -> None:
-    """Invariant 7, over the whole file."""
-    steady, tried = await asyncio.gather(crowd.steady.stop(), crowd.tried.stop())
-    assert tried["moved"] == 0
-    assert steady["sessions"].keys() >= {"v1", BAD, HEALTHY}
-    assert_sessions_stayed(steady)
-
-
 async def test_a_canary_of_which_no_process_is_alive_never_gets_more(ground: Field) -> None:
     """Its clients get 503, so they come last."""
-    clients = Clients(f"{ground.proxies['lb0'].envoy.url}/mcp", ground.options.folder / "clients-dead.log", 9)
-    await clients.start()
-    try:
+    async with ground.clients("lb0", 3):
         await ground.start(DEAD, checks={"error_rate": {"within": "12pp"}})
         await ground.until("rolled_back", "held", within_s=60)
         assert max(e.share for e in ground.watcher.rollout) == 2000
         assert_lawful(ground)
         await ground.back_to_v1()
-    finally:
-        clients.kill()
 
 
 async def test_readers_agree_and_every_decision_is_recomputed_from_its_cut(ground: Field) -> None:

@@ -5,12 +5,11 @@ import asyncio
 import pytest
 
 from router import envoy_resources
-from router.envoy_words import Json
 from router.latch import Word
-from router.snapshot import Snapshot
 from schemas.control import RouteChange
 from schemas.decisions import LedgerEntry
 from schemas.service import Service
+from tests.broken_router import BROKEN_HOST, breaking
 from tests.site import Fleet, Unreachable, born, label, stop
 
 
@@ -170,23 +169,14 @@ async def test_a_session_whose_server_is_gone_is_told_so_instead_of_moving(fleet
 
 @pytest.fixture
 def broken_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Service files that Envoy would refuse are refused by the schema, so it takes a fault of ours to get there."""
-    right = envoy_resources.route_configuration
-
-    def wrong(snapshot: Snapshot) -> Json:
-        made = right(snapshot)
-        if any("broken.example" in route.hosts for route in snapshot.routes.values()):
-            made["virtual_hosts"].append({"name": "again", "domains": ["broken.example"]})
-        return made
-
-    monkeypatch.setattr(envoy_resources, "route_configuration", wrong)
+    monkeypatch.setattr(envoy_resources, "route_configuration", breaking(envoy_resources.route_configuration))
 
 
 @pytest.mark.usefixtures("broken_hosts")
 async def test_what_envoy_refuses_is_told_in_its_words_and_changes_nothing(fleet: Fleet) -> None:
     site = await fleet.site()
     (session,) = await site.new(1)
-    broken = site.service.model_copy(update={"hosts": ("broken.example",)})
+    broken = site.service.model_copy(update={"hosts": (BROKEN_HOST,)})
     await fleet.log.writer().append("services", "orders", broken.dump())
     change = await site.told(lambda c: any(p.state == "rejected" for p in c.proxies))
     (proxy,) = change.proxies
@@ -201,7 +191,7 @@ async def test_what_envoy_refuses_is_told_in_its_words_and_changes_nothing(fleet
 async def test_a_rollback_reaches_every_proxy_while_another_services_edit_is_refused(fleet: Fleet) -> None:
     site = await fleet.site(proxies=2)
     billing = site.service.model_copy(update={"service": "billing", "path": "/billing"})
-    broken = billing.model_copy(update={"hosts": ("broken.example",)})
+    broken = billing.model_copy(update={"hosts": (BROKEN_HOST,)})
     await site.start(9_999)
     (canary,) = await site.new(1)
     await fleet.log.writer().append("services", "billing", billing.dump())

@@ -1,6 +1,7 @@
 """The local Kafka: what it keeps, what it leaves behind, and what it says when it cannot run."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -189,4 +190,7 @@ def test_a_node_does_not_outlive_its_owner(tmp_path: Path) -> None:
         port = int(owner.stdout.readline())
         with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
             owner.kill()
-            assert connection.recv(1) == b""
+            with contextlib.suppress(
+                ConnectionResetError
+            ):  # as good an end, where the node had not read all it was sent
+                assert connection.recv(1) == b""

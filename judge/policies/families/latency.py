@@ -1,13 +1,14 @@
 """Latency by exceedances: how many of the canary's requests are slower than the baseline's own quantile allows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
-from judge.policies.families.port import Claim, Figures, Rows, Spread, Totals, Whole
+from judge.policies.families.port import Claim, Figures, Rows, Spread, Teller, Totals, Whole
 from judge.policies.families.rates import Clusters
-from judge.stats.histogram import RollingHistogram, Threshold, dense, quantile, threshold
+from judge.stats.histogram import Dense, RollingHistogram, Threshold, dense, quantile, threshold
 from judge.trial import COHORTS, Cohort, CohortCells, TrialWindow
 from schemas.checks import LatencyCheck
 from schemas.decisions import Count
@@ -58,16 +59,10 @@ class Latency:
         found = self.clusters.dispersion()
         return Spread(found.pooled, found.widespread)
 
-    def figures(self, totals: Totals, log_e: Sequence[float]) -> Figures:
+    def teller(self) -> Teller:
         """See :class:`Family`. The values are both cohorts' quantiles over the newest windows."""
-        n_canary, bad_canary, n_baseline, bad_baseline = totals
-        values = {c: quantile(self._rolling[c].total, self.quantile) for c in COHORTS}
-        shown = {c: float(f"{v:.6g}") if v is not None else None for c, v in values.items()}
-        return Figures(
-            Count(n=n_baseline, bad=bad_baseline, value=shown["baseline"]),
-            Count(n=n_canary, bad=bad_canary, value=shown["canary"]),
-            *(self.threshold.values if self.threshold is not None else (None, None)),
-        )
+        newest = {cohort: rolling.total for cohort, rolling in self._rolling.items()}
+        return partial(_figures, self.quantile, newest, self.threshold)
 
     def _refresh(self, now_ms: int) -> None:
         period = int(now_ms // (1000 * self.plan.refresh_s))
@@ -98,6 +93,23 @@ class Latency:
         if self.threshold is None:
             raise RuntimeError("requests were counted without a threshold")
         return self.threshold.canary if cohort == "canary" else self.threshold.baseline
+
+
+def _figures(
+    q: float,
+    newest: Mapping[Cohort, Dense],
+    above: Threshold | None,
+    totals: Totals,
+    log_e: Sequence[float],  # noqa: ARG001 - a Teller
+) -> Figures:
+    n_canary, bad_canary, n_baseline, bad_baseline = totals
+    values = {c: quantile(newest[c], q) for c in COHORTS}
+    shown = {c: float(f"{v:.6g}") if v is not None else None for c, v in values.items()}
+    return Figures(
+        Count(n=n_baseline, bad=bad_baseline, value=shown["baseline"]),
+        Count(n=n_canary, bad=bad_canary, value=shown["canary"]),
+        *(above.values if above is not None else (None, None)),
+    )
 
 
 def _slow_buckets(counted: CohortCells, edge: int) -> Whole:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from judge.policies.families.port import Claim, Figures, RowKey, Rows, Spread, Totals, Whole
+from judge.policies.families.port import Claim, RowKey, Rows, Spread, Teller, Whole
 from judge.policies.families.rates import rate_figures
 from judge.trial import COHORTS, Stratum, TrialWindow
 from schemas.checks import SessionLoss
@@ -60,9 +60,9 @@ class Losses:
         """See :class:`Family`."""
         return Spread(1.0, self.lost >= MIN_LOST)
 
-    def figures(self, totals: Totals, log_e: Sequence[float]) -> Figures:
+    def teller(self) -> Teller:
         """See :class:`Family`."""
-        return rate_figures(totals)
+        return rate_figures
 
     def _due(self, window_ms: int) -> list[int]:
         """Windows after its birth by which a session must have been heard at each age."""

@@ -1,11 +1,13 @@
 """Custom metrics: numbers that servers send with their requests, as a rate or as a mean."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from itertools import chain
 
 import numpy as np
 
-from judge.policies.families.port import Claim, Figures, Rows, Spread, Totals, Whole
+from judge.policies.families.port import Claim, Figures, Rows, Spread, Teller, Totals, Whole
 from judge.policies.families.rates import Clusters
 from judge.stats.dispersion import MIN_BUCKETS, MIN_FILLED
 from judge.stats.histogram import BINS, Dense, dense, edges, quantile_bin
@@ -48,7 +50,7 @@ def _arms(canary: Sequence[int], baseline: Sequence[int], claim: Claim) -> Whole
     return np.array([pair], np.int64)
 
 
-def _figures(totals: Totals, claim: Claim) -> Figures:
+def _figures(claim: Claim, totals: Totals, log_e: Sequence[float]) -> Figures:  # noqa: ARG001 - a Teller
     first, second = (
         Count(n=n, bad=float(f"{micro * UNIT:.6g}"), value=float(f"{micro * UNIT / n:.6g}") if n else None)
         for n, micro in (totals[:2], totals[2:])
@@ -86,9 +88,9 @@ class MetricRate:
         told = found.canary_buckets if self.claim.worse == "higher" else found.canary_filled
         return Spread(found.pooled, told >= MIN_BUCKETS)
 
-    def figures(self, totals: Totals, log_e: Sequence[float]) -> Figures:
+    def teller(self) -> Teller:
         """See :class:`Family`."""
-        return _figures(totals, self.claim)
+        return partial(_figures, self.claim)
 
     def _count(self, cohort: CohortCells) -> tuple[int, int]:
         found = _found(cohort, self.claim.check)
@@ -138,9 +140,9 @@ class MetricMean:
         found = self.clusters.dispersion(_LEAST_VARIATION * micro * UNIT / counted if micro else 1.0, UNIT)
         return Spread(found.pooled, found.canary_filled >= MIN_FILLED)
 
-    def figures(self, totals: Totals, log_e: Sequence[float]) -> Figures:
+    def teller(self) -> Teller:
         """See :class:`Family`."""
-        return _figures(totals, self.claim)
+        return partial(_figures, self.claim)
 
     def _rows(self, window: TrialWindow) -> Rows:
         return {
@@ -155,33 +157,44 @@ class MetricMean:
         found = _found(counted, self.claim.check)
         for metric in found:
             self.clusters.add(cohort, self._bucket_sums(metric))
-        (total,) = self._sums(dense(metric.histogram for metric in found)[np.newaxis], 1).tolist()
-        return sum(m.n for m in found), total
+        histograms = [metric.histogram for metric in found if metric.histogram]
+        return sum(m.n for m in found), int(self._sums(histograms, 1).sum())
 
     def _bucket_sums(self, metric: Metric) -> Whole:
-        table, bins = np.zeros((BUCKETS, 2), np.int64), np.zeros((BUCKETS, BINS // COARSE_PER_FINE), np.int64)
+        table = np.zeros((BUCKETS, 2), np.int64)
         for index, bucket in metric.buckets.items():
             table[index, 0] = bucket.n
-        for index, histogram in metric.bucket_histograms.items():
-            bins[index, np.fromiter(histogram, np.intp)] = np.fromiter(histogram.values(), np.int64)
-        table[:, 1] = self._sums(bins, COARSE_PER_FINE)
+        histograms = {index: bins for index, bins in metric.bucket_histograms.items() if bins}
+        table[list(histograms), 1] = self._sums(list(histograms.values()), COARSE_PER_FINE)
         return table
 
-    def _sums(self, histograms: Whole, width: int) -> Whole:
-        """Each value as the middle of its bin, `width` fine ones wide, and none above the cap; in millionths, by row.
-
-        The exact sum is of no use here: what is left of an enormous value once a bin's middle is taken off it is larger
-        than all the others together.
-        """
-        middle = (edges()[:BINS:width] + edges()[width::width]) / 2
-        values = np.rint(np.minimum(middle, self.limit) * MICRO).astype(np.int64)
-        found: Whole = histograms @ values
+    def _sums(self, histograms: Sequence[Mapping[int, int]], width: int) -> Whole:
+        """Of each histogram, none empty, whose bins are `width` fine ones wide: all values in millionths."""
+        if not histograms:
+            return np.zeros(0, np.int64)
+        bins = np.fromiter(chain.from_iterable(histograms), np.intp)
+        counts = np.fromiter(chain.from_iterable(h.values() for h in histograms), np.int64)
+        firsts = np.cumsum([0, *map(len, histograms[:-1])])
+        found: Whole = np.add.reduceat(counts * winsorised(self.limit, width)[bins], firsts)
         return found
 
     @property
     def limit(self) -> float:
         """The cap in the metric's unit."""
         return float(edges()[(self.cap or 0) * COARSE_PER_FINE])
+
+
+@lru_cache(maxsize=64)
+def winsorised(limit: float, width: int) -> Whole:
+    """What a value in each bin, `width` fine ones wide, counts as: the bin's middle, and never more than `limit`; in millionths.
+
+    The exact sum is of no use here: what is left of an enormous value once a bin's middle is taken off it is larger
+    than all the others together.
+    """
+    middle = (edges()[:BINS:width] + edges()[width::width]) / 2
+    found: Whole = np.rint(np.minimum(middle, limit) * MICRO).astype(np.int64)
+    found.flags.writeable = False
+    return found
 
 
 def _found(cohort: CohortCells, name: str) -> list[Metric]:

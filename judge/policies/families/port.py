@@ -1,6 +1,6 @@
 """The port of a check: what it counts, and how clustered that is. One module a family."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
@@ -69,6 +69,10 @@ class Figures:
     culprits: tuple[str, ...] = ()
 
 
+Teller = Callable[[Totals, Sequence[float]], Figures]
+"""From what all columns counted together, and the evidence against each where some could be named."""
+
+
 class Timed(Protocol):
     """A window, or anything else that was counted between two moments."""
 
@@ -101,5 +105,5 @@ class Family(Protocol[W_contra]):
     def spread(self, still_open: Sequence[W_contra] = ()) -> Spread:
         """Over all windows so far."""
 
-    def figures(self, totals: Totals, log_e: Sequence[float]) -> Figures:
-        """From what all columns counted together, and the evidence against each where some could be named."""
+    def teller(self) -> Teller:
+        """Tells people of what was counted so far, also when more has been counted since."""

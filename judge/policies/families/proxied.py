@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from judge.policies.families.port import Claim, Figures, Rows, Spread, Totals
+from judge.policies.families.port import Claim, Rows, Spread, Teller
 from judge.policies.families.rates import UNCLUSTERED_DISPERSION, rate_figures
 from judge.proxies import Difference, Sent
 from judge.stats.dispersion import MIN_BUCKETS
@@ -41,6 +41,6 @@ class Availability:
         """See :class:`Family`."""
         return Spread(UNCLUSTERED_DISPERSION, self.failing >= MIN_BUCKETS)
 
-    def figures(self, totals: Totals, log_e: Sequence[float]) -> Figures:
+    def teller(self) -> Teller:
         """See :class:`Family`."""
-        return rate_figures(totals)
+        return rate_figures

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from judge.policies.families.port import Claim, Figures, Rows, Spread, Totals, Whole
+from judge.policies.families.port import Claim, Figures, Rows, Spread, Teller, Totals, Whole
 from judge.stats.dispersion import MIN_BUCKETS, Dispersion, dispersion
 from judge.trial import COHORTS, Cohort, CohortCells, TrialWindow
 from schemas.decisions import Count
@@ -55,7 +55,7 @@ def rate_count(n: int, bad: int) -> Count:
     return Count(n=n, bad=bad, value=float(f"{bad / n:.6g}") if n else None)
 
 
-def rate_figures(totals: Totals) -> Figures:
+def rate_figures(totals: Totals, log_e: Sequence[float] = ()) -> Figures:  # noqa: ARG001 - a Teller
     """Counts with their rates."""
     n_canary, bad_canary, n_baseline, bad_baseline = totals
     return Figures(rate_count(n_baseline, bad_baseline), rate_count(n_canary, bad_canary))
@@ -110,9 +110,9 @@ class ClusteredRate:
         found = clusters.dispersion()
         return Spread(found.pooled, found.widespread)
 
-    def figures(self, totals: Totals, log_e: Sequence[float]) -> Figures:
+    def teller(self) -> Teller:
         """See :class:`Family`."""
-        return rate_figures(totals)
+        return rate_figures
 
 
 @dataclass(slots=True)
@@ -138,6 +138,6 @@ class UnclusteredRate:
         """See :class:`Family`."""
         return Spread(UNCLUSTERED_DISPERSION, self.windows >= MIN_BUCKETS)
 
-    def figures(self, totals: Totals, log_e: Sequence[float]) -> Figures:
+    def teller(self) -> Teller:
         """See :class:`Family`."""
-        return rate_figures(totals)
+        return rate_figures

@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
-from judge.policies.families.port import Claim, Figures, Rows, Spread, Totals, Whole
+from judge.policies.families.port import Claim, Figures, Rows, Spread, Teller, Totals, Whole
 from judge.policies.families.rates import Clusters, rate_figures
 from judge.stats.e_bh import e_bh
 from judge.trial import COHORTS, CohortCells, TrialWindow
@@ -61,13 +62,9 @@ class Tools:
         parts = tuple(1 / (own + 1) if i < own or i == MOST else 0.0 for i in range(COLUMNS))
         return Spread(found.pooled, found.widespread, parts)
 
-    def figures(self, totals: Totals, log_e: Sequence[float]) -> Figures:
+    def teller(self) -> Teller:
         """See :class:`Family`. The culprits' own names; the rest is called :data:`schemas.windows.OTHER`."""
-        figures, names = rate_figures(totals), (*(self.roster or ()), OTHER)
-        if not log_e:
-            return figures
-        of_members = [*log_e[: len(names) - 1], log_e[-1]]
-        return Figures(figures.baseline, figures.canary, culprits=tuple(names[i] for i in e_bh(of_members)))
+        return partial(_figures, (*(self.roster or ()), OTHER))
 
     def _settle(self, window: TrialWindow) -> None:
         for cohort in COHORTS:
@@ -81,8 +78,18 @@ class Tools:
     def _count(self, cohort: CohortCells) -> Whole:
         """Shape (columns, 2)."""
         columns = {tool: i for i, tool in enumerate(self.roster or ())}
-        table = np.zeros((COLUMNS, 2), np.int64)
+        table = [[0, 0] for _ in range(COLUMNS)]
         for cell in cohort.cells:
             for tool, count in cell.tools.items():
-                table[columns.get(tool, MOST)] += (count.n, count.bad)
-        return table
+                row = table[columns.get(tool, MOST)]
+                row[0] += count.n
+                row[1] += count.bad
+        return np.array(table, np.int64)
+
+
+def _figures(names: tuple[str, ...], totals: Totals, log_e: Sequence[float]) -> Figures:
+    figures = rate_figures(totals)
+    if not log_e:
+        return figures
+    of_members = [*log_e[: len(names) - 1], log_e[-1]]
+    return Figures(figures.baseline, figures.canary, culprits=tuple(names[i] for i in e_bh(of_members)))

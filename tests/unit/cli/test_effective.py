@@ -53,6 +53,7 @@ def test_the_shortest_plan_is_shown_whole_and_every_default_is_marked() -> None:
         "bake: 30m  # default",
         "alpha: 0.05  # default",
         "stale_after: 1m  # default",
+        "warm_up: 2m  # default",
         "max_stage: 1d  # default",
     ]
 

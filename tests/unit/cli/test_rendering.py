@@ -1,6 +1,6 @@
 """Snapshot → text, word by word."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -42,7 +42,7 @@ def test_a_running_rollout_shows_share_sessions_checks_and_what_comes_next() -> 
         "… orders collecting  v1 → v2",
         "  share     1% of new sessions, stage 1 of 3",
         "  sessions  6 canary, 600 baseline",
-        "… error_rate baseline 1.00 % of 600  canary 1.67 % of 60  limit +0.5 points  undecided",
+        "… error_rate     1.00 % of 600 → 1.67 % of 60  limit +0.5 points  undecided",
         "  next      40 s of 600 s collected.",
     ]
 
@@ -112,7 +112,7 @@ def test_no_state_is_without_words() -> None:
 
 def test_no_data_is_never_shown_as_a_number() -> None:
     nothing = CHECK.model_copy(update={"canary": Count(n=0, bad=0), "difference": None})
-    assert "canary no data" in render_view(COLLECTING.model_copy(update={"checks": (nothing,)}))
+    assert "→ no data" in render_view(COLLECTING.model_copy(update={"checks": (nothing,)}))
 
 
 def test_a_service_without_a_rollout_says_so() -> None:
@@ -140,3 +140,35 @@ def test_the_history_shows_when_who_what_the_share_and_why() -> None:
 
 def test_an_empty_history_says_so() -> None:
     assert render_history([]) == "– no entry yet"
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"check": "tool_success", "baseline": Count(n=50, bad=0), "canary": Count(n=20, bad=5), "margin": 0.01},
+            "… tool_success   100.00 % of 50 → 75.00 % of 20  limit −1 points  undecided",
+        ),
+        (
+            {"check": "session_loss", "kind": "loss", "ratio": 1.5, "margin": 0.0},
+            "… session_loss   1.00 % of 600 → 1.67 % of 60  limit ×1.5  undecided",
+        ),
+        (
+            {
+                "check": "latency_p99",
+                "kind": "latency",
+                "baseline": Count(n=900, bad=9, value=31.26),
+                "canary": Count(n=90, bad=2, value=40.0),
+            },
+            "… latency_p99    31.3 ms of 900 → 40 ms of 90  undecided",
+        ),
+        (
+            {"check": "cache_hits", "kind": "mean", "baseline": Count(n=4, bad=8, value=2.0), "worse": "lower"},
+            "… cache_hits     2 of 4 → – of 60  limit −0.005  undecided",
+        ),
+    ],
+    ids=["success", "ratio", "latency", "mean"],
+)
+def test_each_kind_of_check_is_said_as_people_compare_it(changes: dict[str, Any], line: str) -> None:
+    shown = render_view(COLLECTING.model_copy(update={"checks": (CHECK.model_copy(update=changes),)}))
+    assert shown.splitlines()[3] == line

@@ -28,7 +28,7 @@ SEEN = {
     "harmed": {"v1": 9, "v2": 8, "v3": 4},
     "calls": {"v1": 1000, "v2": 60, "v3": 554},
     "failed": {"v1": 10, "v2": 18, "v3": 5},
-    "moved": 0,
+    "moved": {},
     "broken": 0,
 }
 
@@ -51,7 +51,7 @@ def test_what_is_not_known_is_a_dash() -> None:
         ((BAD, GOOD), {}, True),
         ((replace(BAD, ended="completed"), GOOD), {}, False),
         ((BAD, Story("v3", "collecting", None, None, (), "")), {}, False),
-        ((BAD, GOOD), {"moved": 1}, False),
+        ((BAD, GOOD), {"moved": {"session": 1}}, False),
         ((BAD, GOOD), {"broken": 1}, False),
     ],
 )
@@ -65,11 +65,15 @@ def test_it_ends_well_only_if_both_stories_ended_as_they_must(
 
 def test_a_call_that_another_version_answers_is_seen() -> None:
     seen = Seen()
-    seen.call(None, "v1", ok=True)
-    seen.call("v1", "v1", ok=False)
-    seen.call("v1", "v2", ok=True)
-    assert seen.moved == 1
-    assert (seen.calls["v1"], seen.failed["v1"], seen.calls["v2"]) == (2, 1, 1)
+    for version, ok in (("v1", True), ("v1", False), ("v2", True), ("v1", True)):
+        seen.call(version, ok=ok)
+    seen.client("principal", ["v1", "v1", "v2", "v1"], harmed=True)
+    seen.client("session", ["v2", "v2"], harmed=False)
+    seen.client("cookie", [], harmed=True)
+    assert (seen.calls["v1"], seen.failed["v1"], seen.calls["v2"]) == (3, 1, 1)
+    assert (seen.moved, seen.most_moves) == ({"principal": 2}, 2)
+    assert (seen.sessions, seen.harmed["v1"]) == ({"v1": 1, "v2": 1}, 1)
+    assert seen.kinds == {"principal": 1, "session": 1}
 
 
 def test_every_fault_stands_in_the_table_with_its_words() -> None:
@@ -89,7 +93,7 @@ def test_a_story_ends_as_it_must_only_by_its_own_culprit() -> None:
 def test_sessions_may_break_only_where_a_fault_breaks_them() -> None:
     crashed = replace(BAD, entries=(entry("rollback", START, reason=ROLLBACK.reason, culprit="availability"),))
     assert as_it_must((crashed, GOOD), {"v2": "crash", "v3": None}, {**SEEN, "broken": 3})
-    assert not as_it_must((crashed, GOOD), {"v2": "crash", "v3": None}, {**SEEN, "broken": 3, "moved": 1})
+    assert not as_it_must((crashed, GOOD), {"v2": "crash", "v3": None}, {**SEEN, "broken": 3, "moved": {"session": 1}})
 
 
 def test_the_quickstarts_plan_is_the_demos() -> None:

@@ -4,6 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from judge.fold import INPUTS, LEDGER, Fold
+from schemas.control import RouteChange
+from schemas.fleet import SILENT_MS
 from schemas.ledger import Void
 from tests.builders import SERVICE, entry, route
 from transport.log import Record
@@ -74,3 +76,49 @@ def test_records_of_other_topics_are_passed_over() -> None:
     fold = Fold()
     assert fold.read(record("rollouts", b"{}")) is None
     assert fold.states == {}
+
+
+def told_again(times: int) -> list[bytes]:
+    """One picture, said at other times, as canonical JSON."""
+    return [route(START.id).model_copy(update={"at": 1_000 * i, "live": True}).dump() for i in range(times)]
+
+
+def test_a_picture_that_is_told_again_is_not_parsed_again_and_counts_as_said_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fold, read = Fold(), RouteChange.read
+    parsed: list[bytes | str] = []
+
+    def counted(raw: bytes | str) -> RouteChange:
+        parsed.append(raw)
+        return read(raw)
+
+    monkeypatch.setattr(RouteChange, "read", counted)
+    fold.read(record(LEDGER, START.dump()))
+    for i, value in enumerate(told_again(20)):
+        fold.read(Record("route-changes", 0, i, 1_000 * i, b"orders", value))
+    assert len(parsed) == 1
+    assert fold.cut("orders", 7).offsets["route-changes-0"] == 20
+    assert fold.states["orders"].route_acknowledged(19_000 + SILENT_MS)
+    assert not fold.states["orders"].route_acknowledged(19_001 + SILENT_MS)
+
+
+def test_pictures_are_told_apart_by_everything_but_when_they_were_said() -> None:
+    fold = Fold()
+    for change in (route(START.id), route("other"), route(START.id, acknowledged=False)):
+        assert fold.picture(change.dump()) == change
+        assert fold.picture(change.model_copy(update={"at": 77}).dump()) == change
+
+
+def test_a_picture_that_is_none_is_refused_however_often_it_is_told() -> None:
+    fold = Fold()
+    for value in (b'{"acknowledged":true,"at":1}', b'{"acknowledged":true,"at":1}', b'{"acknowledged":true,"at":-1}'):
+        with pytest.raises(ValidationError):
+            fold.picture(value)
+
+
+def test_pictures_of_the_past_take_bounded_memory() -> None:
+    fold = Fold()
+    for i in range(2_500):
+        fold.picture(route(f"entry {i}").dump())
+    assert len(fold._pictures) <= 1_000

@@ -244,6 +244,23 @@ def test_kinds_are_strata_and_those_without_a_birth_are_judged_when_their_caches
     assert assess(moved(1)).breached_by is None
     assert assess(moved(117)).breached_by is None
     assert assess(moved(121)).breached_by == "error_rate"
+    hasty = Sequential().begin(trial(checks=ONLY_ERRORS, warm_up="5s"))
+    for window in moved(1):
+        hasty.add(window)
+    assert hasty.assess((), STAGE_1).breached_by is None
+    for window in moved(5):
+        hasty.add(window)
+    assert hasty.assess((), STAGE_1).breached_by == "error_rate"
     second_stage = StageTimes(2, (T0, T0 + 100_000), T0 + 100_000)
     assert assess(moved(121), times=second_stage).breached_by is None
     assert assess(moved(221), times=second_stage).breached_by == "error_rate"
+
+
+@pytest.mark.parametrize("acknowledged", [T0 + 4_000, T0 + 10_000, T0 + 12_000])
+def test_windows_that_were_folded_as_the_last_look_knew_them_are_folded_as_the_next_one_does(acknowledged: int) -> None:
+    final = seconds([(80, i % 3, 20, i % 5) for i in range(16)])
+    often, late = Sequential().begin(TRIAL), StageTimes(2, (T0, acknowledged), acknowledged)
+    for window in final:
+        often.add(window)
+        often.assess((), STAGE_1)
+    assert often.assess((), late) == compared(final).assess((), late) != compared(final).assess((), STAGE_1)

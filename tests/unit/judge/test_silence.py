@@ -64,7 +64,7 @@ def test_a_share_rises_only_on_pictures_that_are_five_seconds_old_at_most(silent
     got = decide(running(heard_ms=ENDED), ENDED + silent_ms)
     assert kind(got.entry) == expected
     if expected is None:
-        assert got.view.waiting_for == "A proxy has not acknowledged the stage's route."
+        assert got.view.waiting_for == "Not every proxy (lb0 is missing) has acknowledged the stage's route."
 
 
 def test_a_breach_rolls_back_whatever_is_unknown() -> None:

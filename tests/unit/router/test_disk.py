@@ -1,14 +1,19 @@
 """What outlives a router on its disk."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
 
+from davylamp_sdk._message import canonical_json
 from router.disk import Acknowledged, Disk
 from router.errors import DiskError
 from router.fold import Fold
 from router.latch import Latches
 from router.proxies import Known
+from schemas.decisions import LedgerEntry
+from schemas.ledger import Ledger, ServiceLedger
 from tests.builders import SERVICE, entry
 from transport.log import Record
 
@@ -58,6 +63,32 @@ def test_acknowledged_routes_come_back_as_they_were(tmp_path: Path) -> None:
     kept = Disk(tmp_path).acknowledged()
     assert kept.snapshot == fold().snapshot
     assert kept.ledger == fold().ledger
+
+
+def written_by_a_newer_version(entry: LedgerEntry) -> LedgerEntry:
+    """With a field that nobody here knows, which its id follows from."""
+    content = {**json.loads(entry.dump()), "cost": 3}
+    del content["id"]
+    id_ = hashlib.blake2b(canonical_json(content), digest_size=16).hexdigest()
+    return LedgerEntry.read(canonical_json({**content, "id": id_}))
+
+
+def test_what_a_newer_version_wrote_is_kept_as_it_was_written_and_still_in_force(tmp_path: Path) -> None:
+    start = written_by_a_newer_version(START)
+    back = written_by_a_newer_version(entry("rollback", start))
+    chain, _ = ServiceLedger().read(start, 6)
+    known = Fold(ledger=Ledger({"orders": chain}), services={"orders": SERVICE})
+    Disk(tmp_path).keep(Acknowledged.of(known, "orders"))
+    Disk(tmp_path).latch(Latches({"orders": back}))
+    kept, latches = Disk(tmp_path).acknowledged(), Disk(tmp_path).latches()
+    assert [e.dump() for e in kept.ledger.of("orders").entries] == [start.dump()]
+    assert b'"cost":3' in latches.entries["orders"].dump()
+    assert latches.over(kept.ledger).of("orders").head == back
+
+
+def test_a_latch_of_the_form_before_is_still_in_force(tmp_path: Path) -> None:
+    (tmp_path / "latches.json").write_bytes(b'{"entries":[' + ROLLBACK.dump() + b"]}")
+    assert Disk(tmp_path).latches().entries == {"orders": ROLLBACK}
 
 
 def test_services_that_are_gone_and_files_that_are_torn_are_forgotten(tmp_path: Path) -> None:

@@ -133,21 +133,21 @@ ALL_TO_V2 = (Weight("v2", "-", 10_000),)
         pytest.param(
             lambda s: s.start(),
             (Weight("v2", label(1, 1, "v2"), 100), Weight("v1", label(1, 1, "v1"), 9_900)),
-            pairs(1, 1, "v1", "v2"),
+            pairs(1, 3, "v1", "v2"),
             ("v1",),
             id="first stage",
         ),
         pytest.param(
             lambda s: s.start().proceed(2, 1_000),
             (Weight("v2", label(1, 2, "v2"), 1_000), Weight("v1", label(1, 2, "v1"), 9_000)),
-            pairs(1, 2, "v1", "v2"),
+            pairs(1, 3, "v1", "v2"),
             ("v1",),
             id="second stage, sessions of the first live on",
         ),
         pytest.param(
             lambda s: s.start().proceed(2, 1_000).hold(2, 1_000),
             (Weight("v2", label(1, 2, "v2"), 1_000), Weight("v1", label(1, 2, "v1"), 9_000)),
-            pairs(1, 2, "v1", "v2"),
+            pairs(1, 3, "v1", "v2"),
             ("v1",),
             id="a hold keeps the share",
         ),
@@ -165,14 +165,31 @@ ALL_TO_V2 = (Weight("v2", "-", 10_000),)
             ("v2", "v1"),
             id="completed, the old baseline's sessions live on",
         ),
-        pytest.param(lambda s: s.start(waits=True), ALL_TO_V1, set(), ("v1",), id="waiting for a person's word"),
         pytest.param(
-            lambda s: s.start(waits=True).note("approve"), ALL_TO_V1, set(), ("v1",), id="approved, not yet begun"
+            lambda s: s.start().proceed(2, 1_000).proceed(3, 5_000),
+            (Weight("v2", label(1, 3, "v2"), 5_000), Weight("v1", label(1, 3, "v1"), 5_000)),
+            pairs(1, 3, "v1", "v2") | {Pair("v2", "-")},
+            ("v1",),
+            id="last stage, what 100 % will give out is known",
+        ),
+        pytest.param(
+            lambda s: s.start(waits=True),
+            ALL_TO_V1,
+            pairs(1, 3, "v1", "v2"),
+            ("v1",),
+            id="waiting for a person's word",
+        ),
+        pytest.param(
+            lambda s: s.start(waits=True).note("approve"),
+            ALL_TO_V1,
+            pairs(1, 3, "v1", "v2"),
+            ("v1",),
+            id="approved, not yet begun",
         ),
         pytest.param(
             lambda s: s.start(waits=True).note("approve").proceed(1, 100).hold(1, 100).note("freeze"),
             (Weight("v2", label(1, 1, "v2"), 100), Weight("v1", label(1, 1, "v1"), 9_900)),
-            pairs(1, 1, "v1", "v2"),
+            pairs(1, 3, "v1", "v2"),
             ("v1",),
             id="held and frozen, the share stays",
         ),
@@ -223,21 +240,21 @@ ALL_TO_V2 = (Weight("v2", "-", 10_000),)
         pytest.param(
             lambda s: s.start().roll_back().start("v3"),
             (Weight("v3", label(2, 1, "v3"), 100), Weight("v1", label(2, 1, "v1"), 9_900)),
-            pairs(1, 1, "v2") | pairs(2, 1, "v1", "v3"),
+            pairs(1, 1, "v2") | pairs(2, 3, "v1", "v3"),
             ("v1",),
             id="the next canary while the last one drains",
         ),
         pytest.param(
             lambda s: s.start().complete().start("v3"),
             (Weight("v3", label(2, 1, "v3"), 100), Weight("v2", label(2, 1, "v2"), 9_900)),
-            pairs(2, 1, "v2", "v3"),
+            pairs(2, 3, "v2", "v3"),
             ("v2", "v1"),
             id="the next canary on the new baseline",
         ),
         pytest.param(
             lambda s: s.start().roll_back().start("v2"),
             (Weight("v2", label(2, 1, "v2"), 100), Weight("v1", label(2, 1, "v1"), 9_900)),
-            pairs(1, 1, "v2") | pairs(2, 1, "v1", "v2"),
+            pairs(1, 1, "v2") | pairs(2, 3, "v1", "v2"),
             ("v1",),
             id="the same canary again, with labels of its own",
         ),
@@ -266,7 +283,7 @@ def test_every_kind_is_drawn_by_the_same_shares_with_labels_of_its_own() -> None
     for kind, weights in drawn(route).items():
         shares = ((1_000, "v2"), (9_000, "v1"))
         assert weights == tuple(Weight(v, label(1, 2, v, kind), share) for share, v in shares)
-    assert set(route.pairs) == pairs(1, 2, "v1", "v2", kinds=ALL_KINDS)
+    assert set(route.pairs) == pairs(1, 3, "v1", "v2", kinds=ALL_KINDS)
     assert route.salt == salt(SEEDS[1])
 
 
@@ -275,7 +292,7 @@ def test_only_what_a_service_assigns_by_is_drawn(assign: tuple[Kind, ...]) -> No
     one = service("v1", "v2", "v3", assign=assign)
     route = route_of(Story(of=one).start(), one)
     assert tuple(kind for kind, weights in drawn(route).items() if weights) == assign
-    assert set(route.pairs) == pairs(1, 1, "v1", "v2", kinds=assign)
+    assert set(route.pairs) == pairs(1, 3, "v1", "v2", kinds=assign)
 
 
 @pytest.mark.parametrize(
@@ -521,10 +538,23 @@ def test_every_session_that_is_born_can_come_back(steps: list[Step]) -> None:
         assert Pair(weight.version, weight.label) in route.pairs or weight.version in route.unlabelled
 
 
+def test_a_session_of_a_stage_is_known_to_proxies_that_have_not_taken_it_yet() -> None:
+    story = Story().start()
+    rises: tuple[Callable[[], Story], ...] = (
+        lambda: story.proceed(2, 1_000),
+        lambda: story.proceed(3, 5_000),
+        story.complete,
+    )
+    for rise in rises:
+        slow, fast = route_of(story), route_of(rise())
+        for born in (*fast.weights, *fast.principals):
+            assert Pair(born.version, born.label) in slow.pairs or born.version in slow.unlabelled
+
+
 @given(STEPS)
-def test_only_pairs_that_some_rollout_gave_out_are_live(steps: list[Step]) -> None:
+def test_only_pairs_that_some_rollout_gives_out_are_live(steps: list[Step]) -> None:
     story = told(steps)
-    given_out = {Pair(e.canary, "-") for e in story.chain.entries if e.kind == "complete"}
+    given_out = {Pair(e.canary, "-") for e in story.chain.entries if e.kind == "complete" or e.stage >= 3}
     for e in story.chain.entries:
         given_out |= pairs(e.rollout, 3, e.baseline, e.canary)
     assert set(route_of(story).pairs) <= given_out

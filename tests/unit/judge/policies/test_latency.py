@@ -153,3 +153,15 @@ def test_requests_are_slow_from_the_edge_on() -> None:
     (window,) = windows(TRIAL, second, first=2)
     (row,) = family.fold(window).values()
     assert row.tolist() == [[100, 40, 100, 10]]
+
+
+def test_what_is_told_later_is_what_was_seen() -> None:
+    healthy, slow = rollout(12), rollout(24, 3.0)[12:]
+    comparison = Sequential().begin(TRIAL)
+    for window in healthy:
+        comparison.add(window)
+    unread = comparison.assess((), STAGE_1)
+    for window in slow:
+        comparison.add(window)
+    assert tuple(comparison.assess((), STAGE_1).checks) != assess(healthy).checks
+    assert unread.checks == tuple(assess(healthy).checks)
