@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from judge.history import RunningSums
 from judge.trial import COHORTS, Cohort, Stratum, TrialWindow
+from schemas.outcomes import requests_in
 from schemas.windows import Cell
 
 
@@ -25,7 +26,7 @@ class Evidence:
                     self._read(cohort, stratum, cell, window.end_ms)
 
     def _read(self, cohort: Cohort, stratum: Stratum, cell: Cell, end_ms: int) -> None:
-        requests = sum(cell.outcomes.values())
+        requests = requests_in(cell.outcomes)
         self._sessions[cohort, stratum] += cell.new_sessions
         if requests:
             self._served[cohort].add(end_ms, requests, cell.mismatches)

@@ -72,7 +72,7 @@ class SessionLoss(Check):
     """Sessions that fall silent: the canary's share may exceed the baseline's by less than ``within`` of it.
 
     A session is at risk in the band between two ``ages`` once it was heard at the first, and lost if it was not heard
-    at the second nor within ``idle`` after it.
+    at the second nor within ``idle`` after it. One that its client ended in between was neither, where servers tell it.
     """
 
     within: Percent = 0.50

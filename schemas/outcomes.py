@@ -13,6 +13,11 @@ TOOL_BAD: frozenset[Outcome] = TOOL_COUNTED - {"ok"}
 LATENCY_COUNTED: frozenset[Outcome] = TOOL_COUNTED
 
 
+def requests_in(outcomes: Mapping[Outcome, int]) -> int:
+    """How many requests there were, whatever became of them."""
+    return sum(n for outcome, n in outcomes.items() if outcome != "ended")
+
+
 def total(outcomes: Mapping[Outcome, int], kinds: frozenset[Outcome]) -> int:
     """How many requests had one of ``kinds``."""
     return sum(n for outcome, n in outcomes.items() if outcome in kinds)

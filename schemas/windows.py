@@ -122,6 +122,12 @@ class Cell(Message):
         "in this window. The birth is the append time less the age; one more than an hour ago counts as an hour ago. "
         "A first request reaches age 0. Labelled cells only.",
     )
+    told_sessions: Tally = Field(default=0, description="Of the new sessions those whose server tells when they end.")
+    ends: dict[int, dict[int, Tally]] = Field(
+        default_factory=dict,
+        description="Sessions that their clients ended in this window: as `lives`, by the last age that they reached. "
+        "Labelled cells only.",
+    )
     metrics: dict[str, Metric] = Field(
         default_factory=dict,
         description="Custom metrics by name, 8 a service and window; values are 0 to 1e9. Others are left out.",

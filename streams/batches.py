@@ -79,6 +79,7 @@ def _read(fields: Mapping[str, Any]) -> Batch:
             duration_ms=strict.numbers(fields.get("duration_ms"), "d", 0, 1e9, n),
             **_ages(fields, n),
             first_of_session=_first_of_session(fields, n),
+            tells_ends=_tells_ends(fields, n),
             metrics=_metrics(fields, n),
         ),
     )
@@ -112,6 +113,12 @@ def _first_of_session(fields: Mapping[str, Any], n: int) -> Bools:
     first = np.zeros(n, np.bool_)
     first[strict.positions(fields.get("first_of_session", ()), n)] = True
     return first
+
+
+def _tells_ends(fields: Mapping[str, Any], n: int) -> Bools:
+    tells = fields.get("tells_ends", False)
+    must(type(tells) is bool)
+    return np.full(n, tells, np.bool_)
 
 
 def _metrics(fields: Mapping[str, Any], n: int) -> dict[str, Values]:

@@ -55,12 +55,12 @@ def cells_of(service: ServiceWindow, *, final: bool) -> tuple[Cell, ...]:
     requests = {cell: Requests.of(entries) for cell, entries in by_cell(counts.requests, REQUESTS).items()}
     floor = bucket_floor(r for cell, r in requests.items() if cell < MAX_LABELS) if final else None
     tools, marks = by_cell(counts.tools, TOOLS), by_cell(counts.marks, MARKS)
-    lives = by_cell(counts.lives, lives_shape(service.window_ms))
+    lives, ends = (by_cell(tally, lives_shape(service.window_ms)) for tally in (counts.lives, counts.ends))
     metrics, sums = by_cell(counts.metrics, METRICS), by_cell(counts.sums, SUMS)
     cells = []
     for cell, counted in requests.items():
         version, label = _pair(service, cell)
-        new_sessions, mismatches, stale = _marks(marks.get(cell))
+        new_sessions, mismatches, stale, told_sessions = _marks(marks.get(cell))
         cells.append(
             Cell(
                 version=version,
@@ -76,6 +76,8 @@ def cells_of(service: ServiceWindow, *, final: bool) -> tuple[Cell, ...]:
                 bucket_floor=None if label == UNJUDGED else floor,
                 tools=_tools(tools.get(cell), service.tools.names()),
                 lives=_lives(lives.get(cell)),
+                told_sessions=told_sessions,
+                ends=_lives(ends.get(cell)),
                 metrics=_metrics(metrics.get(cell), sums.get(cell), service.metrics.names(), final=final),
             )
         )
@@ -109,7 +111,7 @@ def _buckets(counted: Requests) -> dict[int, Bucket]:
 
 
 def _marks(entries: Entries | None) -> list[int]:
-    return [0, 0, 0] if entries is None else entries.dense(MARKS[1:], *entries.at).tolist()
+    return [0] * MARKS[1] if entries is None else entries.dense(MARKS[1:], *entries.at).tolist()
 
 
 def _tools(entries: Entries | None, names: Sequence[str]) -> dict[str, ToolCount]:

@@ -17,6 +17,16 @@ ABSENT = -1
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 OUTCOME_INDEX: Mapping[str, int] = {outcome: i for i, outcome in enumerate(OUTCOMES)}
 TOOL_CALL = "tools/call"
+_PLAIN = (
+    "tool_call",
+    "outcome",
+    "started_at",
+    "duration_ms",
+    "age_ms",
+    "gap_ms",
+    "first_of_session",
+    "tells_ends",
+)
 
 
 def first_seen(codes: Ints, size: int) -> list[int]:
@@ -106,6 +116,7 @@ class Columns:
     gap_ms: Floats
     """-1: absent."""
     first_of_session: Bools
+    tells_ends: Bools
     metrics: Mapping[str, Values]
     """None empty, in the order in which the names first appear."""
 
@@ -126,6 +137,7 @@ class Columns:
             age_ms=self.age_ms[keep],
             gap_ms=self.gap_ms[keep],
             first_of_session=self.first_of_session[keep],
+            tells_ends=self.tells_ends[keep],
             metrics={name: some for name, every in self.metrics.items() if len((some := every.where(keep)).at)},
         )
 
@@ -142,7 +154,7 @@ class Columns:
         fields: dict[str, Any] = {}
         for name in ("version", "assignment", "session", "tool"):
             fields[name] = Coded.joined([getattr(chunk, name) for chunk in chunks])
-        for name in ("tool_call", "outcome", "started_at", "duration_ms", "age_ms", "gap_ms", "first_of_session"):
+        for name in _PLAIN:
             fields[name] = np.concatenate([getattr(chunk, name) for chunk in chunks])
         return cls(**fields, metrics={name: Values.joined(found) for name, found in metrics.items()})
 
@@ -161,6 +173,7 @@ def columns_of(events: Sequence[RequestEvent]) -> Columns:
         age_ms=_optional(e.session_age_ms for e in events),
         gap_ms=_optional(e.session_gap_ms for e in events),
         first_of_session=np.array([e.first_of_session for e in events], np.bool_),
+        tells_ends=np.array([e.tells_ends for e in events], np.bool_),
         metrics=_metrics(events),
     )
 

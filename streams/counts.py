@@ -13,7 +13,7 @@ from davylamp_sdk._event import Outcome
 from schemas.outcomes import LATENCY_COUNTED, TOOL_BAD, TOOL_COUNTED
 from schemas.windows import BUCKETS, MICRO, OLDEST_BIRTH_S, SESSION_AGES_S
 from streams.assignments import bucket_of
-from streams.columns import ABSENT, OUTCOMES, Bools, Coded, Columns, Floats, Ints, Values
+from streams.columns import ABSENT, OUTCOME_INDEX, OUTCOMES, Bools, Coded, Columns, Floats, Ints, Values
 from streams.histogram import BINS, bin_index
 from streams.tally import Tally
 
@@ -33,8 +33,8 @@ REQUESTS = CELLS, BUCKETS + 1, 2, len(OUTCOMES), BINS
 """Cell, bucket, is a tool call, outcome, latency's bin (0 where it has none)."""
 TOOLS = CELLS, MAX_TOOLS + 1, 2
 """Cell, tool, failed."""
-MARKS = CELLS, 3
-"""Cell, which of new session, mismatch, stale."""
+MARKS = CELLS, 4
+"""Cell, which of new session, mismatch, stale, new session whose end will be told."""
 METRICS = CELLS, MAX_METRICS, BUCKETS + 1, BINS
 """Cell, metric, bucket, value's bin."""
 SUMS = CELLS, MAX_METRICS, BUCKETS + 1, 2
@@ -57,6 +57,7 @@ def counted_in(outcomes: frozenset[Outcome]) -> Bools:
     return np.array([outcome in outcomes for outcome in OUTCOMES])
 
 
+_ENDED = OUTCOME_INDEX["ended"]
 LATENCIES, TOOL_CALLS, TOOL_FAILURES = map(counted_in, (LATENCY_COUNTED, TOOL_COUNTED, TOOL_BAD))
 
 
@@ -91,6 +92,7 @@ class Counts:
     tools: Tally = field(default_factory=Tally)
     marks: Tally = field(default_factory=Tally)
     lives: Tally = field(default_factory=Tally)
+    ends: Tally = field(default_factory=Tally)
     metrics: Tally = field(default_factory=Tally)
     sums: Tally = field(default_factory=Tally)
 
@@ -102,8 +104,8 @@ class Counts:
             np.ravel_multi_index((placed.cell, bucket, rows.tool_call.astype(np.int64), rows.outcome, bins), REQUESTS)
         )
         self._add_tools(rows, placed.cell, tool)
-        stale = np.abs(rows.started_at - moment.appended_ms) >= _STALE_MS
-        for mark, marked in enumerate((rows.first_of_session, placed.mismatch, stale)):
+        first, stale = rows.first_of_session, np.abs(rows.started_at - moment.appended_ms) >= _STALE_MS
+        for mark, marked in enumerate((first, placed.mismatch, stale, first & rows.tells_ends)):
             self.marks.add(placed.cell[marked] * MARKS[1] + mark)
         self._add_lives(rows, placed, moment)
         return bucket
@@ -127,14 +129,17 @@ class Counts:
 
     def _add_lives(self, rows: Columns, placed: Placed, moment: Moment) -> None:
         reached, already = _ages_reached(rows.age_ms, rows.gap_ms)
-        new = np.where(placed.rollout == ABSENT, 0, reached - already)
+        judged = placed.rollout != ABSENT
+        shape = lives_shape(moment.window_ms)
+        ended = np.flatnonzero(judged & (rows.outcome == _ENDED) & (reached > 0))
+        if len(ended):
+            slot = _since_birth(rows, moment, ended)
+            self.ends.add(np.ravel_multi_index((placed.cell[ended], slot, reached[ended] - 1), shape))
+        new = np.where(judged, reached - already, 0)
         grown = np.flatnonzero(new)
         if not len(grown):
             return
-        born = np.floor((moment.clock_ms - rows.age_ms) / moment.window_ms)[grown]
-        shape = lives_shape(moment.window_ms)
-        slot = np.minimum(moment.window - born, shape[1] - 1).astype(np.int64)
-        new = new[grown]
+        slot, new = _since_birth(rows, moment, grown), new[grown]
         nth = np.arange(new.sum()) - np.repeat(np.cumsum(new) - new, new)
         ages = np.repeat(already[grown], new) + nth
         cells, slots = np.repeat(placed.cell[grown], new), np.repeat(slot, new)
@@ -153,6 +158,13 @@ def _buckets(session: Coded, rollout: Ints) -> Ints:
             mine = rollout == salt
             bucket[mine] = 1 + session.where(mine).looked_up(partial(bucket_of, salt))
     return bucket
+
+
+def _since_birth(rows: Columns, moment: Moment, at: Ints) -> Ints:
+    """Windows since the births of the sessions of some rows."""
+    born = np.floor((moment.clock_ms[at] - rows.age_ms[at]) / moment.window_ms)
+    since: Ints = np.minimum(moment.window - born, lives_shape(moment.window_ms)[1] - 1).astype(np.int64)
+    return since
 
 
 def _ages_reached(age_ms: Floats, gap_ms: Floats) -> tuple[Ints, Ints]:

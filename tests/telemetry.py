@@ -55,7 +55,7 @@ def batch(events: Sequence[RequestEvent], *, dropped: int = 0) -> EventBatch:
     names: dict[str, int] = {}
     first = events[0]
     fields: dict[str, Any] = {
-        name: getattr(first, name) for name in ("producer", "sequence", "service", "version", "instance")
+        name: getattr(first, name) for name in ("producer", "sequence", "service", "version", "instance", "tells_ends")
     }
     for name in COLUMNS:
         column = [getattr(e, name) for e in events]
@@ -81,7 +81,7 @@ def events_in(sent: EventBatch, which: Iterable[int] | None = None) -> list[Requ
 
 
 def _fields(sent: EventBatch, i: int) -> Iterator[tuple[str, Any]]:
-    for name in ("producer", "service", "version", "instance"):
+    for name in ("producer", "service", "version", "instance", "tells_ends"):
         yield name, getattr(sent, name)
     yield "sequence", sent.sequence + i
     yield "started_at", sent.started_at[i]
@@ -158,6 +158,8 @@ def truth(records: Iterable[Record], window_ms: int = WINDOW_MS) -> Said:
             if label != "-":
                 for since, age in _lived(said, clock, window, window_ms):
                     counts[f"life {since} {age}"] += 1
+                for since, age in _ended(said, clock, window, window_ms):
+                    counts[f"end {since} {age}"] += 1
     return Said(_plain(cells), _plain(words))
 
 
@@ -242,9 +244,15 @@ def _counted(said: RequestEvent, version: str, label: str, appended_ms: int) -> 
     """The name of every count that one event raises, and by how much."""
     yield f"outcome {said.outcome}", 1
     yield "new_sessions", said.first_of_session
+    yield "told_sessions", said.first_of_session and said.tells_ends
     yield "mismatches", said.version != version
     yield "stale", abs(said.started_at - appended_ms) >= 3_600_000
-    is_tool_call = said.method == "tools/call" and said.outcome not in {"cancelled", "rejected", "input_required"}
+    is_tool_call = said.method == "tools/call" and said.outcome not in {
+        "cancelled",
+        "rejected",
+        "input_required",
+        "ended",
+    }
     failed = is_tool_call and said.outcome != "ok"
     timed = said.outcome in {"ok", "tool_error", "rpc_error", "server_error", "timeout"}
     if is_tool_call:
@@ -255,7 +263,7 @@ def _counted(said: RequestEvent, version: str, label: str, appended_ms: int) -> 
         yield f"bin {_bin(said.duration_ms)}", 1
     bucket = None if label == "-" or said.session is None else _bucket(said.session, label)
     yield from _metrics(said, bucket)
-    if bucket is None or said.outcome in {"cancelled", "rejected"}:
+    if bucket is None or said.outcome in {"cancelled", "rejected", "ended"}:
         return
     yield f"bucket {bucket} n", 1
     yield f"bucket {bucket} err", said.outcome in {"rpc_error", "server_error", "timeout"}
@@ -266,7 +274,12 @@ def _counted(said: RequestEvent, version: str, label: str, appended_ms: int) -> 
 
 def _folded(said: RequestEvent, version: str, label: str) -> int:
     """How often it is counted with others or left out, where no cap is reached: `_other` is nobody's own name."""
-    is_tool_call = said.method == "tools/call" and said.outcome not in {"cancelled", "rejected", "input_required"}
+    is_tool_call = said.method == "tools/call" and said.outcome not in {
+        "cancelled",
+        "rejected",
+        "input_required",
+        "ended",
+    }
     left_out = sum(name == "_other" or not 0 <= value <= 1e9 for name, value in said.metrics.items())
     return left_out + (is_tool_call and said.tool == "_other") + (label == "-" and version == "_other")
 
@@ -298,6 +311,15 @@ def _lived(said: RequestEvent, clock: int, window: int, window_ms: int) -> Itera
             yield min(since, math.ceil(3_600_000 / window_ms)), i
 
 
+def _ended(said: RequestEvent, clock: int, window: int, window_ms: int) -> Iterator[tuple[int, int]]:
+    """(windows since the birth, the last age it had reached) of a session that ended."""
+    if said.outcome != "ended" or said.session_age_ms is None:
+        return
+    since = window - math.floor((clock - said.session_age_ms) / window_ms)
+    last = max(i for i, age_s in enumerate(SESSION_AGES_S) if age_s * 1000 <= said.session_age_ms)
+    yield min(since, math.ceil(3_600_000 / window_ms)), last
+
+
 def _bin(duration_ms: float) -> int:
     """By the logarithm's integer part and the fraction within its octave, on the float32."""
     single = struct.unpack("f", struct.pack("f", duration_ms))[0]
@@ -310,7 +332,7 @@ def _bin(duration_ms: float) -> int:
 def _flat(cell: Cell) -> Iterator[tuple[str, int]]:
     for outcome, n in cell.outcomes.items():
         yield f"outcome {outcome}", n
-    for name in ("tool_calls", "new_sessions", "mismatches", "stale"):
+    for name in ("tool_calls", "new_sessions", "told_sessions", "mismatches", "stale"):
         yield name, getattr(cell, name)
     for tool, count in cell.tools.items():
         yield f"tool {tool} n", count.n
@@ -322,6 +344,8 @@ def _flat(cell: Cell) -> Iterator[tuple[str, int]]:
             yield f"bucket {i} {name}", getattr(bucket, name)
     for since, ages in cell.lives.items():
         yield from ((f"life {since} {age}", n) for age, n in ages.items())
+    for since, ages in cell.ends.items():
+        yield from ((f"end {since} {age}", n) for age, n in ages.items())
     for name, metric in cell.metrics.items():
         yield from _flat_metric(f"metric {name}", metric)
 

@@ -14,7 +14,7 @@ from davylamp_sdk._event import Outcome
 from judge.stats.histogram import dense, quantile
 from schemas.decisions import Count
 from schemas.labels import Label
-from schemas.outcomes import ERROR_BAD, ERROR_COUNTED, LATENCY_COUNTED, total
+from schemas.outcomes import ERROR_BAD, ERROR_COUNTED, LATENCY_COUNTED, requests_in, total
 from schemas.window_book import WindowBook
 from schemas.windows import MICRO, Cell, CohortWindow
 
@@ -95,7 +95,7 @@ class Tally:
         if name in _QUANTILES:
             return total(self.outcomes, LATENCY_COUNTED), 0, quantile(dense([self.histogram]), _QUANTILES[name])
         if name in _TOTALS:
-            many = self.new_sessions if name == "new_sessions" else sum(self.outcomes.values())
+            many = self.new_sessions if name == "new_sessions" else requests_in(self.outcomes)
             return max(many, 1), many, float(many)
         n, micro = self.metrics.get(name, (0, 0))
         return n, micro / MICRO, micro / MICRO / n if n else None

@@ -20,6 +20,7 @@ from judge.stats.score import score
 from judge.stats.within import exceedance_margin, whole_service_margin
 from judge.trial import Trial, TrialWindow
 from schemas.decisions import CheckResult
+from schemas.outcomes import requests_in
 from schemas.units import FULL_SHARE
 
 NOTHING_KNOWN = 75.0
@@ -64,7 +65,7 @@ class SequentialComparison:
         self._forget()
         self.windows.add(window)
         for cell in window.cells("canary"):
-            self._requests += sum(cell.outcomes.values())
+            self._requests += requests_in(cell.outcomes)
             self._sessions += cell.new_sessions
 
     def add_difference(self, difference: Difference) -> None:

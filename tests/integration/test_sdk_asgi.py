@@ -122,8 +122,12 @@ async def test_a_clients_whole_life_is_told_by_the_middleware_alone(url: str, si
         await client.list_tools()
         await client.call_tool("add", {"a": 1, "b": 2})
     assert await post(url, b"{not json") == 400
-    told = await events(sink, 4)
-    assert [event.outcome for event in told] == ["ok", "ok", "ok", "rejected"]
+    own_end = ["ended"] if mode == "legacy" else []
+    told = await events(sink, 4 + len(own_end))
+    assert [event.outcome for event in told] == ["ok", "ok", "ok", *own_end, "rejected"]
+    assert len({event.session for event in told[:-1]}) == 1
+    if own_end:
+        assert told[3].session_age_ms is not None
 
 
 async def test_the_servers_end_sends_what_waits(sink: MemorySink) -> None:

@@ -40,9 +40,10 @@ class Core:
         self.faults: Faults = Faults()
         self.units: Units = Units(settings.key)
         self.watch: Watch = Watch(options.get("hung_after_s", HUNG_AFTER_S))
+        self._identity: dict[str, str | bool] = dict(settings.identity)
         self.emitter: Emitter = Emitter(
             options.get("sink") or _kafka(settings),
-            settings.identity,
+            self._identity,
             clock=self.clock,
             faults=self.faults,
             look=self._look,
@@ -51,6 +52,10 @@ class Core:
     def stats(self) -> Stats:
         """What became of the requests so far."""
         return self.emitter.stats(late=self.watch.late)
+
+    def tell_ends(self) -> None:
+        """From now on every event says that ends of sessions are told."""
+        self._identity["tells_ends"] = True
 
     def _look(self) -> float:
         return self.watch.look(self.clock.monotonic_s())

@@ -67,7 +67,7 @@ class Emitter:
     def __init__(
         self,
         sink: Sink,
-        identity: Mapping[str, str],
+        identity: Mapping[str, str | bool],
         *,
         capacity: int = 20_000,
         flush_interval_s: float = 0.1,

@@ -17,6 +17,7 @@ Outcome = Literal[
     "cancelled",  # by the client
     "input_required",  # the server asked for more input: neither success nor failure
     "rejected",  # 4xx of the transport: unknown session, 421, 413, malformed
+    "ended",  # no request: the client ended its session, and the server knew it
 ]
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
@@ -52,6 +53,10 @@ class RequestEvent(Message):
     started_at: Annotated[WholeNumber, Field(description="Unix time in milliseconds, by the server's clock.")]
     duration_ms: Annotated[float, Field(ge=0, lt=1e9, allow_inf_nan=False)]
     first_of_session: bool = False
+    tells_ends: bool = Field(
+        default=False,
+        description="Whoever says this says `ended` of each session that its client ends. Without it silence is all there is.",
+    )
     session_age_ms: Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)] | None = Field(
         default=None,
         description="From the beginning of the session's first request to the end of this one. Absent if whoever says "
@@ -101,6 +106,7 @@ class EventBatch(Message):
     service: Name
     version: Name
     instance: Name
+    tells_ends: Annotated[bool, Field(description="Of every request of the batch.")] = False
     names: Annotated[tuple[Annotated[str, StringConstraints(max_length=120)], ...], Field(max_length=3 * MAX_BATCH)]
     method: Places
     outcome: Places
@@ -185,6 +191,7 @@ def _event_at(batch: EventBatch, at: int) -> RequestEvent:
             "started_at": batch.started_at[at],
             "duration_ms": batch.duration_ms[at],
             "first_of_session": at in batch.first_of_session,
+            "tells_ends": batch.tells_ends,
             "metrics": metrics,
             **{name: batch.names[place] for name, place in named.items() if place >= 0},
             **{name: age for name, age in ages.items() if age >= 0},

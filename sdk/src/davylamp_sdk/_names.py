@@ -30,6 +30,10 @@ METHODS: Final = frozenset(
 """What a client may ask for in any revision of MCP up to 2026-07-28."""
 
 
+SESSION_END: Final = "session/end"
+"""No method of MCP: the end of a session is a DELETE."""
+
+
 def known_method(method: str | None) -> str:
     """``method`` if a revision of MCP defines it as a client's request, else ``_unknown``."""
     return method if method in METHODS else UNKNOWN

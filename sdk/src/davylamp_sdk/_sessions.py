@@ -34,6 +34,8 @@ class Sessions:
             return Heard()  # a client that knocks at a closed door is no sign of the session's life
         if request.kind != "session":
             return self._hear_birthless(f"{request.assignment} {session}", request.ended_s)
+        if request.outcome == "ended":
+            return self._hear_last(session, request.ended_s)
         if request.first_of_session:
             began_s = request.ended_s - request.duration_ms / 1000
             self._remember(session, began_s, request.ended_s)
@@ -47,6 +49,11 @@ class Sessions:
         began_s, last_s = life
         self._remember(session, began_s, max(last_s, ended_s))
         return Heard(age_ms=(ended_s - began_s) * 1000, gap_ms=max(ended_s - last_s, 0.0) * 1000)
+
+    def _hear_last(self, session: str, ended_s: float) -> Heard:
+        heard = self._hear_again(session, ended_s)
+        self._lives.pop(session, None)
+        return heard
 
     def _hear_birthless(self, unit: str, ended_s: float) -> Heard:
         first = unit not in self._lives

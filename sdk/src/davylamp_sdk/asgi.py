@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from davylamp_sdk._event import Outcome
 from davylamp_sdk._exchange import Exchange, exchange_now
-from davylamp_sdk._names import known_method
+from davylamp_sdk._names import SESSION_END, known_method
 from davylamp_sdk._recorder import Recorder
+from davylamp_sdk._units import SESSION_HEADER
 
 __all__ = ["Transport"]
 
@@ -21,6 +22,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 METHOD_HEADER: Final = "mcp-method"
 NOT_ALLOWED: Final = 405
+REDIRECTED: Final = 300
 BAD_REQUEST: Final = 400
 SERVER_ERROR: Final = 500
 ENDED: Final = frozenset({"lifespan.shutdown.complete", "lifespan.shutdown.failed"})
@@ -33,7 +35,8 @@ class Transport:
     (an unknown session, a malformed message, a wrong Host), 5xx, exceptions and answers that stop half-way as
     ``server_error``. What the recorder has taken up is not told again, however HTTP then ends. Bodies are not looked
     at: the method is that of the ``Mcp-Method`` header, else ``_unknown``. A 405 to a GET or DELETE is no error: so a
-    server says that it has no such stream.
+    server says that it has no such stream. A DELETE that succeeds is the end of its session, told as ``ended``: it is no
+    request, and who ended a session is not taken for one that fell silent.
 
     Whoever records within the application without headers of its own is given those of the request. When the
     application's lifespan ends, the recorder is closed.
@@ -43,6 +46,7 @@ class Transport:
         self._app = app
         self._recorder = recorder
         self._path = None if path is None else path.rstrip("/")
+        recorder._core.tell_ends()  # noqa: SLF001 - the recorder's own wrapper
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -67,16 +71,16 @@ class Transport:
             self._tell(exchange, began_s, ("server_error", type(error).__qualname__))
             raise
         else:
-            self._tell(exchange, began_s, verdict(scope.get("method", ""), answer))
+            self._tell(exchange, began_s, verdict(scope.get("method", ""), answer, exchange.headers))
         finally:
             exchange_now.reset(token)
 
-    def _tell(self, exchange: Exchange, began_s: float, found: "tuple[Outcome, str] | None") -> None:
+    def _tell(self, exchange: Exchange, began_s: float, found: "tuple[Outcome, str | None] | None") -> None:
         if found is None or exchange.told:
             return
         outcome, error_type = found
         self._recorder.record(
-            known_method(exchange.headers.get(METHOD_HEADER)),
+            SESSION_END if outcome == "ended" else known_method(exchange.headers.get(METHOD_HEADER)),
             outcome,
             duration_ms=(time.monotonic() - began_s) * 1000,
             headers=exchange.headers,
@@ -125,7 +129,7 @@ class Answer:
             self.complete = True
 
 
-def verdict(method: str, answer: Answer) -> tuple[Outcome, str] | None:
+def verdict(method: str, answer: Answer, headers: Mapping[str, str]) -> tuple[Outcome, str | None] | None:
     """Outcome and ``error.type`` of an exchange that nobody took up; None if nothing is wrong with it."""
     status = answer.status
     if status is None or (status < BAD_REQUEST and not answer.complete):
@@ -133,6 +137,8 @@ def verdict(method: str, answer: Answer) -> tuple[Outcome, str] | None:
         return ("server_error", "broken") if broken else None
     if status >= SERVER_ERROR:
         return "server_error", str(status)
+    if method == "DELETE" and status < REDIRECTED and SESSION_HEADER in headers:
+        return "ended", None
     if status < BAD_REQUEST or (status == NOT_ALLOWED and method != "POST"):
         return None
     return "rejected", str(status)

@@ -90,6 +90,32 @@ def test_what_is_told_says_whose_it_is_and_never_the_id(recorder: Recorder, sink
     assert b"id-1" not in sink.messages[0][1]
 
 
+def test_the_end_of_a_session_is_told_and_is_no_request(recorder: Recorder, sink: MemorySink) -> None:
+    request(Transport(answering(200), recorder), scope_of("DELETE"))
+    assert told(recorder, sink) == [("session/end", "ended", None)]
+    (event,) = sink.events
+    assert (event.session, event.assignment, event.tells_ends) == (session_hash("id-1"), STAMP, True)
+
+
+@pytest.mark.parametrize(("status", "found"), [(404, [("tools/call", "rejected", "404")]), (405, []), (307, [])])
+def test_a_session_that_the_server_does_not_end_has_not_ended(
+    recorder: Recorder, sink: MemorySink, status: int, found: list[tuple[str, str, str]]
+) -> None:
+    request(Transport(answering(status), recorder), scope_of("DELETE"))
+    assert told(recorder, sink) == found
+
+
+def test_a_delete_without_a_session_ends_none(recorder: Recorder, sink: MemorySink) -> None:
+    request(Transport(answering(200), recorder), scope_of("DELETE", headers={}))
+    assert told(recorder, sink) == []
+
+
+def test_who_sees_no_http_does_not_say_that_ends_are_told(recorder: Recorder, sink: MemorySink) -> None:
+    recorder.record("tools/list", duration_ms=1)
+    recorder.close()
+    assert [event.tells_ends for event in sink.events] == [False]
+
+
 @pytest.mark.parametrize("status", [500, 502, 503])
 def test_what_the_transport_fails_at_is_a_server_error(recorder: Recorder, sink: MemorySink, status: int) -> None:
     request(Transport(answering(status), recorder), scope_of())

@@ -24,7 +24,7 @@ metrics = st.dictionaries(st.text(max_size=122), numbers, max_size=40)
 likely = st.builds(
     FinishedRequest,
     method=st.sampled_from(["tools/call", "initialize", "é" * 121]),
-    outcome=st.sampled_from(["ok", "tool_error", "timeout", "rejected"]),
+    outcome=st.sampled_from(["ok", "tool_error", "timeout", "rejected", "ended"]),
     started_at=st.integers(0, 2**53 - 1),
     duration_ms=st.floats(0, 999_999_999),
     session=names,
@@ -93,7 +93,7 @@ def counted(columns: Columns) -> list[list[Any]]:
     named = [columns.assignment, columns.session, columns.tool]
     names = [[None if code < 0 else column.values[code] for code in column.codes] for column in named]
     plain = [columns.outcome, columns.started_at, columns.duration_ms, columns.age_ms, columns.gap_ms]
-    flags = [columns.tool_call, columns.first_of_session]
+    flags = [columns.tool_call, columns.first_of_session, columns.tells_ends]
     metrics = [[name, column.at.tolist(), column.values.tolist()] for name, column in sorted(columns.metrics.items())]
     return [*names, *(array.tolist() for array in (*plain, *flags)), metrics]
 
@@ -110,7 +110,7 @@ def test_what_does_not_fit_is_refused_and_nothing_else_ever_happens(
 
 
 def as_row(event: RequestEvent) -> dict[str, Any]:
-    return event.model_dump(exclude={"v", "producer", "sequence", "service", "version", "instance"})
+    return event.model_dump(exclude={"v", "producer", "sequence", "service", "version", "instance", "tells_ends"})
 
 
 def plain(row: Row) -> dict[str, Any]:

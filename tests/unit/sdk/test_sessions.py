@@ -33,6 +33,14 @@ def test_the_age_less_the_gap_is_the_age_at_which_the_session_was_last_heard() -
     assert after.age_ms - after.gap_ms == before.age_ms
 
 
+def test_the_end_of_a_session_has_an_age_and_then_the_session_is_forgotten() -> None:
+    sessions = Sessions()
+    sessions.hear(request("a", 10.0, 10.5, first=True))
+    assert sessions.hear(request("a", 12.0, 12.5)._replace(outcome="ended")) == Heard(age_ms=2500, gap_ms=2000)
+    assert len(sessions) == 0
+    assert sessions.hear(request("a", 13.0, 13.5)) == Heard()
+
+
 def test_a_session_that_began_elsewhere_has_no_age_however_often_it_is_heard() -> None:
     sessions = Sessions()
     for at in range(3):

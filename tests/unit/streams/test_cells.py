@@ -54,6 +54,7 @@ def test_a_tool_call_counts_as_the_table_says(outcome: Outcome) -> None:
         "cancelled": (0, 0, 0, 0, 0),
         "input_required": (1, 0, 0, 0, 0),
         "rejected": (0, 0, 0, 0, 0),
+        "ended": (0, 0, 0, 0, 0),
     }[outcome]
     cell = with_outcomes(outcome)
     assert cell.buckets == ({BUCKET: Bucket(n=n, err=err, tools=tools, tf=tf, lat=lat)} if n else {})
@@ -69,9 +70,9 @@ def test_any_other_method_is_no_tool_call(outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
-def test_only_requests_that_ended_have_a_latency(outcome: Outcome) -> None:
-    ended = outcome not in {"cancelled", "input_required", "rejected"}
-    assert with_outcomes(outcome, duration_ms=42.0).histogram == ({bin_of(42.0): 1} if ended else {})
+def test_only_requests_that_were_answered_have_a_latency(outcome: Outcome) -> None:
+    answered = outcome not in {"cancelled", "input_required", "rejected", "ended"}
+    assert with_outcomes(outcome, duration_ms=42.0).histogram == ({bin_of(42.0): 1} if answered else {})
 
 
 def test_an_unjudged_event_is_in_the_sums_only() -> None:
@@ -128,8 +129,22 @@ def test_births_of_more_than_an_hour_ago_are_booked_as_of_an_hour_ago() -> None:
     assert cell.lives == {HOUR // WINDOW_MS: {12: 1}}
 
 
+def test_who_is_ended_was_heard_until_then_and_is_booked_by_the_last_age() -> None:
+    said = [event(session_age_ms=2500.0, session_gap_ms=1000.0, outcome="ended"), event(session_age_ms=9.0)]
+    cell = cell_of(*said, event(outcome="ended"))
+    assert (cell.ends, cell.lives) == ({0: {2: 1}}, {0: {0: 1, 2: 1}})
+    assert cell.outcomes == {"ok": 1, "ended": 2}
+
+
+def test_new_sessions_are_told_apart_by_whether_their_end_will_be_told() -> None:
+    told = event(first_of_session=True, tells_ends=True)
+    cell = cell_of(told, event(first_of_session=True), event(tells_ends=True))
+    assert (cell.new_sessions, cell.told_sessions) == (2, 1)
+
+
 def test_without_a_label_or_an_age_no_life_is_counted() -> None:
     assert cell_of(event(session_age_ms=2000.0, assignment=None)).lives == {}
+    assert cell_of(event(session_age_ms=2000.0, outcome="ended", assignment=None)).ends == {}
     assert cell_of(event(session_gap_ms=2000.0)).lives == {}
 
 

@@ -18,7 +18,7 @@ from transport.log import Record
 Told = tuple[int, RequestEvent | EventBatch | bytes | None]
 """Append time and what is said then, None for a tick; offsets count up by one."""
 
-OUTCOMES_KNOWN = "Input should be 'ok', 'tool_error', 'rpc_error', 'server_error', 'timeout', 'cancelled', 'input_required' or 'rejected'"
+OUTCOMES_KNOWN = "Input should be 'ok', 'tool_error', 'rpc_error', 'server_error', 'timeout', 'cancelled', 'input_required', 'rejected' or 'ended'"
 NOBODY: frozenset[str] = frozenset()
 
 

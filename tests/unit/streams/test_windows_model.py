@@ -84,6 +84,7 @@ NAMED: dict[str, Sequence[Any]] = {
     "service": SERVICES,
     "version": ["v1", "v2"],
     "instance": ["i", "j"],
+    "tells_ends": [True, False],
 }
 
 

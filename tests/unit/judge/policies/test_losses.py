@@ -31,8 +31,8 @@ TRIAL = made()
 Lives = Mapping[int, Mapping[int, int]]
 
 
-def heard(version: str, lives: Lives, stage: int = 1) -> Cell:
-    return cell(version, 1, stage=stage, lives={since: dict(reached) for since, reached in lives.items()})
+def heard(version: str, lives: Lives, stage: int = 1, **said: Any) -> Cell:
+    return cell(version, 1, stage=stage, lives={since: dict(reached) for since, reached in lives.items()}, **said)
 
 
 def told(births: Sequence[Sequence[float]], seconds: int) -> list[dict[int, dict[int, int]]]:
@@ -91,6 +91,61 @@ def test_who_is_heard_within_idle_after_the_age_has_reached_it() -> None:
 def test_cohorts_and_stages_of_birth_are_kept_apart() -> None:
     lives = told([(0,)], 12)
     assert fold(lives, lives) == {0: [1, 1, 1, 1]}
+
+
+def saying(
+    version: str,
+    births: Sequence[Sequence[float]],
+    ended: Sequence[tuple[int, float]],
+    *,
+    seconds: int = 12,
+    tells: bool = True,
+) -> list[Cell]:
+    """A cell a second: sessions as in :func:`told`, and those of (second of birth, age) that their clients end."""
+    ends: list[dict[int, dict[int, int]]] = [{} for _ in range(seconds)]
+    for born, age in ended:
+        second = int(born + age)
+        slot = ends[second].setdefault(second - born, {})
+        last = sum(a <= age for a in SESSION_AGES_S) - 1
+        slot[last] = slot.get(last, 0) + 1
+    return [
+        heard(version, lives, told_sessions=int(tells), ends=ends[second])
+        for second, lives in enumerate(told(births, seconds))
+    ]
+
+
+def settled(canary: Sequence[Cell], baseline: Sequence[Cell]) -> dict[int, list[int]]:
+    """Band → [canary at risk, lost, baseline at risk, lost], summed over all rows."""
+    family = next(f for f in Sequential().begin(TRIAL).windows.families if f.claim.check == "session_loss")
+    total = np.zeros((3, 4), np.int64)
+    for window in windows(TRIAL, list(zip(canary, baseline, strict=True))):
+        for row in family.fold(window).values():
+            total += row
+    return {band: counts for band, counts in enumerate(total.tolist()) if any(counts)}
+
+
+PARTING = [(0, 1.5), (0, 1.5, 2.5)], [(0, 1.7), (0, 2.7)]
+"""Two sessions of a second, and when their clients end them: between the ages 1 and 2, and between 2 and 5."""
+
+
+def test_who_ends_a_session_has_neither_lost_it_nor_been_at_risk_in_its_last_band() -> None:
+    got = settled(saying("v2", *PARTING), saying("v1", [(0, 1.5)], []))
+    assert got == {0: [2, 0, 1, 0], 1: [1, 0, 1, 1]}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(False, True), (True, False), (False, False)])
+def test_while_a_server_of_either_cohort_does_not_tell_silence_is_loss_in_both(
+    ours: bool,  # noqa: FBT001 - a table
+    theirs: bool,  # noqa: FBT001 - a table
+) -> None:
+    got = settled(saying("v2", *PARTING, tells=ours), saying("v1", *PARTING, tells=theirs))
+    assert got == {0: [2, 0, 2, 0], 1: [2, 1, 2, 1], 2: [1, 1, 1, 1]}
+
+
+def test_what_ends_beyond_the_last_age_was_not_at_risk_again() -> None:
+    long = [(0, 1.5, 2.5, 5.5)]
+    got = settled(saying("v2", long, [(0, 9.0)], seconds=14), saying("v1", long, [], seconds=14))
+    assert got == {band: [1, 0, 1, 0] for band in range(3)}
 
 
 def test_windows_that_were_skipped_settle_what_fell_due_in_them() -> None:
