@@ -60,7 +60,7 @@ def demo_plan(canary: str) -> Plan:
                 "latency_p99": "off",
                 "latency_p90": {"within": "100%", "over": "30s", "refresh": "2s"},
                 "tools": {"within": "20pp"},
-                "session_loss": {"ages": ["0s", "1s", "2s", "5s"], "idle": "3s"},
+                "session_loss": {"ages": ["0s", "1s", "2s", "5s", "10s", "20s"], "idle": "3s"},
                 "availability": {"within": "5pp"},
             },
             "stale_after": "8s",

@@ -35,7 +35,7 @@ HUNG_AFTER_S = 2.0
 """After that a call is told as `timeout`; a minute by default, which is longer than the demo."""
 SLOW_FIRST_S = 0.5
 CRASH_CHANCE = 0.3
-DIES_AFTER = 3
+DIES_AFTER = 2
 """Requests that a session is known for, with the fault `dying_sessions`."""
 
 

@@ -103,7 +103,7 @@ def test_whatever_comes_is_counted_or_kept_with_its_reason(seed: int) -> None:
 
 
 def test_the_messages_that_are_made_up_are_good_and_bad_and_come_twice() -> None:
-    outcome = Outcome(log_of([value for seed in range(6) for value in made(seed)]))
+    outcome = Outcome(log_of([value for seed in range(20) for value in made(seed)]))
     said = assert_nothing_is_lost(outcome)
     counted = sum(row.get("outcome ok", 0) for row in said.cells.values())
     duplicates = sum(row.get("duplicates", 0) for row in said.windows.values())
