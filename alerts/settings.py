@@ -45,7 +45,9 @@ class AlertsSettings(Settings):
 
     receivers: Annotated[tuple[ReceiverSettings, ...], BeforeValidator(_as_list)] = ()
     data_folder: Annotated[Path, Field(description="Where it is remembered what was told.")] = Path(".davylamp/alerts")
-    status_url: Annotated[AnyHttpUrl | None, Field(description="Put into messages, for people to click.")] = None
+    status_url: Annotated[AnyHttpUrl | None, Field(description="Where people find the page: messages link to it.")] = (
+        None
+    )
     hold_too_long_s: Annotated[float, Field(gt=0)] = Limits().hold_too_long_s
     drift_s: Annotated[float, Field(gt=0)] = Limits().drift_s
     router_silent_s: Annotated[float, Field(gt=0)] = Limits().router_silent_s

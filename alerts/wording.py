@@ -89,7 +89,7 @@ def message(event: Event, at_ms: int, since_ms: int, status_url: str | None = No
         lines = [over, f"It was: {cause.sentence}"]
     lines.append(f"At: {datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC")
     if status_url:
-        lines.append(f"Status: {status_url}")
+        lines.append(f"Status: {status_url.rstrip('/')}/rollouts/{cause.service}")
     return Message(step, cause, at_ms, since_ms, _title(step, cause), "\n".join(lines))
 
 

@@ -48,9 +48,10 @@ def test_a_resolution_says_how_it_ended_how_long_it_lasted_and_what_it_was() -> 
     ]
 
 
-def test_the_status_page_is_linked_if_it_is_known() -> None:
-    body = message(Began(cause()), AT_MS, AT_MS, "https://davylamp.example/").body
-    assert body.splitlines()[-1] == "Status: https://davylamp.example/"
+@pytest.mark.parametrize("status_url", ["https://davylamp.example", "https://davylamp.example/"])
+def test_the_services_own_page_is_linked_if_it_is_known_where(status_url: str) -> None:
+    body = message(Began(cause()), AT_MS, AT_MS, status_url).body
+    assert body.splitlines()[-1] == "Status: https://davylamp.example/rollouts/orders"
     assert "Status" not in message(Began(cause()), AT_MS, AT_MS).body
 
 
