@@ -25,6 +25,8 @@ _ASK_S = 1.0
 """How long a question to the broker waits before it is asked again."""
 _PROBE_S = 1.0
 """How long a quiet log is believed to be there: then the broker is asked."""
+_ANEW_S = 5.0
+"""How long a consumer may be without an answer before another one takes its place."""
 _AGAIN_S = 0.2
 _ANSWER_S = 30.0
 _FLUSH_S = 5.0
@@ -83,6 +85,7 @@ class KafkaReader:
         self._caught_up = False
         self._away = False
         self._answered: float | None = None
+        self._began = 0.0
         self._closed = False
 
     @property
@@ -227,8 +230,23 @@ class KafkaReader:
             self._consumer.get_watermark_offsets(self._consumer.assignment()[0], timeout=_ASK_S, cached=False)
         except KafkaException as error:
             self._tell(error.args[0])
+            self._begin_anew()
         else:
             self._heard()
+
+    def _begin_anew(self) -> None:
+        """Read on by another consumer.
+
+        A broker that is about to stop may answer that it knows none of the topics. librdkafka (2.16 is seen to) then asks
+        for them again after five minutes only, however soon the broker is back.
+        """
+        now = time.monotonic()
+        if min(self.away_s, now - self._began) < _ANEW_S:
+            return
+        self._began = now
+        self._consumer.close()
+        self._consumer = Consumer(self._config)
+        self._consumer.assign([TopicPartition(*at, offset) for at, offset in self._reached.items()])
 
     def _counts(self, message: Message) -> bool:
         """Whether it is a record or the end of a partition. Raises what does not heal by itself."""

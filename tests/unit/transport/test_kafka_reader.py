@@ -1,6 +1,7 @@
 """A reader that asks where its log ends, and what it does when nobody answers."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -56,3 +57,55 @@ async def test_a_question_that_nobody_answers_is_asked_again_by_a_new_client(
     await reader.read_to_end()
     assert asked.made == 2
     assert asked.answers == []
+
+
+class Deaf:
+    """Consumers, the first of which has forgotten its topics for good; what any of them was assigned."""
+
+    def __init__(self) -> None:
+        self.made: list[list[tuple[str, int, int]]] = []
+        self.closed = 0
+
+    def __call__(self, _: Mapping[str, Any]) -> "Deaf":
+        self.made.append([])
+        return self
+
+    def assign(self, assigned: Sequence[TopicPartition]) -> None:
+        self.made[-1] = [(at.topic, at.partition, at.offset) for at in assigned]
+
+    def assignment(self) -> list[TopicPartition]:
+        return [TopicPartition("services", 0)]
+
+    def consume(self, *_: float) -> list[Any]:
+        return []
+
+    def get_watermark_offsets(self, *_: object, **__: object) -> tuple[int, int]:
+        if len(self.made) == 1:
+            raise FORGOTTEN
+        return 0, 9
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+FORGOTTEN = KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
+
+
+def test_a_consumer_that_gets_no_answer_for_long_is_replaced_where_it_was(
+    reader: KafkaReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf, now = Deaf(), [100.0]
+    monkeypatch.setattr(kafka_log, "Consumer", deaf)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    reader._consumer, reader._behind, reader._reached = deaf({}), {}, {("services", 0): 7}
+    reader._poll()
+    now[0] += 2.0
+    reader._poll()
+    assert len(deaf.made) == 1  # it may come back by itself
+    now[0] += 4.0
+    reader._poll()
+    assert deaf.made[1] == [("services", 0, 7)]
+    assert deaf.closed == 1
+    assert reader.away_s == 6.0
+    reader._poll()
+    assert reader.away_s == 0.0
