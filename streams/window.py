@@ -57,8 +57,8 @@ class Window:
 
     def published(self, source: Source, service: str, through: int, clock_ms: int, *, final: bool) -> CohortWindow:
         """What the window says of a service: that nothing was heard of it, perhaps."""
-        heard = self.services.get(service) or ServiceWindow(self.index, source.window_ms)
-        cells = cells_of(heard, final=final)
+        heard = self.services.get(service)
+        cells = () if heard is None else cells_of(heard, final=final)
         return CohortWindow(
             service=service,
             source=source.topic,
@@ -74,7 +74,7 @@ class Window:
             cells=cells,
             malformed=self.malformed,
             holes=self.holes,
-            duplicates=heard.duplicates,
-            dropped=dict(heard.dropped),
-            folded=heard.folded,
+            duplicates=heard.duplicates if heard else 0,
+            dropped=dict(heard.dropped) if heard else {},
+            folded=heard.folded if heard else 0,
         )

@@ -5,9 +5,10 @@ import json
 import math
 import re
 import struct
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from davylamp_sdk._event import EventBatch, RequestEvent
@@ -127,13 +128,20 @@ class Said:
     """(window start, service; nobody's name: of the partition) → what is not in a cell."""
 
 
-def truth(records: Iterable[Record], window_ms: int = WINDOW_MS) -> Said:
-    """What the windows of one partition's log must say: one scalar pass that remembers everything."""
+def truth(records: Iterable[Record], window_ms: int = WINDOW_MS, holes: Collection[int] = ()) -> Said:
+    """What the windows of one partition's log must say: one scalar pass that remembers everything.
+
+    ``holes``: offsets before which retention took records unread, at the end of a window. What comes behind lies in a
+    later window, and nobody knows what was sent in the one before.
+    """
     cells: dict[Key, Counts] = defaultdict(lambda: defaultdict(int))
     words: dict[tuple[int, str], Counts] = defaultdict(lambda: defaultdict(int))
     sent: dict[int, set[tuple[str, int]]] = defaultdict(set)
     clock = 0
     for message in records:
+        if message.offset in holes:
+            clock = (clock // window_ms + 1) * window_ms if clock else 0
+            sent.clear()
         clock = max(clock, message.timestamp_ms)
         window = clock // window_ms
         events, dropped = read(message)
@@ -161,6 +169,18 @@ def truth(records: Iterable[Record], window_ms: int = WINDOW_MS) -> Said:
                 for since, age in _ended(said, clock, window, window_ms):
                     counts[f"end {since} {age}"] += 1
     return Said(_plain(cells), _plain(words))
+
+
+def summed(said: Iterable[Said]) -> Said:
+    """What several partitions say, as one."""
+    cells: dict[Key, Counts] = {}
+    windows: dict[tuple[int, str], Counts] = {}
+    for one in said:
+        for key, row in one.cells.items():
+            cells[key] = dict(Counter(cells.get(key, {})) + Counter(row))
+        for at, row in one.windows.items():
+            windows[at] = dict(Counter(windows.get(at, {})) + Counter(row))
+    return Said(cells, windows)
 
 
 def true_counts(records: Iterable[Record], window_ms: int = WINDOW_MS) -> dict[Key, Counts]:
@@ -213,7 +233,12 @@ def _plain(found: Mapping[Any, Counts]) -> Any:
 
 def read(message: Record) -> tuple[list[RequestEvent], int]:
     """The events of a message, and how many its producer dropped before; none if nobody can read it."""
-    raw = message.value or b""
+    return read_value(message.value or b"")
+
+
+@lru_cache(maxsize=4096)
+def read_value(raw: bytes) -> tuple[list[RequestEvent], int]:
+    """The same of a value, which models send again and again."""
     try:
         fields = json.loads(raw)
         if isinstance(fields, dict) and "names" in fields:

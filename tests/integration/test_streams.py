@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from schemas.service import Service
 from schemas.topics import Topic
 from schemas.window_book import WindowBook
 from schemas.windows import CohortWindow
-from tests.telemetry import BASELINE, CANARY, Counts, Key, Said, batch, event, read, told, truth
+from tests.telemetry import BASELINE, CANARY, batch, event, read, summed, told, truth
 from transport.kafka_log import KafkaReader, KafkaWriter
 from transport.log import Record
 from transport.settings import KafkaSettings
@@ -246,17 +245,12 @@ def aftermath(kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_every_event_is_counted_once_through_a_kill_9(aftermath: Aftermath) -> None:
-    cells: dict[Key, Counts] = {}
-    windows: dict[tuple[int, str], Counts] = {}
-    for partition in range(PARTITIONS):
-        true = truth((r for r in aftermath.telemetry if r.partition == partition), WINDOW_MS)
-        for key, counts in true.cells.items():
-            cells[key] = dict(Counter(cells.get(key, {})) + Counter(counts))
-        for at, counts in true.windows.items():
-            windows[at] = dict(Counter(windows.get(at, {})) + Counter(counts))
-
+    true = summed(
+        truth((r for r in aftermath.telemetry if r.partition == partition), WINDOW_MS)
+        for partition in range(PARTITIONS)
+    )
     said = told(aftermath.final_windows())
-    assert said == Said(cells, windows)
+    assert said == true
     outcomes = sum(n for row in said.cells.values() for name, n in row.items() if name.startswith("outcome "))
     assert outcomes == EVENTS + 1  # the odd one
     assert sum(len(read(r)[0]) for r in aftermath.telemetry) == EVENTS * 11 // 10 + 1

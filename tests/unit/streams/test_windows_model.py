@@ -237,7 +237,7 @@ def read_all(kafka: Kafka) -> tuple[list[CohortWindow], list[CohortWindow]]:
     return taken, still_open
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(steps, min_size=10, max_size=80), st.lists(terms, max_size=6))
 def test_readers_count_exactly_whatever_crashes(made: list[Step], owners: list[Term]) -> None:
     kafka = Kafka(log_of(made))
@@ -248,7 +248,7 @@ def test_readers_count_exactly_whatever_crashes(made: list[Step], owners: list[T
     assert still_open == []
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(steps, min_size=10, max_size=80), st.lists(terms, max_size=6))
 def test_the_open_window_is_known_as_far_as_its_owner_has_read(made: list[Step], owners: list[Term]) -> None:
     kafka = Kafka(log_of(made, ended=False))
