@@ -47,6 +47,9 @@ Micro = Annotated[int, Field(ge=0, le=MAX_MICRO)]
 """A sum in millionths: ten thousand values of a million pass 2^53, so read it as a 64-bit integer. A larger sum is
 given as the largest."""
 
+MAX_DEAD_LETTERS = 200
+"""Malformed messages of a window and partition that are kept; more are a flood: counted, not kept."""
+
 OTHER = "_other"
 """Where tools, instances and unjudged versions beyond their cap are counted."""
 
@@ -192,3 +195,8 @@ class CohortWindow(Message):
     def window_end(self) -> int:
         """Unix milliseconds, exclusive."""
         return self.window_start + self.window_ms
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether telemetry is missing: retention took it unread, or so much was unreadable that anything may be."""
+        return self.holes > 0 or self.malformed > MAX_DEAD_LETTERS

@@ -20,6 +20,7 @@ from streams.owner import Owner, Pace
 from streams.publisher import WINDOWS, Publisher
 from streams.registry import Registry
 from streams.telemetry import TelemetryConsumer, consumer_settings
+from streams.watchdog import Watchdog
 from transport.clock import SystemClock
 from transport.faust_app import BatchChannel, alive, make_app, run_worker
 from transport.kafka_log import KafkaReader
@@ -49,6 +50,9 @@ class StreamsSettings(Settings):
         description="One a worker, the same after a restart; the host's name, so give each of several on a host its own.",
     )
     data_folder: Path = Path(".davylamp/streams")
+    stalled_after_s: float = Field(
+        default=60.0, gt=30, description="A worker that does not progress for so long ends, to be started again."
+    )
 
     @property
     def window_ms(self) -> int:
@@ -86,8 +90,11 @@ class Beat(mode.Service):
 
     mundane_level = "debug"
 
-    def __init__(self, beat: Callable[[], Awaitable[None]], outbox: Outbox, every_s: float, **kwargs: Any) -> None:
+    def __init__(
+        self, beat: Callable[[], Awaitable[None]], outbox: Outbox, every_s: float, watchdog: Watchdog, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
+        self._watchdog = watchdog
         self._beat = beat
         self._outbox = outbox
         self._every_s = every_s
@@ -96,11 +103,13 @@ class Beat(mode.Service):
     async def _go_on(self) -> None:
         with alive(self, "the beat"):
             while not self.should_stop:
-                await self._beat()
+                await self._beat()  # takes turns with the agent: if that hangs, so does this
+                self._watchdog.moved("agent")
                 await asyncio.sleep(self._every_s)
 
     async def on_stop(self) -> None:
         """Deliver the last partials."""
+        self._watchdog.rest("agent")
         await self._outbox.close()
 
 
@@ -113,7 +122,9 @@ def build(settings: StreamsSettings, kafka: KafkaSettings) -> faust.App:
     channel = BatchChannel(app, maxsize=_DEPTH)
     consumer = Consumer(consumer_settings(kafka, settings.instance))
     telemetry = TelemetryConsumer(consumer, settings.topic, settings.window_ms)
-    ingress = Ingress(channel, telemetry, follower.caught_up.wait)
+    watchdog = Watchdog(SystemClock(), settings.stalled_after_s)
+    watchdog.start()
+    ingress = Ingress(channel, telemetry, follower.caught_up.wait, watchdog)
     outbox = KafkaOutbox(Producer(producer_settings(kafka, f"davylamp-streams-windows/{settings.instance}")))
     pace = Pace(settings.topic, settings.window_ms, settings.publish_interval_s, settings.instance)
     publisher = Publisher(outbox, outbox.partitions(WINDOWS))
@@ -124,7 +135,8 @@ def build(settings: StreamsSettings, kafka: KafkaSettings) -> faust.App:
         async for item in stream:
             await owner.handle(item)
 
-    for service in (Beat(owner.beat, outbox, settings.publish_interval_s / _BEATS_AN_INTERVAL), follower, ingress):
+    beat = Beat(owner.beat, outbox, settings.publish_interval_s / _BEATS_AN_INTERVAL, watchdog)
+    for service in (beat, follower, ingress):
         app.service(service)
     return app
 

@@ -21,7 +21,7 @@ class Checkpoint:
     offset: int
     """The first message of the window that follows."""
     clock_ms: int
-    """The partition's clock before that message: it lies in the window that closed. 0: nothing was ever read."""
+    """The partition's clock before that message: it lies in the newest window that closed. 0: nothing was ever read."""
     warm_offset: int
     """First message of the window that closed if it directly precedes, else ``offset``."""
 

@@ -9,6 +9,7 @@ import mode
 
 from streams.handover import Handover
 from streams.telemetry import TelemetryConsumer
+from streams.watchdog import Watchdog
 from transport.faust_app import BatchChannel, alive
 
 _WAIT_S = 0.1
@@ -24,12 +25,14 @@ class Ingress(mode.Service):
         channel: BatchChannel,
         telemetry: TelemetryConsumer,
         ready: Callable[[], Awaitable[Any]],
+        watchdog: Watchdog,
         **kwargs: Any,
     ) -> None:
         """``ready``: what must have happened before the first message is read."""
         super().__init__(**kwargs)
         self._channel = channel
         self._ready = ready
+        self._watchdog = watchdog
         self._halt = threading.Event()
         self._telemetry = telemetry
         self._events: asyncio.AbstractEventLoop
@@ -37,6 +40,7 @@ class Ingress(mode.Service):
     async def on_stop(self) -> None:
         """Let the thread end: it notices within a tenth of a second, also while it waits for room."""
         self._halt.set()
+        self._watchdog.rest("consumer")
 
     @mode.Service.task
     async def _read(self) -> None:
@@ -46,13 +50,18 @@ class Ingress(mode.Service):
             # put() to a channel that nobody reads yet loses the item, and Faust tells nobody when an agent subscribes.
             while not self._channel.subscriber_count:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            await self._events.run_in_executor(None, self._telemetry.run, self._hand, self._halt.is_set)
+            await self._events.run_in_executor(None, self._telemetry.run, self._hand, self._halted)
+
+    def _halted(self) -> bool:
+        if not self._halt.is_set():
+            self._watchdog.moved("consumer")
+        return self._halt.is_set()
 
     def _hand(self, item: Handover) -> None:
         if self._halt.is_set():
             return
         waiting = asyncio.run_coroutine_threadsafe(self._channel.put(item), self._events)
-        while not self._halt.is_set():
+        while not self._halted():
             try:
                 waiting.result(_WAIT_S)
             except TimeoutError:

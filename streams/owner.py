@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
+from schemas.windows import MAX_DEAD_LETTERS
 from streams.checkpoint import Checkpoint
 from streams.counters import Counters
 from streams.decoding import decode
@@ -131,6 +132,16 @@ class Owner:
         await self._publisher.windows(closed.finals(self._registered()))
         await self._publisher.acknowledged()  # the dead letters of the window among them
         self._commit(closed.source.partition, closed.checkpoint)
+        if closed.window.malformed > MAX_DEAD_LETTERS:
+            logger.error(
+                "a flood of telemetry that nobody can read: only the first of each window is kept",
+                extra={
+                    "action": "flood",
+                    "partition": closed.source.partition,
+                    "messages": closed.window.malformed,
+                    "kept": MAX_DEAD_LETTERS,
+                },
+            )
         self._tell()
 
     async def _publish_partials(self, owned: _Owned) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from davylamp_sdk._event import RequestEvent
 from schemas.outcomes import TOOL_BAD
-from schemas.windows import CohortWindow
+from schemas.windows import MAX_DEAD_LETTERS, CohortWindow
 from streams.batches import Batch
 from streams.checkpoint import Checkpoint
 from streams.counters import Counters
@@ -109,7 +109,8 @@ class PartitionFold:
     def read(self, said: Said) -> BadEvent | None:
         """Fold what the message says to which the log has come.
 
-        Returns why it is refused, if it is: it is counted as malformed then. Not of what is only read to warm up.
+        Returns why it is refused, if it is to be kept: it is counted as malformed then. Not of what is only read to
+        warm up, nor of what comes after the first so many of a window: a flood would fill the dead-letter topic.
         """
         muted = self.muted(self._next - 1)
         refused = said if isinstance(said, BadEvent) else None
@@ -120,7 +121,7 @@ class PartitionFold:
             return None
         self._window.malformed += 1
         self._counters.malformed += 1
-        return refused
+        return refused if self._window.malformed <= MAX_DEAD_LETTERS else None
 
     def muted(self, offset: int) -> bool:
         """Whether a message is read only to warm up: all it says was published before the checkpoint."""
@@ -145,7 +146,10 @@ class PartitionFold:
         if self.muted(left.first_offset):
             return None
         self._counters.folded += left.folded()
-        checkpoint = Checkpoint(offset, self._clock_ms, left.first_offset if directly else offset)
+        # Not the clock of the last message: after skipped windows, which are said to be final, a successor whose first
+        # message retention has taken must not open one of them again.
+        clock_ms = self._clock_ms if directly else index * self._source.window_ms - 1
+        checkpoint = Checkpoint(offset, clock_ms, left.first_offset if directly else offset)
         return Closed(self._source, checkpoint, left, index - 1)
 
     def _again(self, said: RequestEvent | Batch) -> int:

@@ -6,7 +6,7 @@ import math
 import re
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -128,19 +128,19 @@ class Said:
     """(window start, service; nobody's name: of the partition) → what is not in a cell."""
 
 
-def truth(records: Iterable[Record], window_ms: int = WINDOW_MS, holes: Collection[int] = ()) -> Said:
+def truth(records: Iterable[Record], window_ms: int = WINDOW_MS, holes: Mapping[int, int] | None = None) -> Said:
     """What the windows of one partition's log must say: one scalar pass that remembers everything.
 
-    ``holes``: offsets before which retention took records unread, at the end of a window. What comes behind lies in a
-    later window, and nobody knows what was sent in the one before.
+    ``holes``: offset before which retention took records unread → end of the newest window that was closed by then.
+    What comes behind lies in a later window, and nobody knows what was sent in the one before.
     """
     cells: dict[Key, Counts] = defaultdict(lambda: defaultdict(int))
     words: dict[tuple[int, str], Counts] = defaultdict(lambda: defaultdict(int))
     sent: dict[int, set[tuple[str, int]]] = defaultdict(set)
     clock = 0
     for message in records:
-        if message.offset in holes:
-            clock = (clock // window_ms + 1) * window_ms if clock else 0
+        if holes and message.offset in holes:
+            clock = max(clock, holes[message.offset])
             sent.clear()
         clock = max(clock, message.timestamp_ms)
         window = clock // window_ms

@@ -83,7 +83,7 @@ class StageLook:
     min_sessions: int
     last_stage: bool
     hole_s: float | None = None
-    """Since the newest window before which messages were lost; None without any."""
+    """Since the newest window that lacks messages, unread or unreadable; None without any."""
     sample_ratio: SampleRatio = FITTING
     mismatches: tuple[Mismatch, ...] = ()
     health: BaselineHealth = HEALTHY
@@ -111,7 +111,9 @@ def missing_data(look: StageLook) -> Hold | None:
         if silence.broken:
             return _hold(f"{cohort}_silent", f"No request of the {cohort} was counted for {_limit(silence)}.")
     if look.hole_s is not None and look.hole_s < look.plan.stale_after_s:
-        sentence = "Telemetry was lost before it was counted: retention took it from the log."
+        sentence = (
+            "Telemetry was lost before it was counted: retention took it from the log, or floods of it were unreadable."
+        )
         return _hold("incomplete", f"{sentence} The stage goes on {look.plan.stale_after_s:g} s after that.")
     return None
 

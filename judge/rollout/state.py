@@ -153,7 +153,7 @@ class ServiceState:
         """One window, of every partition that had something to say. Older rollouts than the newest are over."""
         cells = [cell for final in finals for cell in final.cells]
         self.history.add(finals[0].window_end, cells)
-        if any(final.holes for final in finals):
+        if any(final.incomplete for final in finals):
             self.incomplete_ms = finals[0].window_end
         for rollout, labelled in by_rollout(cells).items():
             closed = Closed(finals[0].window_end, finals[0].window_ms, labelled)

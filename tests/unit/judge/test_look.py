@@ -11,7 +11,7 @@ from judge.rollout.machine import Machine
 from judge.rollout.state import ServiceState
 from schemas.control import ProxyReport, VersionTotals
 from schemas.decisions import Cut, LedgerEntry, Reason
-from schemas.windows import Cell
+from schemas.windows import MAX_DEAD_LETTERS, Cell
 from tests.builders import ONLY_ERRORS, entry, opening, route
 from tests.unit.judge.test_machine import BREACH, CALM, T0, close_windows, decide, served, state
 
@@ -118,6 +118,15 @@ def test_a_hole_is_as_old_as_the_data_since() -> None:
     close_windows(made, 1, served("v1"), served("v2"))
     assert look(made).hole_s is None
     close_windows(made, 5, served("v1"), served("v2"), holes=3)
+    close_windows(made, 12, served("v1"), served("v2"))
+    assert look(made).hole_s == 7
+
+
+def test_a_flood_of_telemetry_that_nobody_can_read_is_a_hole_and_a_few_mistakes_are_none() -> None:
+    made = state(START)
+    close_windows(made, 1, served("v1"), served("v2"), malformed=MAX_DEAD_LETTERS)
+    assert look(made).hole_s is None
+    close_windows(made, 5, served("v1"), served("v2"), malformed=MAX_DEAD_LETTERS + 1)
     close_windows(made, 12, served("v1"), served("v2"))
     assert look(made).hole_s == 7
 

@@ -9,10 +9,14 @@ import pytest
 from streams.app import Beat, RegistryFollower, StreamsSettings
 from streams.outbox import DeliveryError, MemoryOutbox
 from streams.registry import Registry
+from streams.watchdog import Watchdog
 from tests.builders import SERVICE
+from transport.clock import FakeClock
 from transport.log import Batch, LogError, Record
 from transport.memory_log import MemoryLog
 from transport.settings import SettingsError
+
+WATCHDOG = Watchdog(FakeClock(), 60.0)
 
 
 def test_a_window_is_five_seconds_unless_somebody_says_otherwise() -> None:
@@ -91,7 +95,7 @@ async def test_the_beat_goes_on_until_the_end_and_then_closes_the_outbox() -> No
         beats.put_nowait(1)
 
     outbox = ClosableOutbox()
-    async with Beat(beat, outbox, 0.0):
+    async with Beat(beat, outbox, 0.0, WATCHDOG):
         for _ in range(3):
             await beats.get()
     assert outbox.closed
@@ -104,7 +108,7 @@ async def test_an_error_in_the_beat_crashes_the_service() -> None:
     async def beat() -> None:
         outbox.check()
 
-    service = Beat(beat, outbox, 0.0)
+    service = Beat(beat, outbox, 0.0, WATCHDOG)
     await service.start()
     await service._crashed.wait()
     assert isinstance(service.crash_reason, DeliveryError)

@@ -214,13 +214,18 @@ def unread(finals: Sequence[CohortWindow], partition: int) -> list[range]:
     return found
 
 
-def true_words(schedule: Schedule, holes: Sequence[Sequence[range]]) -> Said:
+def closed_by(finals: Sequence[CohortWindow], partition: int, offset: int) -> int:
+    """Where the newest window ends that a partition had closed before an offset."""
+    return max(w.window_end for w in finals if w.partition == partition and w.through <= offset)
+
+
+def true_words(schedule: Schedule, finals: Sequence[CohortWindow], holes: Sequence[Sequence[range]]) -> Said:
     """What all partitions' windows must say, by the scalar pass."""
-    left = (
-        [r for r in log if not any(r.offset in some for some in gone)]
-        for log, gone in zip(schedule.cluster.logs, holes, strict=True)
-    )
-    return summed(truth(log, WINDOW_MS, {some.stop for some in gone}) for log, gone in zip(left, holes, strict=True))
+    said = []
+    for partition, (log, gone) in enumerate(zip(schedule.cluster.logs, holes, strict=True)):
+        left = [r for r in log if not any(r.offset in some for some in gone)]
+        said.append(truth(left, WINDOW_MS, {some.stop: closed_by(finals, partition, some.start) for some in gone}))
+    return summed(said)
 
 
 def dead_letters(schedule: Schedule) -> set[tuple[int, int]]:
@@ -238,7 +243,7 @@ def assert_exact(schedule: Schedule) -> None:
     finals = finals_of(schedule)
     holes = [unread(finals, partition) for partition in range(PARTITIONS)]
     said = told(finals)
-    assert said == true_words(schedule, holes)
+    assert said == true_words(schedule, finals, holes)
     records = [r for log in schedule.cluster.logs for r in log]
     lost = [r for r in records if any(r.offset in some for some in holes[r.partition])]
     letters = dead_letters(schedule)

@@ -9,6 +9,8 @@ import pytest
 
 from streams.handover import Handover, Revoked
 from streams.ingress import Ingress
+from streams.watchdog import Watchdog
+from transport.clock import FakeClock
 from transport.faust_app import alive
 
 
@@ -58,7 +60,7 @@ async def at_once() -> None:
 
 
 def make(telemetry: FakeTelemetry, channel: FakeChannel, ready: Callable[[], Any] = at_once) -> Any:
-    return Ingress(channel, telemetry, ready)  # type: ignore[arg-type]
+    return Ingress(channel, telemetry, ready, Watchdog(FakeClock(), 60.0))  # type: ignore[arg-type]
 
 
 async def test_what_the_thread_hands_over_arrives_in_order() -> None:

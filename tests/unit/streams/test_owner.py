@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 import pytest
 
 from davylamp_sdk._event import EventBatch, RequestEvent
-from schemas.windows import CohortWindow
+from schemas.windows import MAX_DEAD_LETTERS, CohortWindow
 from streams.checkpoint import Checkpoint
 from streams.handover import Assigned, Polled, Revoked
 from streams.outbox import DeliveryError, MemoryOutbox, Outgoing
@@ -201,6 +201,18 @@ async def test_a_bad_event_is_kept_and_counted_before_its_window_is_committed(ca
         outbox.go_on.set()
         await polled
     assert [r.__dict__["malformed"] for r in caplog.records] == [1]
+
+
+async def test_a_flood_of_bad_events_is_counted_and_named_and_fills_no_topic(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(registered=frozenset({"orders"}))
+    await scene.assign()
+    flood = [record(i, 1000, b"{") for i in range(MAX_DEAD_LETTERS + 50)]
+    await scene.poll(*flood, record(900, 1100, b"{"), tick(901, 1200))
+    letters = [int(r.headers["offset"]) for r in scene.sent("mcp-requests.dlq")]
+    assert letters == [*range(MAX_DEAD_LETTERS), 900]
+    said = [CohortWindow.read(r.value or b"") for r in scene.sent()]
+    assert [(w.malformed, w.incomplete) for w in said] == [(MAX_DEAD_LETTERS + 50, True), (1, False)]
+    assert [r.__dict__["messages"] for r in caplog.records if r.levelno == logging.ERROR] == [MAX_DEAD_LETTERS + 50]
 
 
 async def test_what_is_read_to_warm_up_is_not_kept_again() -> None:

@@ -329,7 +329,7 @@ def test_a_checkpoint_is_the_first_message_of_the_next_window_and_warms_up_one_w
 
 def test_after_a_skipped_window_there_is_nothing_to_warm_up_with() -> None:
     (closed,) = Log().tell((1000, event(1)), (1200, event(2)))
-    assert closed.checkpoint == Checkpoint(offset=1, clock_ms=1000, warm_offset=1)
+    assert closed.checkpoint == Checkpoint(1, 1199, 1)
 
 
 def test_a_successor_publishes_nothing_of_the_window_it_warms_up_with() -> None:
@@ -374,3 +374,17 @@ def test_offsets_may_have_gaps() -> None:
     closed = log.fold.enter(90, 1100)
     assert closed is not None
     assert closed.checkpoint == Checkpoint(90, 1000, 5)
+
+
+def test_skipped_windows_stay_closed_though_retention_takes_the_message_that_closed_them() -> None:
+    """Found by the model: the clock jumped by an hour, the worker died, retention went on, and the clock was back."""
+    source = Source(TOPIC, 0, 1, WINDOW_MS, "w")
+    fold = PartitionFold(source, Checkpoint.earliest(0), Counters())
+    fold.enter(0, 10 * WINDOW_MS)
+    closed = fold.enter(1, 50 * WINDOW_MS)
+    assert closed is not None
+    successor = PartitionFold(source, closed.checkpoint.retained(2, WINDOW_MS), Counters(), holes=1)
+    successor.enter(2, 20 * WINDOW_MS)
+    later = successor.enter(3, 60 * WINDOW_MS)
+    assert later is not None
+    assert (later.window.index, later.window.holes) == (closed.newest + 1, 1)
