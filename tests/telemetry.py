@@ -164,10 +164,8 @@ def truth(records: Iterable[Record], window_ms: int = WINDOW_MS, holes: Mapping[
             for name, n in _counted(said, version, label, message.timestamp_ms):
                 counts[name] += n
             if label != "-":
-                for since, age in _lived(said, clock, window, window_ms):
-                    counts[f"life {since} {age}"] += 1
-                for since, age in _ended(said, clock, window, window_ms):
-                    counts[f"end {since} {age}"] += 1
+                for name in _lifetime(said, clock, window, window_ms):
+                    counts[name] += 1
     return Said(_plain(cells), _plain(words))
 
 
@@ -323,6 +321,12 @@ def _metrics(said: RequestEvent, bucket: int | None) -> Iterator[tuple[str, int]
                 yield f"{place} n", 1
                 yield f"{place} micro", round(value * 1_000_000)
             yield f"metric {name} bin {_bin(value)}", 1
+
+
+def _lifetime(said: RequestEvent, clock: int, window: int, window_ms: int) -> Iterator[str]:
+    """What the event says of its session's life."""
+    yield from (f"life {since} {age}" for since, age in _lived(said, clock, window, window_ms))
+    yield from (f"end {since} {age}" for since, age in _ended(said, clock, window, window_ms))
 
 
 def _lived(said: RequestEvent, clock: int, window: int, window_ms: int) -> Iterator[tuple[int, int]]:
