@@ -86,7 +86,9 @@ class Latency:
     def _count(self, cohort: Cohort, counted: CohortCells) -> tuple[int, int]:
         edge = self._edge(cohort)
         histogram = dense(cell.histogram for cell in counted.cells)
-        self.clusters.add(cohort, _slow_buckets(counted, edge))
+        coarse = -(-edge // COARSE_PER_FINE)
+        if _floor(counted) <= coarse:  # else nobody knows whose the slow ones below the floor were
+            self.clusters.add(cohort, _slow_buckets(counted, coarse))
         return int(histogram.sum()), int(histogram[edge:].sum())
 
     def _edge(self, cohort: Cohort) -> int:
@@ -112,12 +114,22 @@ def _figures(
     )
 
 
-def _slow_buckets(counted: CohortCells, edge: int) -> Whole:
+def _floor(counted: CohortCells) -> int:
+    """From this coarse bin on the histograms of session buckets hold everything.
+
+    It is the window's own p75 and may lie above a threshold of the last ten minutes: where both cohorts have just become
+    slower, most requests are slow. All of them count as such, by the cells' whole histograms; but how they cluster is not
+    estimated from the slowest quarter, which may well be spread evenly: that is left to the other windows.
+    """
+    return max((cell.bucket_floor for cell in counted.cells if cell.bucket_floor is not None), default=0)
+
+
+def _slow_buckets(counted: CohortCells, coarse: int) -> Whole:
     """Requests and slow ones of each session bucket, shape (64, 2).
 
     Coarse bins that begin above the edge: the dispersion of what is a little slower still, as good an estimate.
     """
-    coarse, table = -(-edge // COARSE_PER_FINE), np.zeros((BUCKETS, 2), np.int64)
+    table = np.zeros((BUCKETS, 2), np.int64)
     table[:, 0] = counted.buckets[:, 4]
     for cell in counted.cells:
         for bucket, bins in cell.bucket_histograms.items():

@@ -11,10 +11,11 @@ from judge.policies.families.latency import Latency
 from judge.policies.families.table import families
 from judge.policies.port import Assessment, StageTimes
 from judge.policies.sequential import Sequential
-from judge.trial import TrialWindow
+from judge.stats.histogram import dense, quantile_bin
+from judge.trial import COHORTS, TrialWindow
 from schemas.checks import Checks
 from schemas.decisions import CheckResult
-from schemas.windows import Cell
+from schemas.windows import COARSE_PER_FINE, Cell
 from streams.histogram import bin_of, edges, histogram_of
 from tests.builders import ONLY_ERRORS
 from tests.unit.judge.trials import T0, cell, trial, windows
@@ -99,6 +100,39 @@ def test_multiplying_all_latencies_of_both_changes_nothing(both: float) -> None:
             plain.log_e_breach, rel=1e-6 if exact else 0.3, abs=0.3 - 0.3 * exact
         )
         assert scaled.verdict == plain.verdict
+
+
+def floored(window: TrialWindow) -> list[Cell]:
+    """Its cells as streams publish them: session buckets from the smallest p75 of the window's cells on."""
+    cells = [c for cohort in COHORTS for c in window.cells(cohort)]
+    floor = min(quantile_bin(dense([c.histogram]), 0.75) or 0 for c in cells) // COARSE_PER_FINE
+    return [
+        c.model_copy(
+            update={
+                "bucket_floor": floor,
+                "bucket_histograms": {
+                    bucket: {index: n for index, n in bins.items() if index >= floor}
+                    for bucket, bins in c.bucket_histograms.items()
+                },
+            }
+        )
+        for c in cells
+    ]
+
+
+def test_how_slow_requests_cluster_is_estimated_where_session_buckets_show_all_of_them() -> None:
+    """Both become 30 times slower: at first the window's p75 lies above the threshold of the windows before."""
+    family = next(f for f in Sequential().begin(TRIAL).windows.families if f.claim.check == "latency_p99")
+    assert isinstance(family, Latency)
+    calm, slow = rollout(20), rollout(22, both=30.0)[20:]
+    for window in windows(TRIAL, [floored(window) for window in calm]):
+        family.fold(window)
+    known = family.spread()
+    assert known.pooled > 0
+    for window in windows(TRIAL, [floored(window) for window in slow], 21):
+        (row,) = family.fold(window).values()
+        assert row[0].tolist() == [100, 100, 200, 200]  # canary, baseline: all of them are slow
+    assert family.spread() == known
 
 
 def test_slow_requests_of_two_sessions_are_not_a_slow_release() -> None:
