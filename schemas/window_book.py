@@ -15,6 +15,10 @@ from dataclasses import dataclass, field
 
 from schemas.windows import Cell, CohortWindow
 
+MAX_SAID = 64
+"""Words on an open window that are remembered: some 16 s of them. Where a partition lags behind for longer the oldest go, which
+can only take from what may look bad and add to what it is compared with (:meth:`WindowBook.aligned_windows`)."""
+
 _At = tuple[int, int]
 """(window start, partition): the order in which windows are folded."""
 
@@ -45,7 +49,7 @@ class WindowBook:
 
     _best: dict[_At, CohortWindow] = field(default_factory=dict)
     _partials: dict[_At, list[CohortWindow]] = field(default_factory=dict)
-    """What was said of each open window so far, in the order of ``through``."""
+    """What was last said of each open window, in the order of ``through``."""
     _unfinished: dict[_Saying, dict[int, CohortWindow]] = field(default_factory=dict)
     _newest: dict[int, int] = field(default_factory=dict)
     """Partition → end of its newest final window."""
@@ -65,7 +69,9 @@ class WindowBook:
         known = self._best.get(at)
         if known is None or _better(whole, known):
             self._best[at] = whole
-            self._partials.setdefault(at, []).append(whole)
+            said = self._partials.setdefault(at, [])
+            said.append(whole)
+            del said[:-MAX_SAID]
         if whole.final:
             self._close(whole.partition, whole.window_end)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.window_book import WindowBook
+from schemas.window_book import MAX_SAID, WindowBook
 from schemas.windows import Cell, CohortWindow, Metric
 
 SIZE_MS = 100
@@ -240,6 +240,14 @@ def test_a_partition_that_had_said_nothing_by_then_has_no_first() -> None:
 
 def test_a_partition_without_cells_holds_nobody_up() -> None:
     assert aligned(book_of(window(0, n=3, through=30), window(1, n=0, through=1))) == [(0, 3, 3), (1, 0, 0)]
+
+
+def test_of_words_that_a_partition_lags_behind_only_so_many_are_kept_and_the_doubt_is_the_canarys_benefit() -> None:
+    said = [window(1, n=n, through=n) for n in range(1, 2 * MAX_SAID)]
+    book = book_of(window(0, n=1, through=5), *said)
+    assert aligned(book) == [(0, 1, 1), (1, 0, MAX_SAID)]  # the oldest that is kept, for whom it is compared with
+    book.read(window(0, n=2, through=MAX_SAID + 3))
+    assert aligned(book) == [(0, 2, 2), (1, MAX_SAID + 3, MAX_SAID + 3)]
 
 
 def test_without_open_windows_there_is_nothing_to_align() -> None:
