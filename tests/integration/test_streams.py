@@ -39,7 +39,13 @@ BAD = {
     b'{"v": 2}': b"unknown_version",
     b"{}": b"invalid",
     batch([event(), event(1)]).dump().replace(b'"ok"', b'"no"'): b"invalid",
+    event().dump().replace(b"12.5", b"NaN"): b"invalid",
+    event().dump().replace(b"12.5", b"-1"): b"invalid",
+    event().dump().replace(b"12.5", b"1e300"): b"invalid",
+    event().dump().replace(b"create_invoice", b"x" * 500_000): b"invalid",
 }
+HOSTILE = ("07.1.session.786db6f38e0cd8b7;v1", ";", "é;v1")
+"""Labels that no proxy stamps."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +139,7 @@ def made(n: int, **changes: Any) -> RequestEvent:
     fields: dict[str, Any] = {
         "service": COUNTED,
         "version": "v1" if n % 97 == 0 else version,
-        "assignment": None if n % 11 == 0 else assignment,
+        "assignment": [None, *HOSTILE][n // 11 % 4] if n % 11 == 0 else assignment,
         "session": f"session-{n % 37}",
         "outcome": ("ok", "ok", "ok", "tool_error", "rpc_error", "cancelled")[n % 6],
         "duration_ms": float(n % 211),

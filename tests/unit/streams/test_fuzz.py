@@ -5,6 +5,7 @@
 
 import asyncio
 import json
+import math
 import os
 from collections.abc import Sequence
 from random import Random
@@ -15,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.window_book import WindowBook
-from schemas.windows import CohortWindow
+from schemas.windows import OTHER, CohortWindow
 from streams.checkpoint import Checkpoint
+from streams.counts import MAX_LABELS, MAX_TOOLS
 from streams.handover import Assigned, Polled
 from streams.outbox import MemoryOutbox, Outgoing
 from streams.owner import Owner, Pace
@@ -190,3 +192,40 @@ def test_names_at_their_longest_do_not_make_a_window_too_large_for_the_log() -> 
     assert [len(w.cells) for w in finals] == [66]
     assert sum(c.outcomes["ok"] for w in finals for c in w.cells) == 200 * 3 + 20 * 63
     assert finals[0].folded == 20 * 2
+
+
+NOBODY_COUNTS = {
+    "NaN": (json.dumps(EVENT | {"duration_ms": math.nan}), "invalid"),
+    "NaN of a batch": (json.dumps(BATCH | {"duration_ms": [1.0, math.nan]}), "invalid"),
+    "negative": (json.dumps(EVENT | {"duration_ms": -1.0}), "invalid"),
+    "1e300": (json.dumps(EVENT | {"duration_ms": 1e300}), "invalid"),
+    "1e400": (json.dumps(EVENT).replace("12.5", "1e400"), "invalid"),
+    "a huge name": (json.dumps(EVENT | {"tool": "x" * 1_000_000}), "invalid"),
+    "another version": (json.dumps(EVENT | {"v": 2}), "unknown_version"),
+    "no message at all": ("\x00", "not_json"),
+}
+FORGED = ["7.1.session.zz;v1", "7.1.session.786DB6F38E0CD8B7;v1", ";v1", "07.1.session.786db6f38e0cd8b7;v1", "é;v1"]
+STRANGERS, TOOL_NAMES = 100, 100_000
+"""Labels of the right form that nobody gave out, and tools that nobody registered."""
+
+
+def test_whatever_a_client_or_a_broken_server_makes_up_is_refused_with_its_reason_or_counted_by_name() -> None:
+    """Invariant 6: events = counted; of messages that hold none each is dead-lettered, and told as malformed."""
+    made_up = [event(i, assignment=forged) for i, forged in enumerate(FORGED)]
+    made_up += [event(1000 + i, assignment=f"7.1.session.{i:016x};v1") for i in range(STRANGERS)]
+    called = [event(10_000 + i, tool=f"made-up-{i}", assignment=None) for i in range(TOOL_NAMES)]
+    batches = [batch(called[i : i + 5000]) for i in range(0, TOOL_NAMES, 5000)]
+    values = [raw.encode() for raw, _ in NOBODY_COUNTS.values()] + [said.dump() for said in (*made_up, *batches)]
+    outcome = Outcome(log_of(values, every_ms=0))
+    assert outcome.refused() == [reason for _, reason in NOBODY_COUNTS.values()]
+    (window,) = [w for w in outcome.finals() if w.cells]
+    assert window.malformed == len(NOBODY_COUNTS)
+    counted = sum(n for cell in window.cells for n in cell.outcomes.values())
+    assert counted == len(FORGED) + STRANGERS + TOOL_NAMES
+    judged = [cell for cell in window.cells if cell.label != "-"]
+    assert len(judged) == MAX_LABELS
+    (unjudged,) = [cell for cell in window.cells if cell.label == "-"]
+    assert unjudged.outcomes == {"ok": counted - MAX_LABELS}
+    assert len(unjudged.tools) == MAX_TOOLS + 1
+    assert unjudged.tools[OTHER].n > TOOL_NAMES - MAX_TOOLS
+    assert window.folded == (STRANGERS - MAX_LABELS) + unjudged.tools[OTHER].n
