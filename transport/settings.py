@@ -87,6 +87,7 @@ class KafkaSettings(Settings):
             "bootstrap.servers": self.bootstrap,
             "client.id": client_id,
             "reconnect.backoff.max.ms": 1000,
+            "topic.metadata.refresh.interval.ms": 10_000,  # a stopping broker may say that it knows no topic
             "log_level": 3,
             "logger": logging.getLogger("librdkafka"),  # one log, one form
             **self.librdkafka_security(),

@@ -67,6 +67,7 @@ class KafkaControlLog:
                 "allow.auto.create.topics": False,
                 "queued.max.messages.kbytes": 8_192,
                 "reconnect.backoff.max.ms": 1_000,
+                "topic.metadata.refresh.interval.ms": 10_000,  # a stopping broker may say that it knows no topic
                 "log_level": 0,
                 **settings,
             }

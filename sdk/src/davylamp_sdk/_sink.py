@@ -49,6 +49,7 @@ PRODUCER_SETTINGS: Final[Mapping[str, str | int | bool]] = MappingProxyType(
         "queue.buffering.max.kbytes": 8_192,
         "message.timeout.ms": 30_000,
         "reconnect.backoff.max.ms": 1_000,
+        "topic.metadata.refresh.interval.ms": 10_000,  # a stopping broker may say that it knows no topic
         "socket.keepalive.enable": True,
         # Each failed reconnect would be a line on the server's stderr; the error callback says it once.
         "log_level": 0,
