@@ -6,7 +6,7 @@ import pytest
 
 from schemas.labels import Kind
 from tests.binomial import interval
-from tests.site import Fleet, Newcomers, Site
+from tests.site import MODERN, Fleet, Newcomers, Site
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 
@@ -57,3 +57,25 @@ async def test_no_session_leaves_its_version_over_all_stages_and_the_rollback(fl
         assert await site.again(*sessions) == {"same": len(sessions)}
     await site.write("rollback")
     assert await site.again(*sessions) == {"same": 1_200}
+
+
+async def test_no_cookie_leaves_its_version_over_all_stages_and_the_rollback(fleet: Fleet) -> None:
+    site = await at(fleet, *NESTED)
+    met: list[tuple[str, str]] = []
+    for stage in range(len(NESTED)):
+        if stage:
+            await site.write("proceed")
+        for _ in range(200):
+            answer = await site.post(MODERN)
+            met.append((answer.headers["set-cookie"].partition(";")[0], answer.json()["version"]))
+        assert [(cookie, await version_with(site, cookie)) for cookie, _ in met] == met
+    await site.write("rollback")
+    assert [(cookie, await version_with(site, cookie)) for cookie, _ in met] == met
+    assert {version for _, version in met} == {"v1", "v2"}
+
+
+async def version_with(site: Site, cookie: str) -> str:
+    answer = await site.post(MODERN, ("cookie", cookie))
+    assert "set-cookie" not in answer.headers
+    version: str = answer.json()["version"]
+    return version
