@@ -142,6 +142,19 @@ def test_while_a_server_of_either_cohort_does_not_tell_silence_is_loss_in_both(
     assert got == {0: [2, 0, 2, 0], 1: [2, 1, 2, 1], 2: [1, 1, 1, 1]}
 
 
+@pytest.mark.parametrize(("tells", "culprit"), [(True, None), (False, "session_loss")])
+def test_a_canary_whose_clients_are_done_sooner_is_no_worse_once_that_is_told(tells: bool, culprit: str | None) -> None:  # noqa: FBT001 - a table
+    def parting(version: str, age: float, each_second: int) -> list[Cell]:
+        births = [(second, *np.arange(0.5, age, 0.5).tolist()) for second in range(60) for _ in range(each_second)]
+        ended = [(int(born), age) for born, *_ in births if born + age < 60]
+        return saying(version, births, ended, seconds=60, tells=tells)
+
+    comparison = Sequential().begin(TRIAL)
+    for window in windows(TRIAL, list(zip(parting("v2", 1.8, 3), parting("v1", 7.0, 12), strict=True))):
+        comparison.add(window)
+    assert comparison.assess((), STAGE_1).breached_by == culprit
+
+
 def test_what_ends_beyond_the_last_age_was_not_at_risk_again() -> None:
     long = [(0, 1.5, 2.5, 5.5)]
     got = settled(saying("v2", long, [(0, 9.0)], seconds=14), saying("v1", long, [], seconds=14))
