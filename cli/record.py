@@ -1,14 +1,19 @@
 """`davylamp record`: a rollout from the log into a file, to be replayed anywhere. Asks the log itself, not the API."""
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.rollouts import ROLLOUT_HELP, read_log, rollout_named
 from cli.terminal import EXIT_UNDECIDED, fail
+
+if TYPE_CHECKING:
+    from judge.verify import Records
+    from transport.recording import Header
 
 app = typer.Typer()
 
@@ -19,13 +24,20 @@ def record(
     file: Annotated[Path, typer.Option("--output", "-o", help="Where the recording is written.")],
     what: Annotated[str, typer.Option(help="windows: what the judge reads.")] = "windows",
     timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to read the log.")] = 300.0,
+    *,
+    anonymize: Annotated[
+        bool, typer.Option("--anonymize", help="Other names, numbers as they are: it still replays to the byte.")
+    ] = False,
 ) -> None:
     """Write what a rollout's decisions rest on into one file, for `davylamp replay`."""
     if what not in _WRITERS:
         fail(f"--what {what}: known are {', '.join(_WRITERS)}", 2)
+    if anonymize and what != "windows":
+        fail("--anonymize is for --what windows: single events are anonymized by nobody", 2)
+    write = _anonymous_windows if anonymize else _WRITERS[what]
     service, number = rollout_named(rollout)
     try:
-        told = asyncio.run(asyncio.wait_for(_WRITERS[what](service, number, file), timeout_s))
+        told = asyncio.run(asyncio.wait_for(write(service, number, file), timeout_s))
         print(f"{file}: {told}, {file.stat().st_size / 1000:.0f} kB")
     except TimeoutError:
         fail(f"The log was not read to its end within {timeout_s:g} s: is Kafka there?", EXIT_UNDECIDED)
@@ -34,13 +46,34 @@ def record(
 
 
 async def _windows(service: str, rollout: int | None, file: Path) -> str:
+    header, records = await _rollout(service, rollout)
+    return _written(file, header, records)
+
+
+async def _anonymous_windows(service: str, rollout: int | None, file: Path) -> str:
+    """By a key that nobody keeps."""
+    from cli.replaying import MACHINE
+    from judge.anonymous import anonymized
+
+    header, records = await _rollout(service, rollout)
+    return _written(file, *anonymized(header, records, secrets.token_bytes(16), MACHINE))
+
+
+async def _rollout(service: str, rollout: int | None) -> "tuple[Header, Records]":
     from judge.recording import header_of, records_of
-    from transport.recording import write_recording
+    from transport.log import by_topic
 
     records = await read_log(service, "davylamp-record")
     header = header_of(records, service, rollout)
-    written = write_recording(file, header, records_of(records, header))
-    return f"rollout {header.rollout} of {service}, {written} records"
+    return header, by_topic(records_of(records, header))
+
+
+def _written(file: Path, header: "Header", records: "Records") -> str:
+    from judge.verify import TOPICS
+    from transport.recording import write_recording
+
+    count = write_recording(file, header, (record for topic in TOPICS for record in records.get(topic, ())))
+    return f"rollout {header.rollout} of {header.service}, {count} records"
 
 
 _WRITERS: Mapping[str, Callable[[str, int | None, Path], Awaitable[str]]] = {"windows": _windows}

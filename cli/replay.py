@@ -62,7 +62,7 @@ def _recorded(name: str, timeout_s: float) -> "tuple[Header, Records]":
 
 
 def _of_file(path: Path) -> "tuple[Header, Records]":
-    from cli.replaying import by_topic
+    from transport.log import by_topic
     from transport.recording import RecordingFileError, open_recording
 
     with path.open("rb") as file:

@@ -27,7 +27,9 @@ def render_replay(verdicts: Sequence[Verdict]) -> str:
     """A line an entry, then how many are the same to the byte, and where the first one is not."""
     decided = [verdict for verdict in verdicts if not isinstance(verdict, ByPerson)]
     same = sum(isinstance(verdict, Same) for verdict in decided)
-    lines = [render_verdicts(verdicts), f"same {same} of {len(decided)}, byte for byte"]
+    added = sum(isinstance(verdict, Same) and verdict.but_for_additions for verdict in decided)
+    but = f" but for what was added to the contract since, in {added} of them" if added else ""
+    lines = [render_verdicts(verdicts), f"same {same} of {len(decided)}, byte for byte{but}"]
     first = next((verdict for verdict in decided if not isinstance(verdict, Same)), None)
     if isinstance(first, Differs):
         recomputed = "nothing" if first.recomputed is None else _decision(first.recomputed)

@@ -1,7 +1,6 @@
 """What `davylamp replay` does with a recording and its options. Pure; what is not understood is a ``ValueError``."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -23,18 +22,9 @@ from schemas.plan import USUAL_ALPHA, Plan
 from schemas.policies import COMPARED
 from schemas.units import parse_duration_s
 from status.mistakes import mistakes
-from transport.log import Record
 from transport.recording import Header
 
 MACHINE = Machine(AsPlanned(), __version__)
-
-
-def by_topic(records: Iterable[Record]) -> Records:
-    """As the judge's fold wants them."""
-    found: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        found[record.topic].append(record)
-    return dict(found)
 
 
 def as_it_was(header: Header, records: Records, until_ms: int | None) -> tuple[str, bool]:

@@ -10,6 +10,8 @@ class Same:
     """The cut gives the entry, byte for byte."""
 
     entry: LedgerEntry
+    but_for_additions: bool = False
+    """But for fields that were not known yet when it was written, and have their defaults."""
 
 
 @dataclass(frozen=True, slots=True)

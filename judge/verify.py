@@ -35,7 +35,7 @@ def verify(
     """
     tape = Tape(records, service)
     return [
-        _verdict(link, tape, _named(machine, link.entry) if of_any_version else machine)
+        _verdict_of_any_version(link, tape, machine) if of_any_version else _verdict(link, tape, machine)
         for link in links(records, service)
         if rollout in (None, link.entry.rollout)
     ]
@@ -85,8 +85,18 @@ def _entry(record: Record) -> LedgerEntry | None:
         return None
 
 
-def _named(machine: Machine, entry: LedgerEntry) -> Machine:
-    return replace(machine, code_version=entry.code_version)
+def _verdict_of_any_version(link: Link, tape: "Tape", machine: Machine) -> Verdict:
+    verdict = _verdict(link, tape, replace(machine, code_version=link.entry.code_version))
+    if isinstance(verdict, Differs) and verdict.recomputed == _with_additions(link.entry):
+        return Same(link.entry, but_for_additions=True)
+    return verdict
+
+
+def _with_additions(entry: LedgerEntry) -> LedgerEntry:
+    """The entry as it would be written today: a start's plan may have keys that were added since."""
+    known = {name: getattr(entry, name) for name in LedgerEntry.model_fields if name not in {"id", "decided_at"}}
+    plan_hash = entry.opening.plan.hash if entry.opening else entry.plan_hash
+    return LedgerEntry.make(**{**known, "plan_hash": plan_hash})
 
 
 def by_person(entry: LedgerEntry) -> bool:

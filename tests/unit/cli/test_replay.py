@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from typer.testing import CliRunner, Result
 from cli import record, replay
 from cli.main import app
 from cli.replaying import asked_plan, under
+from davylamp_sdk._message import canonical_json
 from judge.fold import LEDGER
 from judge.recording import header_of, records_of
 from judge.verify import Records
@@ -75,6 +78,17 @@ def test_what_was_recorded_replays(log: None, tmp_path: Path) -> None:
     assert run(path).exit_code == 0
 
 
+def test_what_was_recorded_under_other_names_replays(log: None, tmp_path: Path) -> None:
+    path = str(tmp_path / "r.gz")
+    got = CliRunner().invoke(app, ["record", "orders/1", "-o", path, "--anonymize"])
+    assert got.exit_code == 0, got.output
+    assert "orders" not in got.stdout
+    told = run(path).stdout
+    assert told.splitlines()[0].endswith("anonymized")
+    assert told.splitlines()[-1] == "same 5 of 5, byte for byte"
+    assert "orders" not in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -108,6 +122,25 @@ def test_what_was_decided_by_other_code_is_replayed_by_this_one(
     got = run(written(tmp_path, header.model_copy(update={"davylamp": "0.0.1"}), records_of(rollout.tapes, header)))
     assert got.exit_code == 0
     assert "decided by davylamp 0.0.1, replayed by 0.1.0" in got.stdout
+
+
+def test_a_field_that_a_later_version_adds_to_plans_makes_no_difference(
+    rollout: Rollout, header: Header, tmp_path: Path
+) -> None:
+    def older(found: Record) -> Record:
+        return replace(found, value=(found.value or b"").replace(b'"stale_after":"1m",', b""))
+
+    (start, *_) = rollout.chain.entries
+    as_written = json.loads(older(Record("", 0, 0, 0, None, start.dump())).value or b"")
+    del as_written["id"]
+    id_ = hashlib.blake2b(canonical_json(as_written), digest_size=16).hexdigest()
+
+    def renamed(found: Record) -> Record:
+        return replace(found, value=(older(found).value or b"").replace(start.id.encode(), id_.encode()))
+
+    got = run(written(tmp_path, header, map(renamed, records_of(rollout.tapes, header))), "--until", "1s")
+    assert got.exit_code == 0, got.stdout
+    assert "same 1 of 1, byte for byte but for what was added to the contract since, in 1 of them" in got.stdout
 
 
 def test_a_what_if_prints_entries_the_divergence_with_its_reason_and_what_cannot_be_known(file: str) -> None:
