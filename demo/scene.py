@@ -117,11 +117,13 @@ def _slow_file(folder: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def scene(folder: Path, canaries: Versions = STORIES) -> AsyncIterator[Scene]:
+async def scene(
+    folder: Path, canaries: Versions = STORIES, settings: Mapping[str, str] = SETTINGS
+) -> AsyncIterator[Scene]:
     """Set the scene up, with two servers of the baseline and one of each canary; everything is gone when the block ends."""
     kafka, kafka_controller, xds, status, lb, admin, *ports = free_ports(8 + len(canaries))
     del kafka_controller  # keeps the port after Kafka's own from being taken by the others, most of the time
-    options = StackOptions(folder, None, kafka, xds, status, SETTINGS)
+    options = StackOptions(folder, None, kafka, xds, status, settings)
     servers = list(zip((BASELINE, BASELINE, *canaries), ports, strict=True))
     async with running(options) as stack:
         for version, port in servers:

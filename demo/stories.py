@@ -9,6 +9,7 @@ from cli.rendering import render_line, view_of
 from demo.faults import TABLE, FaultName
 from demo.scene import Scene, demo_plan
 from schemas.decisions import LedgerEntry
+from schemas.plan import Plan
 
 ENDS = frozenset({"completed", "rolled_back"})
 
@@ -45,10 +46,14 @@ async def tell(
     fault: FaultName | None = None,
     again: bool = False,
     replace: bool = False,
+    plan: Plan | None = None,
     patience_s: float = 120.0,
 ) -> Story:
-    """Start a rollout of `canary` and follow it to the end that its fault must have, and the proxies' acknowledgement."""
-    say(await scene.start(demo_plan(canary), again=again, replace=replace))
+    """Start a rollout of `canary` and follow it to the end that its fault must have, and the proxies' acknowledgement.
+
+    By the demo's plan, or another one for the same canary.
+    """
+    say(await scene.start(plan or demo_plan(canary), again=again, replace=replace))
     ends = ENDS | {TABLE[fault].ends} if fault else ENDS
     end, last, found = asyncio.get_running_loop().time() + patience_s, "", await scene.rollout()
     while asyncio.get_running_loop().time() < end and not _ended(found, ends):

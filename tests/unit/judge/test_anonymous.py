@@ -21,21 +21,7 @@ from transport.log import by_topic
 from transport.recording import Header
 
 MACHINE = Machine(AsPlanned(), "0.1")
-NAMES = {
-    "orders",
-    "v1",
-    "v2",
-    "v3",
-    "anna",
-    "127.0.0.1:8001",
-    "127.0.0.1:8002",
-    "lb0",
-    "r",
-    "s",
-    "zombie",
-    "search",
-    "hm",
-}
+NAMES = {"orders", "v1", "v2", "v3", "anna", "127.0.0.1:8001", "127.0.0.1:8002", "lb0", "zombie", "search", "hm"}
 
 
 def anonymous(rollout: Rollout, key: bytes = b"key") -> tuple[Header, Records, Header, Records]:
