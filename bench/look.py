@@ -30,7 +30,7 @@ from schemas.windows import BUCKETS, Bucket, Cell, CohortWindow, Metric, MetricB
 T0 = 1_700_000_000_000
 WINDOW_MS = 5_000
 PARTITIONS = 2
-LASTS = {"10 min": 120, "2 h": 1_440, "24 h": 17_280}
+LASTS = {"10 min": 120, "2 h": 1_440, "23 h": 16_560}
 LOOKS = 200
 SEED = "0a" * 16
 

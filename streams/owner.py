@@ -22,7 +22,10 @@ _TELL_S = 60.0
 """What is not counted is logged at most so often."""
 
 SOONER = 0.5
-"""Of the publishing interval: where requests have failed partials are published so often."""
+"""Of the publishing interval: while requests fail partials are published so often, those of all partitions: whoever compares
+cohorts waits until every partition has come to the moment of the failure."""
+FAILING_FOR = 2.0
+"""Publishing intervals: so long after a failure the others have been heard."""
 
 Commit = Callable[[int, Checkpoint], None]
 """Queues the commit of a partition; returns at once."""
@@ -73,6 +76,7 @@ class Owner:
         self._commit = commit
         self._owned: dict[int, _Owned] = {}
         self._turn = asyncio.Lock()
+        self._failing_until_s = float("-inf")
         self._counters = Counters()
         self._told = Counters()
         self._told_s = float("-inf")
@@ -118,6 +122,8 @@ class Owner:
         owned.heard_s = self._clock.monotonic_s()
         for record in item.records:
             await self._read(owned.fold, record)
+        if owned.fold.failing:
+            self._failing_until_s = owned.heard_s + FAILING_FOR * self._pace.publish_interval_s
         await self._publish_partials(owned)
 
     async def _read(self, fold: PartitionFold, record: Record) -> None:
@@ -146,7 +152,7 @@ class Owner:
 
     async def _publish_partials(self, owned: _Owned) -> None:
         start_s = self._clock.monotonic_s()
-        if start_s < (owned.failing_due_s if owned.fold.failing else owned.due_s):
+        if start_s < (owned.failing_due_s if start_s < self._failing_until_s else owned.due_s):
             return
         partials = owned.fold.partials()
         if partials:

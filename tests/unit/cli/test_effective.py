@@ -12,6 +12,13 @@ from schemas.plan import Plan
 from schemas.service import Service
 from tests.builders import SERVICE, plan
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Ten times as fast where it was built."""
+
+
+def _read(text: str) -> Any:
+    return yaml.load(text, LOADER)
+
 
 def test_the_shortest_plan_is_shown_whole_and_every_default_is_marked() -> None:
     shown = render_effective(Plan.model_validate({"service": "orders", "canary": "v2"}))
@@ -123,15 +130,15 @@ PARTS = st.fixed_dictionaries(
 @given(PARTS)
 def test_what_is_shown_reads_back_as_the_same_plan(parts: dict[str, Any]) -> None:
     effective = plan(**parts)
-    assert Plan.model_validate(yaml.safe_load(render_effective(effective))) == effective
+    assert Plan.model_validate(_read(render_effective(effective))) == effective
 
 
 @given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", fullmatch=True))
 def test_a_version_reads_back_whatever_it_is_called(name: str) -> None:
     versions = {name: {"endpoints": ["h:1"]}}
     service = Service.model_validate({"service": "orders", "baseline": name, "versions": versions})
-    assert Service.model_validate(yaml.safe_load(render_effective(service))) == service
+    assert Service.model_validate(_read(render_effective(service))) == service
 
 
 def test_the_tests_service_reads_back() -> None:
-    assert Service.model_validate(yaml.safe_load(render_effective(SERVICE))) == SERVICE
+    assert Service.model_validate(_read(render_effective(SERVICE))) == SERVICE

@@ -11,7 +11,7 @@ from schemas.windows import MAX_DEAD_LETTERS, CohortWindow
 from streams.checkpoint import Checkpoint
 from streams.handover import Assigned, Polled, Revoked
 from streams.outbox import DeliveryError, MemoryOutbox, Outgoing
-from streams.owner import LostBatchError, Owner, Pace
+from streams.owner import FAILING_FOR, LostBatchError, Owner, Pace
 from streams.publisher import Publisher
 from streams.window import MAX_UNREGISTERED
 from streams.windows import OutOfOrderError
@@ -97,10 +97,24 @@ async def test_failures_wait_half_as_long(failed: RequestEvent | EventBatch) -> 
     scene.clock.advance(INTERVAL_S / 2)
     await scene.owner.beat()
     assert [told[1] for told in scene.told()] == [False, False]
-    await scene.poll(record(2, 1002, event(9)))
+    scene.clock.advance(FAILING_FOR * INTERVAL_S)
+    for sequence in (8, 9):
+        await scene.poll(record(sequence, 1002, event(sequence)))
     scene.clock.advance(INTERVAL_S / 2)
     await scene.owner.beat()
-    assert len(scene.told()) == 2
+    assert len(scene.told()) == 3
+
+
+async def test_a_failure_hurries_every_partition_for_they_are_compared_at_one_moment() -> None:
+    scene = Scene()
+    for partition in (0, 1):
+        await scene.assign(partition)
+        await scene.poll(record(0, 1000, event(1), partition=partition))
+    await scene.poll(record(1, 1001, event(2, outcome="timeout")))
+    await scene.poll(record(1, 1001, event(2), partition=1))
+    scene.clock.advance(INTERVAL_S / 2)
+    await scene.owner.beat()
+    assert len(scene.told()) == 4
 
 
 async def test_partials_that_take_long_to_say_leave_as_long_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
