@@ -51,5 +51,6 @@ $(VENV)/.ready: pyproject.toml sdk/pyproject.toml uv.lock scripts/preflight.sh
 	@PYTHON=$(PYTHON) sh scripts/preflight.sh
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
-	@$(BIN)/uv sync --quiet --frozen --inexact --all-extras --all-groups
+	@$(BIN)/uv sync --quiet --frozen --inexact --compile-bytecode --all-extras --all-groups
+	@$(BIN)/python -m compileall -q schemas transport streams judge router alerts status cli demo sdk/src
 	@touch $@
