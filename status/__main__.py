@@ -7,6 +7,7 @@ from status import lately
 from status.app import create_app
 from status.feed import TOPICS
 from status.server import Server
+from status.sessions import signing_key
 from status.settings import StatusSettings
 from transport.clock import SystemClock
 from transport.kafka_log import KafkaReader, KafkaWriter
@@ -24,7 +25,7 @@ async def serve(kafka: KafkaSettings, settings: StatusSettings) -> None:
         telemetry=KafkaReader(kafka, "status-telemetry", lately.TOPICS, since_ms=since_ms),
         tokens=settings.tokens,
         clock=clock,
-        data_folder=settings.data_folder,
+        signs_by=signing_key(settings) if settings.tokens else None,
     )
     await Server(app, settings.host, settings.port).serve()
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -23,12 +22,10 @@ from status.metrics import Counted, tell
 from status.news import News
 from status.picture import Pictures, cohorts
 from status.problems import answer_problems
-from status.sessions import Sessions, session_key
+from status.sessions import Sessions, new_key
 from status.tokens import Token
 from transport.clock import Clock, SystemClock
 from transport.log import Reader, Record, Writer
-
-SESSION_KEY = "session.key"
 
 
 def create_app(
@@ -39,13 +36,13 @@ def create_app(
     tokens: tuple[Token, ...] = (),
     clock: Clock | None = None,
     answer_within_s: float = ANSWER_WITHIN_S,
-    data_folder: Path | None = None,
+    signs_by: bytes | None = None,
 ) -> FastAPI:
     """The application over a log. Its lifespan follows `reader` and `telemetry`, and closes everything at the end.
 
     `reader` reads :data:`status.feed.TOPICS`, `telemetry` :data:`status.lately.TOPICS`; without it there are no charts.
-    Without `tokens` everybody may do everything: the settings allow that on loopback only. Without `data_folder`
-    browsers' sessions end with the process.
+    Without `tokens` everybody may do everything: the settings allow that on loopback only. `signs_by` is
+    the key of browsers' sessions; without one they end with the process.
     """
     clock = clock or SystemClock()
     news, counted = News(), Counted()
@@ -54,8 +51,7 @@ def create_app(
         (lambda message, _: _publish(news, message), lambda message, record: _count(counted, feed, message, record)),
     )
     lately = _lately(telemetry, clock, feed, news, counted) if telemetry is not None else None
-    key_file = data_folder / SESSION_KEY if data_folder else None
-    sessions = Sessions(tokens, session_key(key_file), clock) if tokens else None
+    sessions = Sessions(tokens, signs_by or new_key(), clock) if tokens else None
     app = FastAPI(lifespan=lambda _: _following(feed, lately, reader, writer), **_DESCRIBED)
     app.state.desk = Desk(feed, writer, clock, answer_within_s)
     app.state.news, app.state.pictures = news, Pictures(feed, lately, clock)

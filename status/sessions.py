@@ -1,7 +1,8 @@
 """A browser's session: a signed cookie that names a configured token and says how long it holds.
 
 The token itself stays out of the cookie. A session ends with its time, with the token's removal or change from the
-configuration, or with the key; a restart of the service ends none, since the key lies on disk.
+configuration, or with the key; a restart of the service ends none, since the key is configured or lies on disk. Where
+several replicas serve it must be configured: what one has signed, the others must know.
 """
 
 import base64
@@ -12,6 +13,7 @@ import os
 import secrets
 from pathlib import Path
 
+from status.settings import StatusSettings
 from status.tokens import Token
 from transport.clock import Clock
 
@@ -21,6 +23,7 @@ COOKIE = "davylamp_session"
 LASTS_S = 12 * 3600
 """A shift."""
 
+KEY_FILE = "session.key"
 _KEY_BYTES = 32
 
 
@@ -67,14 +70,24 @@ def _decoded(name: str) -> str:
         return ""
 
 
-def session_key(file: Path | None) -> bytes:
-    """The key that signs sessions: from `file`, which is made with a new one if it is not there.
+def new_key() -> bytes:
+    """A key that nobody else has."""
+    return secrets.token_bytes(_KEY_BYTES)
 
-    Where it cannot be kept, sessions end with the process.
+
+def signing_key(settings: StatusSettings) -> bytes:
+    """The key that signs sessions: the configured one, else the one that is kept in the data folder."""
+    if settings.session_key is not None:
+        return settings.session_key.get_secret_value().encode()
+    return kept_key(settings.data_folder / KEY_FILE)
+
+
+def kept_key(file: Path) -> bytes:
+    """The key in `file`, which is made with a new one if it is not there.
+
+    Where it cannot be kept (a root that is read only), sessions end with the process.
     """
-    fresh = secrets.token_bytes(_KEY_BYTES)
-    if file is None:
-        return fresh
+    fresh = new_key()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as made:
@@ -82,7 +95,9 @@ def session_key(file: Path | None) -> bytes:
     except FileExistsError:
         pass
     except OSError as error:
-        logger.warning("session key not kept", extra={"action": "session_key_unkept", "why": str(error)})
+        logger.warning(
+            "session key not kept: set session_key", extra={"action": "session_key_unkept", "why": str(error)}
+        )
         return fresh
     try:
         kept = file.read_bytes()

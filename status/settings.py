@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from status.tokens import Tokens
 from transport.settings import Settings
@@ -22,8 +22,15 @@ class StatusSettings(Settings):
         "`davylamp token new NAME` makes one.",
     )
 
+    session_key: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="Signs browser sessions: the same secret for every replica. Without one a key is made, and kept in "
+        "`data_folder`.",
+    )
     data_folder: Path = Field(
-        default=Path(".davylamp/status"), description="Where the key that signs browser sessions is kept."
+        default=Path(".davylamp/status"),
+        description="Where a made key is kept. If it cannot be, sessions end with the process.",
     )
 
     @model_validator(mode="after")

@@ -64,3 +64,10 @@ def test_a_service_that_keeps_something_has_a_volume_where_its_setting_points() 
         container = pods()[service]["containers"][0]
         folder = next(v["value"] for v in container["env"] if v["name"] == f"DAVYLAMP_{service.upper()}_DATA_FOLDER")
         assert folder in {mount["mountPath"] for mount in container["volumeMounts"]}
+
+
+def test_replicas_that_sign_sessions_share_the_key_and_need_no_disk() -> None:
+    container = pods()["status"]["containers"][0]
+    key = next(v for v in container["env"] if v["name"] == "DAVYLAMP_STATUS_SESSION_KEY")
+    assert key["valueFrom"]["secretKeyRef"] == {"name": "davylamp-people", "key": "session-key"}
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True

@@ -126,11 +126,11 @@ async def test_logging_out_ends_it_for_a_viewer_too() -> None:
         assert (await client.get("/", headers=HTML)).status_code == 303
 
 
-async def test_a_session_survives_a_restart_of_the_service(tmp_path: Any) -> None:
+async def test_a_session_survives_a_restart_of_the_service_and_is_known_to_its_replica() -> None:
     log = await running()
-    async with api(log, tokens=TOKENS, data_folder=tmp_path) as client:
+    async with api(log, tokens=TOKENS, signs_by=b"k" * 32) as client:
         value = (await log_in(client, "operate")).cookies[COOKIE]
-    async with api(log, tokens=TOKENS, data_folder=tmp_path) as client:
+    async with api(log, tokens=TOKENS, signs_by=b"k" * 32) as client:
         client.cookies.set(COOKIE, value)
         assert (await client.get("/")).status_code == 200
 

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from status.sessions import COOKIE, LASTS_S, Sessions, session_key
+from status.sessions import COOKIE, KEY_FILE, LASTS_S, Sessions, kept_key, new_key, signing_key
+from status.settings import StatusSettings
 from status.tokens import Token, fingerprint
 from transport.clock import FakeClock
+from transport.settings import SettingsError
 
 ANNA = Token(name="anna+ops@example.com", role="operator", token_sha256=fingerprint(b"operate"))
 DASH = Token(name="dash", role="viewer", token_sha256=fingerprint(b"view"))
@@ -77,18 +79,44 @@ def test_two_cookies_of_the_name_are_none() -> None:
     assert sessions.find([]) is None
 
 
+def settings(**environ: str) -> StatusSettings:
+    return StatusSettings.load("status", environ)
+
+
 def test_the_key_outlives_the_process_and_is_nobody_elses(tmp_path: Path) -> None:
-    file = tmp_path / "status" / "session.key"
-    key = session_key(file)
-    assert session_key(file) == key
+    made = settings(DAVYLAMP_STATUS_DATA_FOLDER=str(tmp_path / "status"))
+    key = signing_key(made)
+    assert signing_key(made) == key
     assert len(key) >= 32
-    assert file.stat().st_mode & 0o077 == 0
+    assert (tmp_path / "status" / KEY_FILE).stat().st_mode & 0o077 == 0
 
 
-def test_a_key_that_cannot_be_kept_is_a_new_one(tmp_path: Path) -> None:
+def test_replicas_share_the_key_that_is_configured_and_write_none(tmp_path: Path) -> None:
+    """Each with a disk of its own, or with none that can be written."""
+    secret = "0123456789abcdef" * 2
+    one, other = (
+        Sessions(
+            (ANNA,),
+            signing_key(settings(DAVYLAMP_STATUS_SESSION_KEY=secret, DAVYLAMP_STATUS_DATA_FOLDER=folder)),
+            FakeClock(),
+        )
+        for folder in (str(tmp_path / "one"), "/proc/nowhere")
+    )
+    assert other.find(cookie(one.begin(ANNA))) == ANNA
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_configured_key_that_could_be_guessed_is_refused_and_not_printed() -> None:
+    with pytest.raises(SettingsError, match="session_key") as refused:
+        settings(DAVYLAMP_STATUS_SESSION_KEY="swordfish")
+    assert "swordfish" not in str(refused.value)
+
+
+def test_a_key_that_cannot_be_kept_is_a_new_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert session_key(tmp_path / "file" / "session.key") != session_key(tmp_path / "file" / "session.key")
-    assert session_key(None) != session_key(None)
+    assert kept_key(tmp_path / "file" / "deeper" / KEY_FILE) != kept_key(tmp_path / "file" / "deeper" / KEY_FILE)
+    assert "session key not kept: set session_key" in caplog.text
+    assert new_key() != new_key()
     short = tmp_path / "short.key"
     short.write_bytes(b"short")
-    assert len(session_key(short)) >= 32
+    assert len(kept_key(short)) >= 32
