@@ -30,13 +30,19 @@ class Client:
     """
 
     def __init__(
-        self, url: str, transport: httpx2.BaseTransport | None = None, *, token: str | None = None, actor: str = "cli"
+        self,
+        url: str,
+        transport: httpx2.BaseTransport | None = None,
+        *,
+        token: str | None = None,
+        actor: str = "cli",
+        timeout_s: float = 20.0,
     ) -> None:
         self._url = url
         self._actor = actor
         token = token or os.environ.get(TOKEN_VARIABLE)
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx2.Client(base_url=url, timeout=20.0, transport=transport, headers=headers)
+        self._http = httpx2.Client(base_url=url, timeout=timeout_s, transport=transport, headers=headers)
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import json
 import os
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Annotated, get_args
 import typer
 from pydantic import ValidationError
 
-from cli import doctor, envoy, judge, kafka, kayenta, plan, proxies, record, replay, showing, verify, words
+from cli import completion, doctor, envoy, judge, kafka, kayenta, plan, proxies, record, replay, showing, verify, words
+from cli.rendering import render_service
 from cli.terminal import DEFAULT_URL, Url, ask, connect, fail, read_file
 from schemas.service import Service
 from status.tokens import Role, Token, fingerprint, new_token
@@ -25,7 +27,17 @@ app.add_typer(proxies.app, name="proxy")
 app.add_typer(envoy.app, name="envoy")
 app.add_typer(kayenta.app, name="kayenta")
 app.add_typer(kafka.app, name="kafka")
-for part in (words.app, showing.app, plan.app, doctor.app, verify.app, record.app, replay.app, judge.app):
+for part in (
+    words.app,
+    showing.app,
+    plan.app,
+    doctor.app,
+    verify.app,
+    record.app,
+    replay.app,
+    judge.app,
+    completion.app,
+):
     app.registered_commands += part.registered_commands
 
 
@@ -91,7 +103,22 @@ def service_apply(file: Path, url: Url = DEFAULT_URL) -> None:
     service = read_file(Service, file)
     with connect(url) as client:
         ask(client.apply, service)
-    print(f"{service.service}: baseline {service.baseline}, versions {', '.join(sorted(service.versions))}")
+    print(render_service(service))
+
+
+@service_app.command("list")
+def service_list(
+    url: Url = DEFAULT_URL,
+    as_json: Annotated[bool, typer.Option("--json", help="As the API has them, for programs.")] = False,  # noqa: FBT002 - typer
+) -> None:
+    """List the services that are registered: where clients find each, its baseline, and its versions."""
+    with connect(url) as client:
+        known = [one["definition"] for one in ask(client.rollouts) if one["definition"]]
+    if as_json:
+        print(json.dumps(known, indent=2, ensure_ascii=False))
+        return
+    for one in known:
+        print(render_service(Service.model_validate(one, extra="ignore")))
 
 
 @token_app.command("new")

@@ -7,6 +7,7 @@ from typing import Any
 from schemas.checks import SUCCESSES
 from schemas.control import ProxyRoute, RolloutState, RolloutView
 from schemas.decisions import CheckResult, Count, LedgerEntry
+from schemas.service import Service
 from schemas.units import format_share
 
 _STATES: dict[RolloutState, tuple[str, str]] = {
@@ -127,6 +128,12 @@ def _limit(check: CheckResult) -> str:
 
 def _time(unix_ms: int) -> str:
     return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def render_service(service: Service) -> str:
+    """A registered service, in one line. Its baseline is the initial one: afterwards the ledger owns it."""
+    where = ", ".join(f"{host}{service.path}" for host in service.hosts)
+    return f"{service.service}: baseline {service.baseline}, versions {', '.join(sorted(service.versions))}, at {where}"
 
 
 _ROUTES = {

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.client import Client
+from cli.completion import Service as Named
+from cli.completion import services
 from cli.effective import render_effective
 from cli.rendering import render_history, render_line, render_view, view_of
 from cli.terminal import (
@@ -43,7 +45,7 @@ def check(file: Path) -> None:
 
 @app.command()
 def status(
-    service: Annotated[str | None, typer.Argument()] = None,
+    service: Annotated[str | None, typer.Argument(autocompletion=services)] = None,
     url: Url = DEFAULT_URL,
     watch: Annotated[bool, typer.Option("--watch", help="Follow until the rollout ends.")] = False,  # noqa: FBT002 - typer
     timeout_s: Annotated[
@@ -66,7 +68,7 @@ def status(
 
 
 @app.command()
-def explain(service: str, url: Url = DEFAULT_URL) -> None:
+def explain(service: Named, url: Url = DEFAULT_URL) -> None:
     """Explain the last decision in full: the sentence, and every check with its interval and limit."""
     with connect(url) as client:
         print(ask(client.explain, service), end="")
@@ -74,7 +76,7 @@ def explain(service: str, url: Url = DEFAULT_URL) -> None:
 
 @app.command()
 def history(
-    service: str,
+    service: Named,
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="The whole entries, for programs.")] = False,  # noqa: FBT002 - typer
 ) -> None:

@@ -22,7 +22,8 @@ EXIT_UNDECIDED = 4
 """Beside 0, and 2 for wrong usage (click's)."""
 
 DEFAULT_URL = "http://127.0.0.1:8642"
-Url = Annotated[str, typer.Option(envvar="DAVYLAMP_URL", help="The status API.")]
+URL_VARIABLE = "DAVYLAMP_URL"
+Url = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="The status API.")]
 
 M = TypeVar("M", bound=Message)
 P = ParamSpec("P")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli.completion import services
 from cli.rollouts import read_log
 from cli.terminal import EXIT_REFUSED, EXIT_UNDECIDED, fail
 from judge.verdicts import ByPerson, Differs, Expired, OtherVersion, Same, Verdict
@@ -16,7 +17,9 @@ app = typer.Typer()
 
 @app.command()
 def verify(
-    service: Annotated[str, typer.Argument(help="The service whose decisions are recomputed.")],
+    service: Annotated[
+        str, typer.Argument(help="The service whose decisions are recomputed.", autocompletion=services)
+    ],
     rollout: Annotated[int | None, typer.Option(help="Its number; default: every rollout of the service.")] = None,
     timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to read the log.")] = 300.0,
 ) -> None:

@@ -7,15 +7,14 @@ from typing import Annotated, Any, get_args
 import typer
 
 from cli import plan
+from cli.completion import Mode, Service
 from cli.terminal import DEFAULT_URL, Url, ask, connect, fail, read_file
 from schemas.plan import HoldMode, Plan
 
 app = typer.Typer()
 
-Service = Annotated[str, typer.Argument(help="The service whose rollout is meant.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; kept in the ledger with your name.")]
 Seen = Annotated[str | None, typer.Option(help="Id of the ledger's head as you saw it: refused if it has moved.")]
-Mode = Annotated[str | None, typer.Option(help="drain, rehome or evict; default: what the plan says.")]
 
 _DIRECT = "To every router's own port: needs no Kafka, no judge and no status API."
 

@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 from typer.testing import CliRunner, Result
 
+from cli.completion import services
 from cli.main import app
 from cli.stack import SERVICES, StackOptions, service_argv
 from schemas.control import Command, Outcome, RolloutView
@@ -102,8 +103,19 @@ async def api() -> AsyncIterator[Api]:
 async def test_a_service_file_is_applied(api: Api) -> None:
     got = await api.run("service", "apply", str(ROOT / "examples/orders/service.yaml"))
     assert got.exit_code == 0, got.output
-    assert got.stdout == "orders: baseline v1, versions v1, v2\n"
+    assert got.stdout == "orders: baseline v1, versions v1, v2, at */mcp\n"
     assert Service.read(api.log.records("services")[0].value or b"").baseline == "v1"
+
+
+async def test_services_are_listed_and_their_names_completed(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await api.run("service", "apply", str(ROOT / "examples/orders/service.yaml"))
+    got = await api.run("service", "list")
+    assert got.stdout == "orders: baseline v1, versions v1, v2, at */mcp\n"
+    (listed,) = json.loads((await api.run("service", "list", "--json")).stdout)
+    assert listed["service"] == "orders"
+    monkeypatch.setenv("DAVYLAMP_URL", api.url)
+    assert await asyncio.to_thread(services, "or") == ["orders"]
+    assert await asyncio.to_thread(services, "x") == []
 
 
 async def test_a_wrong_file_is_refused_with_every_error_before_anything_moves(api: Api, tmp_path: Path) -> None:
