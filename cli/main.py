@@ -11,7 +11,7 @@ from typing import Annotated, get_args
 import typer
 from pydantic import ValidationError
 
-from cli import completion, doctor, envoy, judge, kafka, kayenta, plan, proxies, record, replay, showing, verify, words
+from cli import completion, dlq, doctor, envoy, judge, kafka, kayenta, plan, proxies, record, replay, showing, verify, words
 from cli.rendering import render_service
 from cli.terminal import DEFAULT_URL, Url, ask, connect, fail, read_file
 from schemas.service import Service
@@ -27,6 +27,7 @@ app.add_typer(proxies.app, name="proxy")
 app.add_typer(envoy.app, name="envoy")
 app.add_typer(kayenta.app, name="kayenta")
 app.add_typer(kafka.app, name="kafka")
+app.add_typer(dlq.app, name="dlq")
 for part in (
     words.app,
     showing.app,

@@ -1,0 +1,156 @@
+"""Dead letters: telemetry that nobody could read, as `mcp-requests.dlq` keeps it; and how one is sent again. Pure."""
+
+from collections.abc import AsyncGenerator, Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol, Self
+
+from schemas.topics import Topic
+from transport.log import Position, Reader, Record
+
+DEAD_LETTERS: Topic = "mcp-requests.dlq"
+REPLAYED = "davylamp-replayed"
+"""Header of a message that was sent again, and of the note of it beside the dead letter: the letter's id."""
+SHOWN_BYTES = 4000
+_ORIGIN = "topic", "partition", "offset", "reason"
+
+
+class Sender(Protocol):
+    """Appends one record to a named partition, and returns once the log has it. Raises :class:`transport.log.LogError`."""
+
+    async def put(
+        self, topic: str, partition: int, value: bytes | None, key: bytes | None, headers: dict[str, bytes]
+    ) -> Position: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One of them."""
+
+    id: str
+    """``<partition>@<offset>`` of the dead-letter topic."""
+    at_ms: int
+    reason: str
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+    original_size: int | None
+    """None: it is whole."""
+
+    @classmethod
+    def of(cls, record: Record) -> Self | None:
+        """None of what is no dead letter: a note that one was sent again, or a stranger's."""
+        headers = {name: value.decode(errors="replace") for name, value in record.headers.items()}
+        if not all(name in headers for name in _ORIGIN):
+            return None
+        if not (headers["partition"].isdigit() and headers["offset"].isdigit()):
+            return None
+        size = headers.get("original_size")
+        return cls(
+            id=f"{record.partition}@{record.offset}",
+            at_ms=record.timestamp_ms,
+            reason=headers["reason"],
+            topic=headers["topic"],
+            partition=int(headers["partition"]),
+            offset=int(headers["offset"]),
+            key=record.key,
+            value=record.value or b"",
+            original_size=int(size) if size and size.isdigit() else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which dead letters: all of what is said here."""
+
+    ids: frozenset[str] = frozenset()
+    """Empty: any."""
+    reason: str | None = None
+    """The word before the colon."""
+    topic: str | None = None
+
+    def has(self, letter: DeadLetter) -> bool:
+        """Whether it is one of them."""
+        return (
+            (not self.ids or letter.id in self.ids)
+            and self.reason in (None, letter.reason.partition(":")[0])
+            and self.topic in (None, letter.topic)
+        )
+
+
+async def letters(reader: Reader, wanted: Wanted) -> AsyncGenerator[DeadLetter, None]:
+    """The wanted ones, as far as the topic goes now; in the order of the log within a partition."""
+    async for batch in reader.batches():
+        for record in batch.records:
+            letter = DeadLetter.of(record)
+            if letter is not None and wanted.has(letter):
+                yield letter
+        if batch.caught_up:
+            return
+
+
+async def replayed(reader: Reader) -> frozenset[str]:
+    """Ids of the letters that a topic says were sent again, as far as it goes now."""
+    found: set[str] = set()
+    async for batch in reader.batches():
+        found |= {r.headers[REPLAYED].decode(errors="replace") for r in batch.records if REPLAYED in r.headers}
+        if batch.caught_up:
+            break
+    return frozenset(found)
+
+
+def why_not(letter: DeadLetter, done: Collection[str]) -> str | None:
+    """Why a letter is not sent again; None: it can be."""
+    if letter.id in done:
+        return "was sent again before"
+    if letter.original_size is not None:
+        return f"is cut: {len(letter.value)} of {letter.original_size} bytes are kept"
+    return None
+
+
+async def replay(sender: Sender, letter: DeadLetter) -> Position:
+    """Send it to the partition it came from, and note that beside the letter, which outlives the telemetry."""
+    headers = {REPLAYED: letter.id.encode()}
+    position = await sender.put(letter.topic, letter.partition, letter.value, letter.key, headers)
+    partition, _, _ = letter.id.partition("@")
+    await sender.put(DEAD_LETTERS, int(partition), b"", letter.key, headers)
+    return position
+
+
+def safe(raw: bytes, most: int = SHOWN_BYTES) -> str:
+    """Bytes from anybody as a terminal may show them: printable ASCII, all else escaped, and not without end."""
+    text = "".join(_plain(raw[:most]))
+    return text if len(raw) <= most else f"{text}… ({len(raw)} bytes)"
+
+
+def _plain(raw: bytes) -> Iterator[str]:
+    for byte in raw:
+        if byte == ord("\\"):
+            yield "\\\\"
+        elif 0x20 <= byte < 0x7F:  # noqa: PLR2004 - printable ASCII
+            yield chr(byte)
+        else:
+            yield f"\\x{byte:02x}"
+
+
+def render_line(letter: DeadLetter) -> str:
+    """One in a list."""
+    at = datetime.fromtimestamp(letter.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    place = f"{safe(letter.topic.encode(), 80)}-{letter.partition}@{letter.offset}"
+    return f"{letter.id:<10} {at}  {place}  {safe(letter.reason.encode(), 100)}"
+
+
+def render(letter: DeadLetter) -> str:
+    """All of one."""
+    rows = {
+        "id": letter.id,
+        "kept at": datetime.fromtimestamp(letter.at_ms / 1000, UTC).isoformat(),
+        "from": f"{safe(letter.topic.encode(), 250)}, partition {letter.partition}, offset {letter.offset}",
+        "reason": safe(letter.reason.encode()),
+        "key": "none" if letter.key is None else safe(letter.key),
+        "size": f"{len(letter.value)} bytes"
+        + (f", cut from {letter.original_size}" if letter.original_size is not None else ""),
+    }
+    return "\n".join([*(f"{name:<8} {value}" for name, value in rows.items()), "", safe(letter.value)])

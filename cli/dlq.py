@@ -1,0 +1,139 @@
+"""`davylamp dlq`: telemetry that nobody could read: look at it, and send it again once somebody can. Asks the log itself."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from contextlib import aclosing
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from cli.dead_letters import DEAD_LETTERS, DeadLetter, Wanted, letters, render, render_line, replay, replayed, why_not
+from cli.terminal import EXIT_UNDECIDED, fail, seconds
+from transport.log import LogError
+from transport.settings import KafkaSettings, SettingsError
+
+app = typer.Typer(no_args_is_help=True, help="Telemetry that nobody could read.")
+
+T = TypeVar("T")
+Since = Annotated[str, typer.Option(help="How far back, like 2h or 3d.")]
+Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to read the log.")]
+
+
+@app.command("list")
+def show_list(
+    since: Since = "1d",
+    reason: Annotated[str | None, typer.Option(help="Only this one: not_json, invalid, unknown_version, …")] = None,
+    topic: Annotated[str | None, typer.Option(help="Only what came to this topic.")] = None,
+    skip: Annotated[int, typer.Option(min=0, help="Leave out the first so many.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, help="A page.")] = 50,
+    timeout_s: Timeout = 60.0,
+) -> None:
+    """List dead letters, the oldest first in each partition: id, when, where it came from, why nobody can read it."""
+    found = _run(_page(since, Wanted(reason=reason, topic=topic), skip + limit + 1), timeout_s)
+    for letter in found[skip : skip + limit]:
+        print(render_line(letter))
+    if len(found) > skip + limit:
+        print(f"There are more: --skip {skip + limit}")
+    elif not found[skip:]:
+        print("none")
+
+
+@app.command()
+def show(
+    id: Annotated[str, typer.Argument(help="As the list says it: PARTITION@OFFSET.")],  # noqa: A002 - what it is called
+    since: Since = "7d",
+    timeout_s: Timeout = 60.0,
+) -> None:
+    """Show one dead letter with its bytes, of which all that is not printable ASCII is escaped."""
+    found = _run(_page(since, Wanted(frozenset({id})), 1), timeout_s)
+    if not found:
+        fail(f"{id} is no dead letter of the last {since}.")
+    print(render(found[0]))
+
+
+@app.command("replay")
+def send_again(
+    ids: Annotated[list[str] | None, typer.Argument(help="PARTITION@OFFSET of each; or name a --reason.")] = None,
+    reason: Annotated[str | None, typer.Option(help="All of this reason.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Only what came to this topic.")] = None,
+    since: Since = "1d",
+    timeout_s: Timeout = 60.0,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only say what would be done.")] = False,
+) -> None:
+    """Send dead letters again to the partition they came from, each once: after an upgrade that can read them."""
+    if not ids and reason is None:
+        fail("Say which: ids, or --reason.", 2)
+    wanted = Wanted(frozenset(ids or ()), reason, topic)
+    _run(_send_again(since, wanted, yes=yes), timeout_s)
+
+
+def _kafka() -> KafkaSettings:
+    try:
+        return KafkaSettings.load("kafka")
+    except SettingsError as error:
+        fail(str(error))
+
+
+def _run(work: Coroutine[Any, Any, T], timeout_s: float) -> T:
+    try:
+        return asyncio.run(asyncio.wait_for(work, timeout_s))
+    except TimeoutError:
+        fail(f"The log was not read to its end within {timeout_s:g} s: is Kafka there?", EXIT_UNDECIDED)
+    except LogError as error:
+        fail(str(error))
+
+
+async def _page(since: str, wanted: Wanted, most: int) -> list[DeadLetter]:
+    from transport.kafka_log import KafkaReader
+
+    reader = KafkaReader(_kafka(), "davylamp-dlq", [DEAD_LETTERS], since_ms=_since_ms(since))
+    found: list[DeadLetter] = []
+    try:
+        async with aclosing(letters(reader, wanted)) as them:
+            async for letter in them:
+                found.append(letter)
+                if len(found) == most:
+                    break
+    finally:
+        await reader.close()
+    return found
+
+
+async def _send_again(since: str, wanted: Wanted, *, yes: bool) -> None:
+    from cli.dlq_sender import KafkaSender
+
+    chosen = await _page(since, wanted, -1)
+    for missing in sorted(wanted.ids - {letter.id for letter in chosen}):
+        print(f"{missing}  is no dead letter of the last {since}")
+    done = await _done(chosen)
+    sender = KafkaSender(_kafka()) if yes else None
+    for letter in chosen:
+        reason = why_not(letter, done)
+        if reason is None and sender is not None:
+            position = await replay(sender, letter)
+            print(f"{letter.id}  sent to {letter.topic}-{position.partition}@{position.offset}")
+        else:
+            print(f"{letter.id}  {reason or f'would be sent to {letter.topic}-{letter.partition}'}")
+    if sender is None:
+        print("Nothing was sent: --yes does it.")
+
+
+async def _done(chosen: list[DeadLetter]) -> frozenset[str]:
+    """What was sent again before: by its note, or, where somebody died before writing that, by itself."""
+    from transport.kafka_log import KafkaReader
+
+    done: frozenset[str] = frozenset()
+    for topic in sorted({DEAD_LETTERS, *(letter.topic for letter in chosen)}) if chosen else ():
+        oldest = min(letter.at_ms for letter in chosen)
+        reader = KafkaReader(_kafka(), "davylamp-dlq", [topic], since_ms=oldest)  # type: ignore[list-item]  # also a service's own
+        try:
+            done |= await replayed(reader)
+        finally:
+            await reader.close()
+    return done
+
+
+def _since_ms(since: str) -> int:
+    return round((time.time() - seconds(since)) * 1000)

@@ -1,0 +1,113 @@
+"""Dead letters on the command line: what is shown is safe, and what is sent again is sent once."""
+
+import pytest
+
+from cli.dead_letters import (
+    DEAD_LETTERS,
+    REPLAYED,
+    DeadLetter,
+    Wanted,
+    letters,
+    render,
+    render_line,
+    replay,
+    replayed,
+    safe,
+    why_not,
+)
+from streams.decoding import BadEvent, decode
+from streams.outbox import MemoryOutbox
+from streams.publisher import DEAD_LETTER_BYTES, Publisher
+from tests.telemetry import TOPIC, event, record
+from transport.memory_log import MemoryLog
+
+BAD = {3: b"{", 4: b'{"v": 2}', 5: b"\x1b[31mred\xff\\"}
+
+
+async def log_with(*more: bytes) -> MemoryLog:
+    """What streams write of messages that they cannot read."""
+    outbox, log = MemoryOutbox(), MemoryLog()
+    publisher = Publisher(outbox, 1)
+    for offset, value in [*BAD.items(), *enumerate(more, 6)]:
+        message = record(offset, 1000, value)
+        bad = decode(message)
+        assert isinstance(bad, BadEvent)
+        await publisher.dead_letter(message, bad)
+    for sent in outbox.records:
+        await log.put(sent.topic, 0, sent.value, sent.key, sent.headers)
+    return log
+
+
+async def found(log: MemoryLog, wanted: Wanted = Wanted()) -> list[DeadLetter]:  # noqa: B008 - frozen
+    return [letter async for letter in letters(log.reader(DEAD_LETTERS), wanted)]
+
+
+async def test_a_dead_letter_says_where_it_came_from_and_why() -> None:
+    first, *_ = await found(await log_with())
+    assert (first.id, first.topic, first.partition, first.offset) == ("0@0", TOPIC, 0, 3)
+    assert first.reason.startswith("not_json")
+    assert "mcp-requests-0@3  not_json" in render_line(first)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "offsets"),
+    [
+        (Wanted(), [3, 4, 5]),
+        (Wanted(reason="unknown_version"), [4]),
+        (Wanted(frozenset({"0@0", "0@2"})), [3, 5]),
+        (Wanted(frozenset({"0@0"}), reason="unknown_version"), []),
+        (Wanted(topic="mcp-requests.orders"), []),
+    ],
+)
+async def test_they_are_chosen_by_id_reason_and_topic(wanted: Wanted, offsets: list[int]) -> None:
+    assert [letter.offset for letter in await found(await log_with(), wanted)] == offsets
+
+
+async def test_bytes_from_anybody_reach_no_terminal_as_they_are() -> None:
+    *_, colourful = await found(await log_with())
+    shown = render(colourful)
+    assert r"\x1b[31mred\xff\\" in shown
+    assert all(c == "\n" or " " <= c <= "~" for c in shown)
+
+
+def test_what_is_long_is_cut_when_it_is_shown() -> None:
+    assert safe(b"x" * 20, 5) == "xxxxx… (20 bytes)"
+
+
+async def test_a_letter_is_sent_to_the_partition_it_came_from_and_never_twice() -> None:
+    log = await log_with()
+    _, letter, _ = await found(log)
+    await replay(log, letter)
+    (sent,) = log.records(TOPIC)
+    assert (sent.partition, sent.key, sent.value, sent.headers) == (0, b"orders-1/1", BAD[4], {REPLAYED: b"0@1"})
+    by_note, by_itself = await replayed(log.reader(DEAD_LETTERS)), await replayed(log.reader("mcp-requests"))
+    assert by_note == by_itself == {"0@1"}
+    assert why_not(letter, by_note) == "was sent again before"
+    assert len(await found(log)) == 3  # a note is no letter
+
+
+async def test_a_letter_that_was_cut_is_not_sent_again() -> None:
+    long = b'{"v": 2, "x": "' + b"x" * DEAD_LETTER_BYTES + b'"}'
+    *_, cut = await found(await log_with(long))
+    assert why_not(cut, ()) == f"is cut: {DEAD_LETTER_BYTES} of {len(long)} bytes are kept"
+
+
+async def test_what_a_stranger_wrote_there_is_no_letter() -> None:
+    log = MemoryLog()
+    await log.put(DEAD_LETTERS, 0, b"?", b"", {"reason": b"x"})
+    await log.put(DEAD_LETTERS, 0, b"?", b"", {"reason": b"x", "topic": b"t", "partition": b"-1", "offset": b"y"})
+    assert await found(log) == []
+
+
+async def test_a_letter_that_can_be_read_by_now_is_an_event_again() -> None:
+    log = await log_with()
+    await log.put(
+        DEAD_LETTERS,
+        0,
+        event(1).dump(),
+        b"k",
+        {"reason": b"invalid", "topic": b"mcp-requests", "partition": b"0", "offset": b"9"},
+    )
+    *_, letter = await found(log)
+    await replay(log, letter)
+    assert decode(log.records(TOPIC)[-1]) == event(1)
