@@ -11,7 +11,22 @@ from typing import Annotated, get_args
 import typer
 from pydantic import ValidationError
 
-from cli import completion, dlq, doctor, envoy, judge, kafka, kayenta, plan, proxies, record, replay, showing, verify, words
+from cli import (
+    completion,
+    dlq,
+    doctor,
+    envoy,
+    judge,
+    kafka,
+    kayenta,
+    plan,
+    proxies,
+    record,
+    replay,
+    showing,
+    verify,
+    words,
+)
 from cli.rendering import render_service
 from cli.terminal import DEFAULT_URL, Url, ask, connect, fail, read_file
 from schemas.service import Service
@@ -75,7 +90,9 @@ def up(
 
 @app.command()
 def run(
-    service: Annotated[str, typer.Argument(help="streams, judge, router, alerts, status; or remote-judge")],
+    service: Annotated[
+        str, typer.Argument(help="streams, judge, router, alerts, status; or remote-judge, otel-bridge")
+    ],
 ) -> None:
     """Run one service alone, by its settings in DAVYLAMP_… and davylamp.toml."""
     from cli.stack import BESIDE, SERVICES, service_argv

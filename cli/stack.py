@@ -16,8 +16,8 @@ from transport.topics import ensure_topics
 ServiceProcess = Literal["streams", "judge", "router", "alerts", "status"]
 SERVICES: tuple[ServiceProcess, ...] = ("streams", "judge", "router", "alerts", "status")
 
-BESIDE: Mapping[str, str] = {"remote-judge": "judge.remote"}
-"""What runs only when it is asked for, and needs no Kafka: its name, and its module."""
+BESIDE: Mapping[str, str] = {"remote-judge": "judge.remote", "otel-bridge": "streams.otel_bridge"}
+"""What runs only when it is asked for: its name, and its module."""
 
 
 @dataclass(frozen=True, slots=True)
