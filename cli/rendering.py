@@ -22,13 +22,23 @@ _STATES: dict[RolloutState, tuple[str, str]] = {
 }
 """The glyph never stands alone: the word says the same without colour or font."""
 
+_OVER: frozenset[RolloutState] = frozenset({"rolled_back", "drained", "completed", "retired"})
+
 _VERDICTS = {"breached": "✖", "within": "✔", "undecided": "…"}
 
 
 def view_of(found: Mapping[str, Any]) -> RolloutView:
-    """The judge's view in what the status API says of a service; without one, that there was no rollout."""
-    view = found["rollout"] or {"service": found["service"], "rollout": 0, "looked_at": 0}
-    return RolloutView.model_validate(view, extra="ignore")
+    """The judge's view in what the status API says of a service; without one, that there was no rollout.
+
+    Of a rollout that is over the checks are those that the ledger quotes, whatever the judge sees later.
+    """
+    said = found["rollout"] or {"service": found["service"], "rollout": 0, "looked_at": 0}
+    view = RolloutView.model_validate(said, extra="ignore")
+    quoted = next((e["checks"] for e in reversed(found.get("ledger", ())) if e["checks"]), None)
+    if view.state not in _OVER or quoted is None:
+        return view
+    checks = tuple(CheckResult.model_validate(check, extra="ignore") for check in quoted)
+    return view.model_copy(update={"checks": checks})
 
 
 def render_view(view: RolloutView, reason: str | None = None) -> str:

@@ -1,7 +1,13 @@
 """Who may ask what."""
 
-import pytest
+import re
 
+import pytest
+from fastapi.routing import APIRoute
+
+from status import pages
+from status.app import create_app
+from status.feed import TOPICS
 from status.tokens import Role, Token, find_token, fingerprint, new_token
 from tests.builders import SERVICE, entry
 from tests.unit.status.scene import api, applied, body, ledger
@@ -45,6 +51,22 @@ async def test_without_a_known_token_nothing_is_shown(headers: dict[str, str], p
         assert got.status_code == 401
         assert got.headers["www-authenticate"] == "Bearer"
         assert got.headers["content-type"] == "application/problem+json"
+
+
+async def test_no_route_can_be_read_or_used_without_a_token() -> None:
+    """Whatever routes there are: only the probes, the way in and the looks are open."""
+    log = MemoryLog()
+    await applied(log, entry("start"))
+    described = create_app(log.reader(*TOPICS), log.writer(), tokens=TOKENS).openapi()["paths"]
+    ways = {(method.upper(), path) for path, methods in described.items() for method in methods}
+    ways |= {(m, r.path) for r in pages.routes.routes if isinstance(r, APIRoute) for m in r.methods or ()}
+    shut = {(method, path) for method, path in ways if path not in ("/healthz", "/readyz", "/login")}
+    assert {("POST", "/rollouts/{service}/{act}"), ("GET", "/metrics"), ("POST", "/api/rollouts")} <= shut
+    async with api(log, tokens=TOKENS) as client:
+        for method, path in sorted(shut):
+            got = await client.request(method, re.sub(r"\{\w+\}", "orders", path))
+            assert got.status_code == 401, (method, path)
+    assert len(ledger(log).entries) == 1
 
 
 async def test_two_authorization_headers_are_no_token() -> None:
