@@ -53,8 +53,9 @@ def quick_plan(canary: str, within: str = "12pp", **changes: Any) -> Plan:
         "canary": canary,
         "stages": [{"share": s, "for": "5s", "min_sessions": 10} for s in ("20%", "50%")],
         "checks": {"error_rate": {"within": within}, **dict.fromkeys(others, "off")},
-        "rollback": {"deadline": "60s"},
+        "rollback": {"deadline": "60s", "severe": "drain"},  # else few calls, most of which failed, move sessions
         "stale_after": "8s",
+        "on_unproven_final": "proceed",  # on a busy machine clients are few
     }
     return Plan.model_validate({**made, **changes})
 
@@ -207,8 +208,8 @@ class Watcher:
 
     @property
     def steps(self) -> list[str]:
-        """Of the newest rollout."""
-        return [f"{e.kind} {e.share}" for e in self.rollout]
+        """Of the newest rollout, without holds: on a busy machine data may be missing for a while."""
+        return [f"{e.kind} {e.share}" for e in self.rollout if e.kind not in ("hold", "resume")]
 
 
 @dataclass
@@ -256,14 +257,20 @@ class Field:
         return await self.ask(apply)
 
     async def start(self, canary: str, **changes: Any) -> None:
-        """Until the ledger has it: what is waited for next must not be said of the rollout before."""
-        before = self.watcher.chain.standing.rollout
-        plan = quick_plan(canary, **changes)
-        said = await self.ask(lambda: self.client.start(plan, "field", again=True, replace=True))
-        try:
-            await self.watcher.until(lambda w: w.chain.standing.rollout > before, 10)
-        except TimeoutError:
-            raise AssertionError(f"not started: {said}") from None
+        """Until the ledger has it: what is waited for next must not be said of the rollout before.
+
+        What a test that failed has left behind is rolled back first.
+        """
+        await self.back_to_v1()
+        before, plan = self.watcher.chain.standing.rollout, quick_plan(canary, **changes)
+        said = ""
+        for _ in range(4):  # a judge that was killed takes its time to come back
+            said = await self.ask(lambda: self.client.start(plan, "field", again=True, replace=True))
+            with contextlib.suppress(TimeoutError):
+                return await self.watcher.until(lambda w: w.chain.standing.rollout > before, 10)
+            if "has not answered" not in said:
+                break
+        raise AssertionError(f"not started: {said}")
 
     async def say(self, word: str, **more: Any) -> str:
         return await self.ask(lambda: self.client.say(SERVICE, word, {"reason": "the test wants it", **more}))
@@ -277,7 +284,7 @@ class Field:
         await self.watcher.until(lambda w: w.fleet.runs(w.chain.head_id, w.now_ms), within_s)
 
     async def back_to_v1(self) -> None:
-        """The next test releases against v1 again."""
+        """Nothing runs, and v1 serves everybody."""
         word = {"completed": "undo"}.get(self.watcher.state, "rollback")
         if self.watcher.state in ("pending", "shifting", "collecting", "held", "completed"):
             await self.say(word)
@@ -316,14 +323,12 @@ class Field:
 
     async def met(self, proxy: str, sessions: int = 20) -> set[str]:
         """Which versions new sessions through this proxy meet now."""
-        url, found = f"{self.proxies[proxy].envoy.url}/mcp", set()
+        url = f"{self.proxies[proxy].envoy.url}/mcp"
         body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": _INITIALIZE}
-        async with httpx2.AsyncClient(timeout=3.0, headers=_ACCEPT) as http:
-            for _ in range(sessions):
-                answer = await http.post(url, json=body)
-                name = answer.headers.get("mcp-session-id", f"status {answer.status_code}").split("~")[0]
-                found.add(name.removeprefix(f"{SERVICE}."))
-        return found
+        async with httpx2.AsyncClient(timeout=10.0, headers=_ACCEPT) as http:
+            answers = await asyncio.gather(*(http.post(url, json=body) for _ in range(sessions)))
+        ids = [a.headers.get("mcp-session-id", f"status {a.status_code}") for a in answers]
+        return {id_.split("~")[0].removeprefix(f"{SERVICE}.") for id_ in ids}
 
     async def only_v1(self, within_s: float, *proxies: str) -> None:
         """Until no new session meets anything else, through any of these proxies, or of all."""

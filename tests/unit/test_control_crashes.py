@@ -83,7 +83,7 @@ def strikes() -> Iterator[Strike]:
 
 
 BY_LATCH = {("route not applied", "collecting"), ("route applied, not told", "collecting")}
-"""Only a rollback that was said to the router itself changes routes there: `test_control_routers.py` has two of them."""
+"""Only a rollback that was said to the router itself changes routes there: `router/test_two_routers.py` has two of them."""
 
 
 def name_of(strike: Strike) -> str:
