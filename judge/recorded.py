@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from davylamp_sdk import __version__
+from judge.impossible import ImpossibleWindowError, refuse_impossible
 from judge.policies.cohort_series import CohortSeries, cohort_series, final_windows
 from judge.rollout.state import ServiceState
 from schemas.decisions import Acknowledgement, Cut, LedgerEntry, Opening, Reason
@@ -68,6 +69,11 @@ def recorded_state(recorded: Recorded) -> ServiceState:
 
 
 def _finals(recorded: Recorded) -> tuple[CohortWindow, ...]:
+    try:
+        for window in recorded.own:
+            refuse_impossible(window)
+    except ImpossibleWindowError as error:
+        raise RecordingError(str(error)) from error
     finals = final_windows(recorded.own)
     if not finals:
         service = recorded.plan.service

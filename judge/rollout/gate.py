@@ -112,7 +112,8 @@ def missing_data(look: StageLook) -> Hold | None:
             return _hold(f"{cohort}_silent", f"No request of the {cohort} was counted for {_limit(silence)}.")
     if look.hole_s is not None and look.hole_s < look.plan.stale_after_s:
         sentence = (
-            "Telemetry was lost before it was counted: retention took it from the log, or floods of it were unreadable."
+            "Telemetry was lost before it was counted: retention took it from the log, floods of it were unreadable, or what "
+            "was counted is impossible."
         )
         return _hold("incomplete", f"{sentence} The stage goes on {look.plan.stale_after_s:g} s after that.")
     return None

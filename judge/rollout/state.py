@@ -6,6 +6,7 @@ from itertools import groupby
 
 from judge.evidence import Evidence
 from judge.history import History
+from judge.impossible import ImpossibleWindowError, refuse_impossible
 from judge.policies.port import Assessment, Comparison, Policy, StageTimes
 from judge.proxies import ProxyBook
 from judge.rollout.stage_clock import StageClock, stage_clock, stage_starts
@@ -143,7 +144,15 @@ class ServiceState:
             self.compared.hear(self.proxies)
 
     def read_window(self, window: CohortWindow) -> None:
-        """What one telemetry partition says; windows are folded once every partition has closed them."""
+        """What one telemetry partition says; windows are folded once every partition has closed them.
+
+        Raises :class:`judge.impossible.ImpossibleWindowError`: what such a window should have said is missing.
+        """
+        try:
+            refuse_impossible(window)
+        except ImpossibleWindowError:
+            self._lacks(window.window_end)
+            raise
         self.book.read(window)
         self.window_ms = window.window_ms
         for _, finals in groupby(self.book.take_final(), key=lambda final: final.window_start):
@@ -154,13 +163,16 @@ class ServiceState:
         cells = [cell for final in finals for cell in final.cells]
         self.history.add(finals[0].window_end, cells)
         if any(final.incomplete for final in finals):
-            self.incomplete_ms = finals[0].window_end
+            self._lacks(finals[0].window_end)
         for rollout, labelled in by_rollout(cells).items():
             closed = Closed(finals[0].window_end, finals[0].window_ms, labelled)
             if self.compared is not None and self.compared.trial.rollout == rollout:
                 self.compared.add(closed)
             elif rollout >= self.chain.standing.rollout:
                 self.windows.setdefault(rollout, []).append(closed)
+
+    def _lacks(self, end_ms: int) -> None:
+        self.incomplete_ms = max(self.incomplete_ms or 0, end_ms)
 
     @property
     def opening(self) -> Opening:

@@ -8,7 +8,7 @@ from judge.policies.sequential import Sequential
 from judge.recorded import Recorded, RecordingError, recorded_series, recorded_state
 from judge.rollout.state import ServiceState
 from schemas.decisions import Acknowledgement
-from schemas.windows import CohortWindow
+from schemas.windows import Bucket, Cell, CohortWindow, ToolCount
 from tests.builders import entry, plan
 from tests.unit.judge.policies.made_windows import T0, WINDOW_MS, cell, constant, window
 
@@ -74,6 +74,10 @@ def test_the_one_version_beside_the_canary_is_the_baseline() -> None:
     assert recorded_state(Recorded(constant(1, (9, 1), (9, 1)), PLAN)).own_baseline == "v1"
 
 
+def impossible(buckets: dict[int, Bucket], tools: dict[str, ToolCount] | None = None) -> Cell:
+    return cell("v2", 5).model_copy(update={"buckets": buckets, "tools": tools or {}})
+
+
 @pytest.mark.parametrize(
     ("windows", "words"),
     [
@@ -82,6 +86,8 @@ def test_the_one_version_beside_the_canary_is_the_baseline() -> None:
         ([window(0, cell("v1", 5), partitions=2)], "no final window"),
         ([window(0, cell("v2", 5))], "no other version beside v2"),
         ([window(0, cell("v1", 5), cell("v2", 5), cell("v3", 5))], "The windows name v1, v3 beside v2"),
+        ([window(0, impossible({0: Bucket(n=5, err=6)}))], r"cells\[0\].buckets.0: 6 errors of 5 requests"),
+        ([window(0, impossible({}, {"a": ToolCount(n=1, bad=2)}))], r"cells\[0\].tools.a: 2 failed calls of 1"),
         ([window(0, cell("v1", 5, stage=3), cell("v2", 5))], "the windows name stage 3, the plan has 2"),
     ],
 )
