@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.rollouts import ROLLOUT_HELP, read_log, rollout_named
+from cli.rollouts import ROLLOUT_HELP, lasted_ms, read_log, read_telemetry, rollout_named
 from cli.terminal import EXIT_UNDECIDED, fail
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ app = typer.Typer()
 def record(
     rollout: Annotated[str, typer.Argument(help=ROLLOUT_HELP)],
     file: Annotated[Path, typer.Option("--output", "-o", help="Where the recording is written.")],
-    what: Annotated[str, typer.Option(help="windows: what the judge reads.")] = "windows",
+    what: Annotated[str, typer.Option(help="windows: what the judge reads; events: what servers sent.")] = "windows",
     timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to read the log.")] = 300.0,
     *,
     anonymize: Annotated[
@@ -32,9 +32,7 @@ def record(
     """Write what a rollout's decisions rest on into one file, for `davylamp replay`."""
     if what not in _WRITERS:
         fail(f"--what {what}: known are {', '.join(_WRITERS)}", 2)
-    if anonymize and what != "windows":
-        fail("--anonymize is for --what windows: single events are anonymized by nobody", 2)
-    write = _anonymous_windows if anonymize else _WRITERS[what]
+    write = (_ANONYMOUS if anonymize else _WRITERS)[what]
     service, number = rollout_named(rollout)
     try:
         told = asyncio.run(asyncio.wait_for(write(service, number, file), timeout_s))
@@ -59,6 +57,33 @@ async def _anonymous_windows(service: str, rollout: int | None, file: Path) -> s
     return _written(file, *anonymized(header, records, secrets.token_bytes(16), MACHINE))
 
 
+async def _events(service: str, rollout: int | None, file: Path, key: bytes | None = None) -> str:
+    """Since the rollout began, as far as the log still holds it; by a `key`, under other names."""
+    from cli.recorded_telemetry import renamed, telemetry_of
+    from judge.pseudonyms import Pseudonyms
+    from judge.recording import header_of
+    from transport.recording import write_recording
+
+    records = await read_log(service, "davylamp-record")
+    header = header_of(records, service, rollout)
+    sent = telemetry_of(await read_telemetry(header.definition.telemetry, *lasted_ms(header, records)), service)
+    header = header.model_copy(update={"what": "events"})
+    if key is None:
+        count = write_recording(file, header, (record for record, _ in sent))
+    else:
+        names = Pseudonyms(key, custom=frozenset(header.plan.checks.custom))
+        others = {"plan": names.plan(header.plan), "definition": names.service(header.definition)}
+        header = header.model_copy(
+            update={**others, "service": names.of("service", service), "anonymized": True},
+        )
+        count = write_recording(file, header, (renamed(*one, names) for one in sent))
+    return f"telemetry of rollout {header.rollout} of {header.service}, {count} messages"
+
+
+async def _anonymous_events(service: str, rollout: int | None, file: Path) -> str:
+    return await _events(service, rollout, file, secrets.token_bytes(16))
+
+
 async def _rollout(service: str, rollout: int | None) -> "tuple[Header, Records]":
     from judge.recording import header_of, records_of
     from transport.log import by_topic
@@ -76,5 +101,10 @@ def _written(file: Path, header: "Header", records: "Records") -> str:
     return f"rollout {header.rollout} of {header.service}, {count} records"
 
 
-_WRITERS: Mapping[str, Callable[[str, int | None, Path], Awaitable[str]]] = {"windows": _windows}
+_WRITERS: Mapping[str, Callable[[str, int | None, Path], Awaitable[str]]] = {"windows": _windows, "events": _events}
 """By what is recorded: (service, rollout or None for the newest, file) → what is told of it."""
+_ANONYMOUS: Mapping[str, Callable[[str, int | None, Path], Awaitable[str]]] = {
+    "windows": _anonymous_windows,
+    "events": _anonymous_events,
+}
+"""The same under other names."""

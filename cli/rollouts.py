@@ -1,7 +1,12 @@
 """A rollout named on the command line, and its records from the log itself."""
 
+from typing import cast
+
 from cli.terminal import fail
 from judge.verify import Records
+from schemas.topics import Topic
+from transport.log import LogError, Record
+from transport.recording import Header
 
 ROLLOUT_HELP = "SERVICE for its newest rollout, or SERVICE/NUMBER."
 
@@ -19,7 +24,6 @@ async def read_log(service: str, client: str) -> Records:
     from judge.verify import TOPICS, read_partition
     from schemas.partitions import partition_of
     from transport.kafka_log import KafkaReader
-    from transport.log import LogError
     from transport.settings import KafkaSettings, SettingsError
 
     try:
@@ -33,3 +37,34 @@ async def read_log(service: str, client: str) -> Records:
         fail(str(error))
     finally:
         await reader.close()
+
+
+def lasted_ms(header: Header, records: Records) -> tuple[int, int | None]:
+    """When the log took the rollout's start, and that of the next one, if there is one."""
+    from judge.verify import links
+
+    starts = {
+        link.entry.rollout: link.record.timestamp_ms
+        for link in links(records, header.service)
+        if link.entry.kind == "start"
+    }
+    return starts[header.rollout], starts.get(header.rollout + 1)
+
+
+async def read_telemetry(topic: str, since_ms: int, until_ms: int | None) -> list[Record]:
+    """A telemetry topic for that long, or to where it ends now; by partition and offset."""
+    from transport.kafka_log import KafkaReader
+    from transport.settings import KafkaSettings
+
+    reader = KafkaReader(KafkaSettings.load("kafka"), "davylamp-record", [cast("Topic", topic)], since_ms=since_ms)
+    found: list[Record] = []
+    try:
+        async for batch in reader.batches():
+            found += (r for r in batch.records if until_ms is None or r.timestamp_ms < until_ms)
+            if batch.caught_up:
+                break
+    except LogError as error:
+        fail(str(error))
+    finally:
+        await reader.close()
+    return sorted(found, key=lambda record: (record.partition, record.offset))

@@ -20,6 +20,8 @@ from judge.fold import LEDGER
 from judge.recording import header_of, records_of
 from judge.verify import Records
 from tests.builders import plan
+from tests.telemetry import batch, event
+from tests.telemetry import record as sent
 from tests.unit.judge.rollouts import CHECKS, Rollout, broken
 from transport.log import Record
 from transport.recording import Header, open_recording, write_recording
@@ -87,6 +89,36 @@ def test_what_was_recorded_under_other_names_replays(log: None, tmp_path: Path) 
     assert told.splitlines()[0].endswith("anonymized")
     assert told.splitlines()[-1] == "same 5 of 5, byte for byte"
     assert "orders" not in told
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """For which telemetry was asked; one event and something else are in it."""
+    asked: list[Any] = []
+
+    async def read(*arguments: Any) -> list[Record]:
+        asked.append(arguments)
+        return [sent(3, 5000, event(1)), sent(4, 5000, b"{"), sent(5, 5000, batch([event(2), event(3)]))]
+
+    monkeypatch.setattr(record, "read_telemetry", read)
+    return asked
+
+
+@pytest.mark.parametrize("anonymize", [False, True])
+def test_what_servers_sent_is_recorded(
+    log: None, asked: list[Any], rollout: Rollout, tmp_path: Path, *, anonymize: bool
+) -> None:
+    path = tmp_path / "events.gz"
+    more = ["--anonymize"] if anonymize else []
+    got = CliRunner().invoke(app, ["record", "orders/1", "-o", str(path), "--what", "events", *more])
+    assert got.exit_code == 0, got.output
+    assert asked == [("mcp-requests", rollout.tapes[LEDGER][0].timestamp_ms, None)]
+    with path.open("rb") as raw:
+        found = open_recording(raw)
+        records = list(found.records)
+    assert (found.header.what, found.header.anonymized) == ("events", anonymize)
+    assert [r.offset for r in records] == [3, 5]
+    assert ("orders" in gzip.decompress(path.read_bytes()).decode()) is not anonymize
 
 
 @pytest.mark.parametrize(

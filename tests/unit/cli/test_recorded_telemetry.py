@@ -1,0 +1,64 @@
+"""What servers sent, in a recording: under other names it still counts the same."""
+
+from collections import Counter
+from collections.abc import Sequence
+from random import Random
+
+from cli.recorded_telemetry import renamed, telemetry_of
+from davylamp_sdk._event import RequestEvent
+from judge.pseudonyms import Pseudonyms
+from tests.rows import made_event
+from tests.telemetry import batch, event, read, record, tick
+from transport.log import Record
+
+NAMES = Pseudonyms(b"k" * 16)
+SECRETS = ("orders", "create_invoice", "9f86d081", "v1", "LookupError", "tokens", "786db6f38e0cd8b7")
+
+
+def recorded(*records: Record) -> list[Record]:
+    return [renamed(r, said, NAMES) for r, said in telemetry_of(records, "orders")]
+
+
+def events(records: Sequence[Record]) -> list[RequestEvent]:
+    return [e for r in records for e in read(r)[0]]
+
+
+def test_only_what_can_be_read_and_is_the_services_is_recorded() -> None:
+    log = [
+        record(0, 1, event(1)),
+        record(1, 1, b"{"),
+        record(2, 1, event(2, service="stock")),
+        tick(3, 1),
+        record(4, 1, batch([event(5)])),
+    ]
+    assert [r.offset for r, _ in telemetry_of(log, "orders")] == [0, 4]
+
+
+def test_no_name_of_anybodys_is_left_and_every_number_is() -> None:
+    said = [
+        event(1, error_type="LookupError", outcome="server_error", metrics={"tokens": 3.5}),
+        event(2, error_type="-32603", outcome="rpc_error", tool="_unknown"),
+        event(3, session=None, assignment=None, tool="ok"),
+    ]
+    for value in (said[0], batch(said, dropped=2)):
+        (made,) = recorded(record(7, 1000, value))
+        text = (made.value or b"").decode() + (made.key or b"").decode()
+        assert [secret for secret in SECRETS if secret in text] == []
+        assert (made.offset, made.timestamp_ms) == (7, 1000)
+        for was, now in zip(events([record(7, 1000, value)]), events([made]), strict=True):
+            kept = ("sequence", "method", "outcome", "started_at", "duration_ms", "first_of_session", "session_age_ms")
+            assert [getattr(was, name) for name in kept] == [getattr(now, name) for name in kept]
+            assert list(was.metrics.values()) == list(now.metrics.values())
+    assert [e.error_type == "-32603" for e in events(recorded(record(7, 1000, batch(said))))] == [False, True, False]
+
+
+def test_the_same_name_is_always_replaced_by_the_same_one_whether_single_or_in_a_batch() -> None:
+    dice = Random(5)
+    rows = [made_event(i, dice) for i in range(60)]
+    single = recorded(*(record(i, 1, e) for i, e in enumerate(rows)))
+    together = recorded(record(0, 1, batch(rows)))
+    assert events(single) == events(together)
+    for name in ("session", "tool", "assignment", "error_type"):
+        was, now = ([getattr(e, name) for e in some] for some in (rows, events(single)))
+        pairs = {(w or None, n or None) for w, n in zip(was, now, strict=True)}
+        assert max(Counter(w for w, _ in pairs).values()) == max(Counter(n for _, n in pairs).values()) == 1
