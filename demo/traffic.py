@@ -4,7 +4,7 @@ Clients arrive as a Poisson process and stay for mixed times: most for two or th
 that some of every stage are there when a share changes. They are of the `--kinds` that are asked for: with a session
 (protocol revision 2025-11-25), or without (2026-07-28), known by a token or by a cookie. Each call's answer names the
 version that served it. It says `ready` when it may be stopped; on SIGTERM (or after `--seconds`) no new session begins, the running
-ones end, and one JSON line on stdout says what was seen.
+ones end after the call at hand, and one JSON line on stdout says what was seen.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import secrets
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import get_args
@@ -74,8 +74,11 @@ class Seen:
             self.harmed[versions[0]] += harmed
 
 
-async def session(url: str, seen: Seen, chance: random.Random, kind: Kind = "session") -> None:
-    """One client: a handshake, some calls with pauses, the end."""
+async def session(
+    url: str, seen: Seen, chance: random.Random, kind: Kind = "session", stop: asyncio.Event | None = None
+) -> None:
+    """One client: a handshake, some calls with pauses, the end; sooner once `stop` is set."""
+    stop = stop or asyncio.Event()
     long = chance.random() < 0.1  # noqa: PLR2004 - one in ten
     calls = chance.randint(6, 10) if long else chance.randint(4, 8)
     pause_s = 1.2 if long else 0.4
@@ -88,12 +91,20 @@ async def session(url: str, seen: Seen, chance: random.Random, kind: Kind = "ses
                 seen.call(version, ok=ok)
                 versions.append(version)
                 harmed = harmed or not ok
-                await asyncio.sleep(chance.expovariate(1 / pause_s))
+                if await _set_within(stop, chance.expovariate(1 / pause_s)):
+                    break
     except BaseException:
         harmed = True
         raise
     finally:
         seen.client(kind, versions, harmed=harmed)
+
+
+async def _set_within(stop: asyncio.Event, seconds: float) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    return stop.is_set()
 
 
 @asynccontextmanager
@@ -121,9 +132,9 @@ async def _call(client: Client, tool: str) -> tuple[str, bool]:
     return version[0], not result.is_error
 
 
-async def _guarded(url: str, seen: Seen, chance: random.Random, kind: Kind) -> None:
+async def _guarded(url: str, seen: Seen, chance: random.Random, kind: Kind, stop: asyncio.Event) -> None:
     try:
-        await session(url, seen, chance, kind)
+        await session(url, seen, chance, kind, stop)
     except Exception as error:  # noqa: BLE001 - a client that breaks is a finding, not a crash
         seen.broken += 1
         seen.breakages[_cause(error)] += 1
@@ -145,11 +156,8 @@ async def drive(
     end += seconds
     while not stop.is_set() and loop.time() < end:
         due += chance.expovariate(rate)
-        try:
-            async with asyncio.timeout_at(due):
-                await stop.wait()
-        except TimeoutError:
-            task = asyncio.create_task(_guarded(url, seen, random.Random(chance.random()), chance.choice(kinds)))
+        if not await _set_within(stop, due - loop.time()):
+            task = asyncio.create_task(_guarded(url, seen, random.Random(chance.random()), chance.choice(kinds), stop))
             running.add(task)
             task.add_done_callback(running.discard)
     await asyncio.gather(*running)
