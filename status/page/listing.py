@@ -167,9 +167,11 @@ def _check(row: Row | None, snapshot: Snapshot) -> Markup:
 
 
 def _sessions(snapshot: Snapshot) -> Markup:
+    """The unit is for phones, where no heading stands above."""
     n = counted_sessions(snapshot)[1]
-    text = "–" if snapshot.state is None or (snapshot.no_data and not n) else figures.count(n)
-    return Markup("{}").format(text)
+    if snapshot.state is None or (snapshot.no_data and not n):
+        return Markup("–")
+    return Markup('{}<span class="unit"> canary sessions</span>').format(figures.count(n))
 
 
 def _next(snapshot: Snapshot) -> Markup:

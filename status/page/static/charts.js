@@ -122,7 +122,7 @@ function options(width, now) {
     scales: { x: { range: () => now.span }, y: { range: () => [0, now.top] } },
     axes: [
       { ...axis, size: 22, gap: 4, grid: { show: false }, space: 90, values: (_, ticks) => ticks.map((t) => new Date(t * 1000).toISOString().slice(11, digits(ticks))) },
-      { ...axis, size: 0, gap: -36, align: 1, space: 40, values: (_, ticks) => ticks.map((v) => (v ? label(now.chart, v) : "")) },
+      { ...axis, size: 46, gap: 6, space: 40, values: (_, ticks) => ticks.map((v) => (v ? label(now.chart, v) : "")) },
     ],
     series: [
       {},
