@@ -153,12 +153,15 @@ class Cohort:
 
 
 def plan(canary: str) -> Plan:
-    """Long stages: nothing but the burst can end them."""
+    """Long stages: nothing but the burst can end them. What is left of a rollout ends soon, or the hundredth trial would
+    begin on a service that still re-homes the sessions of ninety-nine canaries.
+    """
     return Plan.model_validate(
         {
             "service": SERVICE,
             "canary": canary,
             "stages": [{"share": "20%", "for": "10m"}, {"share": "50%", "for": "10m"}],
+            "rollback": {"deadline": "1s"},
         }
     )
 
@@ -193,6 +196,7 @@ async def trial(number: int, client: Client, log: Log, cohorts: dict[str, Cohort
         rollback, decided_ms = await log.entry("rollback", number)
         for task in steady:
             task.cancel()
+    await log.entry("drained", number)
     steps = log.failures[labels["v2"]], log.counted.get(labels["v2"], decided_ms), decided_ms, log.routed[rollback.id]
     return Trial(*(at_ms - last_ms for at_ms in steps))
 
