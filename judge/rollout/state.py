@@ -114,6 +114,7 @@ class ServiceState:
     """The size of a window; 0 before the first."""
     _clock: tuple[ServiceLedger, int, int | None, StageClock] | None = None
     """The newest that was asked for, and what it follows from: the chain, acknowledgements (which only come) and frontier."""
+    _times: tuple[StageClock, StageTimes] | None = None
 
     def read_entry(self, entry: LedgerEntry, offset: int) -> Accepted | Void:
         """A ledger entry, under the chain rule."""
@@ -218,10 +219,13 @@ class ServiceState:
 
     @property
     def times(self) -> StageTimes:
-        """Where the rollout stands, for a policy."""
-        stage = min(max(self.chain.standing.stage, 1), len(self.plan.stages))
-        begun = self.clock.acknowledged
-        return StageTimes(stage, stage_starts(self.rollout, self.acknowledged), begun.at if begun else None)
+        """Where the rollout stands, for a policy. It follows from what the clock follows from."""
+        clock, known = self.clock, self._times
+        if known is None or known[0] is not clock:
+            stage, begun = min(max(self.chain.standing.stage, 1), len(self.plan.stages)), clock.acknowledged
+            starts = stage_starts(self.rollout, self.acknowledged)
+            known = self._times = clock, StageTimes(stage, starts, begun.at if begun else None)
+        return known[1]
 
     def under(self, policy: Policy) -> Compared:
         """The newest rollout with all its final windows. A state is compared under one policy: windows are not kept.

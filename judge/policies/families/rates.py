@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -77,8 +78,15 @@ class Clusters:
 
     def dispersion(self, floor: float = 1.0, unit: float = 1.0) -> Dispersion:
         """Of both cohorts, pooled; one counted bad is worth `unit`."""
-        scale = np.array([1.0, unit])
-        return dispersion(self.sums["canary"] * scale, self.sums["baseline"] * scale, floor)
+        return _dispersion(self.sums["canary"].tobytes(), self.sums["baseline"].tobytes(), floor, unit)
+
+
+@lru_cache(maxsize=16)
+def _dispersion(canary: bytes, baseline: bytes, floor: float, unit: float) -> Dispersion:
+    """All tool calls are asked for by two checks."""
+    scale = np.array([1.0, unit])
+    one, other = (np.frombuffer(table, np.int64).reshape(-1, 2) * scale for table in (canary, baseline))
+    return dispersion(one, other, floor)
 
 
 @dataclass(slots=True)
