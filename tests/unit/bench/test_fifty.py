@@ -1,0 +1,32 @@
+"""What the benchmark of many rollouts is made of."""
+
+import os
+import sys
+import time
+
+import pytest
+
+from bench.fifty import RATES, Found, cpu_s, memory_mb, plan, service, table
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_process_is_asked_for_its_time_and_memory() -> None:
+    assert cpu_s(os.getpid()) == pytest.approx(time.process_time(), abs=1.0)
+    assert 10 < memory_mb(os.getpid()) < 100_000
+
+
+def test_every_service_has_a_path_of_its_own_and_both_versions_of_its_plan() -> None:
+    made = [service(number) for number in (1, 50)]
+    assert [one.path for one in made] == ["/orders-01", "/orders-50"]
+    assert all(plan(one.service).canary in one.versions for one in made)
+    assert set(RATES) == set(made[0].versions)
+
+
+def test_the_table_says_how_fast_how_much_and_how_many() -> None:
+    found = Found(
+        [40.0, 60.0], [20.0, 30.0], {"judge": 21.4}, {"judge": 110.2}, collecting=50, sessions=568, looked_s=1.7
+    )
+    lines = table(found, 50, 30.0).splitlines()
+    assert "| the page's list, HTML | 50 ms | 60 ms | 2: 60 ms |" in lines
+    assert "| judge | 21 % | 110 MB |" in lines
+    assert "50 of 50 rollouts" in lines[1]
