@@ -1,0 +1,230 @@
+"""A telemetry topic on a real Kafka, workers that count it, a reader that follows them, and the truth beside."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import cast
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from davylamp_sdk._event import RequestEvent
+from schemas.service import Service
+from schemas.topics import Topic
+from schemas.window_book import WindowBook
+from schemas.windows import CohortWindow
+from tests.telemetry import BASELINE, CANARY, Said, batch, event, is_tick, read, summed, told, truth
+from transport.clock import SystemClock
+from transport.kafka_log import KafkaReader, KafkaWriter
+from transport.log import Record
+from transport.settings import KafkaSettings
+
+SERVICE = "exact"
+PARTITIONS = 4
+WINDOW_MS = 1000
+PATIENCE_S = 120
+A_BATCH = 100
+
+
+def values(events: int) -> list[bytes]:
+    """About so many events: nine in ten in batches, 2 % sent again at once; one message in a hundred is rubbish."""
+    dice, made, n = Random(11), [], 0
+    while n < events:
+        some = A_BATCH if dice.random() < 0.5 else 1
+        rows = [_event(n + i, dice) for i in range(some)]
+        value = rows[0].dump() if some == 1 else batch(rows, dropped=dice.choice([0, 0, 3])).dump()
+        made += [value] * (2 if dice.random() < 0.02 else 1)
+        if dice.random() < 0.01:
+            made.append(dice.choice([b"{", b"", b'{"v":2}', b"\x00" * 50, value[:-9]]))
+        n += some
+    return made
+
+
+def _event(n: int, dice: Random) -> RequestEvent:
+    version, assignment = ("v2", CANARY) if n % 3 == 0 else ("v1", BASELINE)
+    return event(
+        n,
+        service=SERVICE,
+        version=version,
+        assignment=None if n % 11 == 0 else assignment,
+        session=f"session-{dice.randrange(300)}",
+        tool=dice.choice(["search", "fetch", "pay"]),
+        outcome=dice.choice(["ok", "ok", "ok", "tool_error", "rpc_error", "cancelled"]),
+        duration_ms=float(dice.randrange(1, 900)),
+        session_age_ms=float(dice.randrange(60_000)),
+        metrics={"tokens": n / 7} if n % 5 == 0 else {},
+    )
+
+
+def tell(words: str) -> None:
+    """A line for whoever runs `pytest -s`."""
+    sys.stdout.write(f"\n{words}\n")
+
+
+class Worker:
+    """A process `python -m streams`."""
+
+    def __init__(self, kafka: KafkaSettings, topic: str, folder: Path, instance: str) -> None:
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("DAVYLAMP_")} | {
+            "DAVYLAMP_KAFKA_BOOTSTRAP": kafka.bootstrap,
+            "DAVYLAMP_STREAMS_TOPIC": topic,
+            "DAVYLAMP_STREAMS_WINDOW_S": str(WINDOW_MS / 1000),
+            "DAVYLAMP_STREAMS_INSTANCE": instance,
+            "DAVYLAMP_STREAMS_DATA_FOLDER": str(folder / instance),
+        }
+        self.instance = instance
+        self.log = folder / f"{instance}.log"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([sys.executable, "-m", "streams"], env=environ, stdout=log, stderr=log)
+
+    def signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            self.process.send_signal(number)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@dataclass
+class Ground:
+    """One topic and what becomes of it."""
+
+    kafka: KafkaSettings
+    topic: str
+    folder: Path
+    published: list[CohortWindow] = field(default_factory=list)
+    workers: dict[str, Worker] = field(default_factory=dict)
+    acknowledged: int = 0
+    """Messages."""
+    restarts_s: list[float] = field(default_factory=list)
+    """From the start of a process to its first word."""
+    _heard: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _sent: int = 0
+
+    def start(self, instance: str = "w0") -> None:
+        self.workers[instance] = Worker(self.kafka, self.topic, self.folder, instance)
+
+    async def restart(self, instance: str = "w0") -> None:
+        """Kill -9, start again, and wait for its first word of a message that came afterwards."""
+        self.workers[instance].kill()
+        clock = SystemClock()
+        before, begun = len(self.published), clock.monotonic_s()
+        self.start(instance)
+        await self.until(lambda: any(w.instance == instance for w in self.published[before:]))
+        self.restarts_s.append(clock.monotonic_s() - begun)
+
+    async def until(self, enough: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
+        """Wait for what is published; a worker that has ended by itself is started again, as its supervisor would."""
+        async with asyncio.timeout(within_s):
+            while not enough():
+                for instance, worker in self.workers.items():
+                    if worker.process.poll() is not None:
+                        self.start(instance)
+                async with self._heard:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._heard.wait(), 0.5)
+
+    async def follow(self) -> None:
+        """Read `cohort-windows` for ever."""
+        reader = KafkaReader(self.kafka, f"test-{self.topic}", ["cohort-windows"])
+        try:
+            async for found in reader.batches():
+                windows = (CohortWindow.read(r.value or b"") for r in found.records)
+                self.published += [w for w in windows if w.source == self.topic]
+                async with self._heard:
+                    self._heard.notify_all()
+        finally:
+            await reader.close()
+
+    async def send(self, messages: Sequence[bytes], pace_s: float = 0.0, partitions: int = PARTITIONS) -> None:
+        """Messages over the partitions, equal ones in a row to the same; `pace_s` between tens of them."""
+        producer = Producer(self.kafka.librdkafka("test-exact") | {"linger.ms": 5, "enable.idempotence": True})
+        before = b""
+        for i, value in enumerate(messages):
+            self._sent += value != before
+            producer.produce(self.topic, value, b"p", partition=self._sent % partitions, on_delivery=self._delivered)
+            before = value
+            if i % 10 == 0:
+                producer.poll(0)
+                await asyncio.sleep(pace_s)
+        await asyncio.to_thread(producer.flush, PATIENCE_S)
+
+    def _delivered(self, error: object, _: object) -> None:
+        self.acknowledged += error is None
+
+    async def whole(self, topic: str) -> list[Record]:
+        """A topic as far as it goes now."""
+        reader, found = KafkaReader(self.kafka, "test-exact-whole", [cast("Topic", topic)]), list[Record]()
+        async for some in reader.batches():
+            found += some.records
+            if some.caught_up:
+                break
+        await reader.close()
+        return found
+
+    async def said(self, log: Sequence[Record]) -> tuple[Said, list[CohortWindow]]:
+        """What a reader counts once everything in the log is final."""
+        newest = max(r.timestamp_ms for r in log)
+        book, read_so_far, taken = WindowBook(), 0, list[CohortWindow]()
+
+        def final() -> bool:
+            nonlocal read_so_far
+            for window in self.published[read_so_far:]:
+                book.read(window)
+                taken.extend(book.take_final())
+            read_so_far = len(self.published)
+            return (book.frontier() or 0) > newest
+
+        await self.until(final)
+        return told(taken), taken
+
+    async def assert_exact(self) -> Said:
+        """Every cell and counter equals a scalar pass over the log; what was acknowledged is counted or named."""
+        log = await self.whole(self.topic)
+        said, _ = await self.said(log)
+        assert said == summed(truth((r for r in log if r.partition == p), WINDOW_MS) for p in range(PARTITIONS))
+        messages = [r for r in log if not is_tick(r)]
+        assert len(messages) == self.acknowledged
+        counted = sum(n for row in said.cells.values() for name, n in row.items() if name.startswith("outcome "))
+        duplicates = sum(row.get("duplicates", 0) for row in said.windows.values())
+        malformed = sum(row.get("malformed", 0) for row in said.windows.values())
+        assert sum(len(read(r)[0]) for r in messages) == counted + duplicates
+        dead = [r for r in await self.whole("mcp-requests.dlq") if r.headers["topic"] == self.topic.encode()]
+        places = {(r.headers["partition"], r.headers["offset"]) for r in dead}
+        assert len(places) == malformed == sum(not read(r)[0] for r in messages)
+        restarts = ", ".join(f"{s:.1f}" for s in self.restarts_s) or "none"
+        tell(f"{self.topic}: {counted} counted, {duplicates} duplicates, {malformed} malformed; restarts: {restarts} s")
+        return said
+
+
+@asynccontextmanager
+async def ground(kafka: KafkaSettings, folder: Path, name: str, **config: str) -> AsyncIterator[Ground]:
+    """A topic of its own, which the service `exact` names as its telemetry; every worker is gone at the end."""
+    topic = f"exact-{name}"
+    with AdminClient(kafka.librdkafka("test-exact")) as admin:
+        settings = {"message.timestamp.type": "LogAppendTime"} | config
+        for made in admin.create_topics([NewTopic(topic, PARTITIONS, 1, config=settings)]).values():
+            made.result(20)
+    writer = KafkaWriter(kafka, "test-exact")
+    fields = {"service": SERVICE, "path": "/exact", "baseline": "v1", "telemetry": topic}
+    service = Service.model_validate(fields | {"versions": {"v1": {"endpoints": ["127.0.0.1:1"]}}})
+    await writer.append("services", SERVICE, service.dump())
+    await writer.close()
+    made = Ground(kafka, topic, folder)
+    following = asyncio.create_task(made.follow())
+    try:
+        yield made
+    finally:
+        for worker in made.workers.values():
+            worker.signal(signal.SIGCONT)
+            worker.kill()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
