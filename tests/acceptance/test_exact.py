@@ -220,8 +220,9 @@ async def test_a_backlog_is_read_at_full_speed(kafka: KafkaSettings, tmp_path: P
         await made.send(messages)
         begun = SystemClock().monotonic_s()
         made.start()
-        await made.assert_exact()
+        await made.said(await made.whole(made.topic))
         tell(f"backlog: {EVENTS} events counted and final {SystemClock().monotonic_s() - begun:.1f} s after the start")
+        await made.assert_exact()
 
 
 async def test_a_topic_in_the_producers_time_is_refused(kafka: KafkaSettings, tmp_path: Path) -> None:
