@@ -19,6 +19,9 @@ FAULTS: tuple[FaultName, ...] = get_args(FaultName)
 Ending = Literal["completed", "rolled_back", "held"]
 
 
+STAGE_S = 10.0
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing that is wrong, and what davylamp must make of it."""
@@ -30,17 +33,19 @@ class Fault:
     """Of the reason of the rollout's last entry: any of them is right."""
     culprits: frozenset[str] = frozenset()
     """Of a breach: the checks of which any may cost the canary its release."""
+    stage_s: float = STAGE_S
+    """How long each stage is planned: what the fault touches must be called often enough by then."""
 
 
-def _rolled_back(does: str, *culprits: str) -> Fault:
-    return Fault(does, "rolled_back", frozenset({"breach"}), frozenset(culprits))
+def _rolled_back(does: str, *culprits: str, stage_s: float = STAGE_S) -> Fault:
+    return Fault(does, "rolled_back", frozenset({"breach"}), frozenset(culprits), stage_s)
 
 
 TABLE: dict[FaultName, Fault] = {
     "errors": _rolled_back("fails 30% of its calls", "error_rate"),
     "tool_errors": _rolled_back("answers 40% of its calls with isError", "tool_success", "tools"),
     "latency": _rolled_back("takes five times as long", "latency_p90", "latency_p99"),
-    "one_tool": _rolled_back("fails one tool of ten", "tools"),
+    "one_tool": _rolled_back("fails one tool of ten", "tools", stage_s=30.0),
     "crash": _rolled_back("crashes every few calls", "availability", "error_rate", "session_loss"),
     "hang": _rolled_back("never answers", "error_rate", "availability", "tool_success", "tools"),
     "never_deployed": Fault("is still the old version", "held", frozenset({"mismatch"})),
@@ -50,6 +55,11 @@ TABLE: dict[FaultName, Fault] = {
 
 BREAKING: frozenset[FaultName] = frozenset({"crash", "hang", "dying_sessions"})
 """Faults that end sessions by anything but their own end."""
+
+
+def stage_s(fault: FaultName | None) -> float:
+    """How long the stages of a rollout with this fault are planned."""
+    return TABLE[fault].stage_s if fault else STAGE_S
 
 
 def does(fault: FaultName | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from demo.faults import BREAKING, FAULTS, FaultName, does
+from demo.faults import BREAKING, FAULTS, FaultName, does, stage_s
 from demo.scene import SESSIONS_PER_SECOND, Scene, demo_plan, recorded, scene, traffic
 from demo.stories import Story, must_end, tell
 from schemas.units import format_duration_s, format_points, format_share
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _play(folder: Path, fault: FaultName, ended: list[bool], *, record: Path | None, keep: bool) -> None:
-    say(_introduction())
+    say(_introduction(fault))
     faults: dict[str, FaultName | None] = {BAD: fault, GOOD: None}
     async with scene(folder, faults) as stage:
         say(f"everything runs: MCP endpoint {stage.mcp_url}, status {stage.options.status_url}/api/rollouts/orders")
@@ -79,8 +79,8 @@ async def _keep(stage: Scene) -> None:
         await asyncio.Event().wait()
 
 
-def _introduction() -> str:
-    plan = demo_plan(BAD)
+def _introduction(fault: FaultName) -> str:
+    plan = demo_plan(BAD, stage_s(fault))
     stages = ", ".join(f"{format_share(s.share)} for {format_duration_s(s.duration_s)}" for s in plan.stages)
     limit = format_points(plan.checks.error_rate.within)
     return (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cli.rendering import render_line, view_of
-from demo.faults import TABLE, FaultName
+from demo.faults import TABLE, FaultName, stage_s
 from demo.scene import Scene, demo_plan
 from schemas.decisions import LedgerEntry
 from schemas.plan import Plan
@@ -53,7 +53,7 @@ async def tell(
 
     By the demo's plan, or another one for the same canary.
     """
-    say(await scene.start(plan or demo_plan(canary), again=again, replace=replace))
+    say(await scene.start(plan or demo_plan(canary, stage_s(fault)), again=again, replace=replace))
     ends = ENDS | {TABLE[fault].ends} if fault else ENDS
     end, last, found = asyncio.get_running_loop().time() + patience_s, "", await scene.rollout()
     while asyncio.get_running_loop().time() < end and not _ended(found, ends):
