@@ -55,11 +55,10 @@ class Rollout:
         """While it runs: whatever sessions of its cohorts may carry, those of stages to come too.
 
         A proxy that takes a stage's route first gives out labels which the others meet before they have taken it. So
-        each proxy knows them all from the start on; in the last stage what 100 % will give out, too.
+        each proxy knows them all from the start on. What 100 % gives out bears no nonce: before it is in force anybody
+        could choose the canary with it.
         """
-        last = len(self.opening.plan.stages)
-        unjudged = [Pair(self.canary, UNJUDGED)] if self.highest >= last else []
-        return self._pairs(last, self.canary, self.baseline) + unjudged
+        return self._pairs(len(self.opening.plan.stages), self.canary, self.baseline)
 
     @property
     def canary_pairs(self) -> list[Pair]:
