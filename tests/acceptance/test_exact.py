@@ -38,7 +38,7 @@ SESSION_S = 10
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
-    """One Kafka for all of these, which one of them restarts."""
+    """One Kafka for all of these but the one that restarts its own."""
     with LocalKafka(tmp_path_factory.mktemp("kafka")) as started:
         ensure_topics(KafkaSettings(bootstrap=started.bootstrap))
         yield started
@@ -101,18 +101,19 @@ async def befall(made: Ground, fault: str, instance: str) -> None:
         worker.signal(signal.SIGCONT)
 
 
-async def test_the_broker_is_restarted_twice(
-    node: LocalKafka, kafka: KafkaSettings, tmp_path: Path, messages: list[bytes]
-) -> None:
-    async with ground(kafka, tmp_path, "broker") as made:
-        made.start()
-        for portion in portions(messages, 2):
-            sending = asyncio.create_task(made.send(portion, 0.02))
-            await made.until(lambda: bool(made.published))
-            await asyncio.to_thread(node.stop)
-            await asyncio.to_thread(node.start)
-            await sending
-        await made.assert_exact()
+async def test_the_broker_is_restarted_twice(tmp_path: Path, messages: list[bytes]) -> None:
+    with LocalKafka(tmp_path / "kafka") as node:
+        kafka = KafkaSettings(bootstrap=node.bootstrap)
+        ensure_topics(kafka)
+        async with ground(kafka, tmp_path, "broker") as made:
+            made.start()
+            for portion in portions(messages, 2):
+                sending = asyncio.create_task(made.send(portion, 0.02))
+                await made.until(lambda: bool(made.published))
+                await asyncio.to_thread(node.stop)
+                await asyncio.to_thread(node.start)
+                await sending
+            await made.assert_exact()
 
 
 PRODUCER = """
