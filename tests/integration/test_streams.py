@@ -232,7 +232,7 @@ async def live_through(kafka: KafkaSettings, folder: Path) -> Aftermath:
         newest = max(r.timestamp_ms for r in await read_whole(kafka, TELEMETRY))
         published = await read_windows(kafka, lambda read: covers(read, newest))
         code = worker.end(signal.SIGTERM)
-    dead = [r for r in await read_whole(kafka, "mcp-requests.dlq") if r.headers["topic"].decode() == TELEMETRY]
+    dead = [r for r in await read_whole(kafka, "mcp-requests.dlq") if r.headers.get("topic") == TELEMETRY.encode()]
     return Aftermath(await read_whole(kafka, TELEMETRY), published, dead, code)
 
 
