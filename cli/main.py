@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib.util
-import json
 import os
 import sys
 from pathlib import Path
@@ -28,7 +27,7 @@ from cli import (
     words,
 )
 from cli.rendering import render_service
-from cli.terminal import DEFAULT_URL, Url, ask, connect, fail, read_file
+from cli.terminal import DEFAULT_URL, Url, ask, connect, fail, print_all, read_file
 from schemas.service import Service
 from status.tokens import Role, Token, fingerprint, new_token
 from transport.settings import SettingsError
@@ -132,11 +131,7 @@ def service_list(
     """List the services that are registered: where clients find each, its baseline, and its versions."""
     with connect(url) as client:
         known = [one["definition"] for one in ask(client.rollouts) if one["definition"]]
-    if as_json:
-        print(json.dumps(known, indent=2, ensure_ascii=False))
-        return
-    for one in known:
-        print(render_service(Service.model_validate(one, extra="ignore")))
+    print_all(known, lambda one: render_service(Service.model_validate(one, extra="ignore")), as_json=as_json)
 
 
 @token_app.command("new")

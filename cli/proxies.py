@@ -1,12 +1,11 @@
 """The commands about proxies."""
 
-import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cli.rendering import render_proxy
-from cli.terminal import DEFAULT_URL, Url, ask, connect, fail
+from cli.terminal import DEFAULT_URL, Url, ask, connect, fail, print_all
 from schemas.control import ProxyRoute
 
 app = typer.Typer(no_args_is_help=True, help="The proxies that exist, and those that will not come back.")
@@ -20,11 +19,7 @@ def show(
     """Show every proxy, and what it runs of each service. One of which nothing is known lets no share rise."""
     with connect(url) as client:
         found = ask(client.proxies)
-    if as_json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
-        return
-    for one in found:
-        print(render_proxy(one["service"], ProxyRoute.model_validate(one["route"], extra="ignore")))
+    print_all(found, _line, as_json=as_json)
 
 
 @app.command()
@@ -39,3 +34,7 @@ def forget(
         fail("Say why: --reason must not be empty.", 2)
     with connect(url) as client:
         print(ask(client.forget, name, service, reason))
+
+
+def _line(proxy: dict[str, Any]) -> str:
+    return render_proxy(proxy["service"], ProxyRoute.model_validate(proxy["route"], extra="ignore"))

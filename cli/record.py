@@ -4,16 +4,12 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cli.rollouts import ROLLOUT_HELP, lasted_ms, read_log, read_telemetry, rollout_named
 from cli.terminal import EXIT_UNDECIDED, fail
-
-if TYPE_CHECKING:
-    from judge.verify import Records
-    from transport.recording import Header
 
 app = typer.Typer()
 
@@ -32,10 +28,10 @@ def record(
     """Write what a rollout's decisions rest on into one file, for `davylamp replay`."""
     if what not in _WRITERS:
         fail(f"--what {what}: known are {', '.join(_WRITERS)}", 2)
-    write = (_ANONYMOUS if anonymize else _WRITERS)[what]
+    key = secrets.token_bytes(16) if anonymize else None  # nobody keeps it
     service, number = rollout_named(rollout)
     try:
-        told = asyncio.run(asyncio.wait_for(write(service, number, file), timeout_s))
+        told = asyncio.run(asyncio.wait_for(_WRITERS[what](service, number, file, key), timeout_s))
         print(f"{file}: {told}, {file.stat().st_size / 1000:.0f} kB")
     except TimeoutError:
         fail(f"The log was not read to its end within {timeout_s:g} s: is Kafka there?", EXIT_UNDECIDED)
@@ -43,22 +39,26 @@ def record(
         fail(str(error))
 
 
-async def _windows(service: str, rollout: int | None, file: Path) -> str:
-    header, records = await _rollout(service, rollout)
-    return _written(file, header, records)
+async def _windows(service: str, rollout: int | None, file: Path, key: bytes | None) -> str:
+    from judge.recording import header_of, records_of
+    from judge.verify import TOPICS, Records
+    from transport.log import by_topic
+    from transport.recording import write_recording
+
+    log = await read_log(service, "davylamp-record")
+    header = header_of(log, service, rollout)
+    records: Records = by_topic(records_of(log, header))
+    if key is not None:
+        from cli.replaying import MACHINE
+        from judge.anonymous import anonymized
+
+        header, records = anonymized(header, records, key, MACHINE)
+    count = write_recording(file, header, (record for topic in TOPICS for record in records.get(topic, ())))
+    return f"rollout {header.rollout} of {header.service}, {count} records"
 
 
-async def _anonymous_windows(service: str, rollout: int | None, file: Path) -> str:
-    """By a key that nobody keeps."""
-    from cli.replaying import MACHINE
-    from judge.anonymous import anonymized
-
-    header, records = await _rollout(service, rollout)
-    return _written(file, *anonymized(header, records, secrets.token_bytes(16), MACHINE))
-
-
-async def _events(service: str, rollout: int | None, file: Path, key: bytes | None = None) -> str:
-    """Since the rollout began, as far as the log still holds it; by a `key`, under other names."""
+async def _events(service: str, rollout: int | None, file: Path, key: bytes | None) -> str:
+    """Since the rollout began, as far as the log still holds it."""
     from cli.recorded_telemetry import renamed, telemetry_of
     from judge.pseudonyms import Pseudonyms
     from judge.recording import header_of
@@ -80,31 +80,8 @@ async def _events(service: str, rollout: int | None, file: Path, key: bytes | No
     return f"telemetry of rollout {header.rollout} of {header.service}, {count} messages"
 
 
-async def _anonymous_events(service: str, rollout: int | None, file: Path) -> str:
-    return await _events(service, rollout, file, secrets.token_bytes(16))
-
-
-async def _rollout(service: str, rollout: int | None) -> "tuple[Header, Records]":
-    from judge.recording import header_of, records_of
-    from transport.log import by_topic
-
-    records = await read_log(service, "davylamp-record")
-    header = header_of(records, service, rollout)
-    return header, by_topic(records_of(records, header))
-
-
-def _written(file: Path, header: "Header", records: "Records") -> str:
-    from judge.verify import TOPICS
-    from transport.recording import write_recording
-
-    count = write_recording(file, header, (record for topic in TOPICS for record in records.get(topic, ())))
-    return f"rollout {header.rollout} of {header.service}, {count} records"
-
-
-_WRITERS: Mapping[str, Callable[[str, int | None, Path], Awaitable[str]]] = {"windows": _windows, "events": _events}
-"""By what is recorded: (service, rollout or None for the newest, file) → what is told of it."""
-_ANONYMOUS: Mapping[str, Callable[[str, int | None, Path], Awaitable[str]]] = {
-    "windows": _anonymous_windows,
-    "events": _anonymous_events,
+_WRITERS: Mapping[str, Callable[[str, int | None, Path, bytes | None], Awaitable[str]]] = {
+    "windows": _windows,
+    "events": _events,
 }
-"""The same under other names."""
+"""By what is recorded: (service, rollout or None for the newest, file, key by which it gets other names) → what is told."""

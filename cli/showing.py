@@ -1,6 +1,5 @@
 """The commands that show something and change nothing."""
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +19,9 @@ from cli.terminal import (
     ask,
     connect,
     fail,
+    for_programs,
     load,
+    print_all,
     seconds,
     understand,
 )
@@ -56,11 +57,11 @@ def status(
     """Show rollouts. With a service: 0 = completed or running, 3 = rolled back, 4 = undecided when --watch ran out."""
     with connect(url) as client:
         if service is None:
-            _print_all(ask(client.rollouts), as_json=as_json)
+            print_all(ask(client.rollouts), lambda one: render_line(view_of(one)), as_json=as_json)
             return
         found = _follow(client, service, timeout_s) if watch else ask(client.rollout, service)
     view = view_of(found)
-    print(_json(found) if as_json else render_view(view, _reason(found)))
+    print(for_programs(found) if as_json else render_view(view, _reason(found)))
     if view.state in _BAD_ENDS:
         raise typer.Exit(EXIT_ROLLED_BACK)
     if watch and view.state not in _GOOD_ENDS:
@@ -84,7 +85,7 @@ def history(
     with connect(url) as client:
         found = ask(client.history, service)
     entries = [LedgerEntry.model_validate(e, extra="ignore") for e in found]
-    print(_json(found) if as_json else render_history(entries))
+    print(for_programs(found) if as_json else render_history(entries))
 
 
 def _kind(file: Path, content: Any) -> type[Message]:
@@ -94,14 +95,6 @@ def _kind(file: Path, content: Any) -> type[Message]:
     if "versions" not in keys:
         fail(f"{file} is neither a plan (no `canary`) nor a service (no `versions`).")
     return Service
-
-
-def _print_all(found: list[dict[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        print(_json(found))
-        return
-    for one in found:
-        print(render_line(view_of(one)))
 
 
 def _follow(client: Client, service: str, timeout_s: float) -> dict[str, Any]:
@@ -120,7 +113,3 @@ def _follow(client: Client, service: str, timeout_s: float) -> dict[str, Any]:
 
 def _reason(found: dict[str, Any]) -> str | None:
     return found["ledger"][-1]["reason"]["sentence"] if found["ledger"] else None
-
-
-def _json(found: Any) -> str:
-    return json.dumps(found, indent=2, ensure_ascii=False)

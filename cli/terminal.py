@@ -1,6 +1,7 @@
 """What every command does at its edges: exit codes, errors on stderr, files of people's, the way to the API."""
 
 import getpass
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -43,6 +44,20 @@ def ask(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         fail(str(error), EXIT_UNDECIDED)
     except ApiError as error:
         fail(str(error))
+
+
+def for_programs(found: Any) -> str:
+    """What the API says, for programs."""
+    return json.dumps(found, indent=2, ensure_ascii=False)
+
+
+def print_all(found: list[dict[str, Any]], line: Callable[[dict[str, Any]], str], *, as_json: bool) -> None:
+    """A list of the API's: as JSON, or one after the other as `line` says them."""
+    if as_json:
+        print(for_programs(found))
+        return
+    for one in found:
+        print(line(one))
 
 
 def fail(message: str, code: int = EXIT_REFUSED) -> NoReturn:
