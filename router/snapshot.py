@@ -142,7 +142,7 @@ def service_route(chain: ServiceLedger, current: Service | None) -> ServiceRoute
 
 
 def _pairs(chain: ServiceLedger, told: list[Rollout], versions: Mapping[str, Version]) -> tuple[Pair, ...]:
-    """Of rollouts that were rolled back, the canary while it drains; of the running one both cohorts, in every stage that it has or will have."""
+    """Of rollouts that were rolled back, the canary while it drains; of the running one both cohorts, in every stage to come too."""
     pairs = [p for r in rolled_back(told, "drain") if r.canary in versions for p in r.canary_pairs]
     if chain.standing.live:
         pairs += told[-1].announced_pairs
