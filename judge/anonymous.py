@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from davylamp_sdk._message import Message
 from judge.fold import LEDGER
+from judge.impossible import unreadable
 from judge.pseudonyms import REPLACED, Pseudonyms
 from judge.rollout.machine import Machine
 from judge.verdicts import Same
@@ -43,14 +46,15 @@ def anonymized(header: Header, records: Records, key: bytes, machine: Machine) -
         for link in chain
         if link.entry.opening is not None
     }
+    service = names.of("service", header.service)
     renamed: Records = {
         "services": [*_anew(records.get("services", ()), Service, names.service)],
         "rollout-commands": [*_anew(records.get("rollout-commands", ()), Command, names.command)],
         "route-changes": [*_anew(records.get("route-changes", ()), RouteChange, names.route)],
-        "proxy-reports": [*_anew(records.get("proxy-reports", ()), ProxyReport, names.report)],
-        "cohort-windows": [*_anew(records.get("cohort-windows", ()), CohortWindow, names.window)],
+        "proxy-reports": [*_counts_anew(records.get("proxy-reports", ()), ProxyReport, names.report, service)],
+        "cohort-windows": [*_counts_anew(records.get("cohort-windows", ()), CohortWindow, names.window, service)],
     }
-    tape = Tape(renamed, names.of("service", header.service))
+    tape = Tape(renamed, service)
     verdicts = verify(records, header.service, header.rollout, machine, of_any_version=True)
     same = {verdict.entry.id for verdict in verdicts if isinstance(verdict, Same)}
     written = list(_ledger(chain, _Renaming(names, plans), tape, machine, same))
@@ -137,6 +141,17 @@ def _anew(records: Sequence[Record], model: type[M], change: Callable[[M], M]) -
     for record in records:
         if record.value is not None:
             yield _with(record, change(model.read(record.value)))
+
+
+def _counts_anew(records: Sequence[Record], model: type[M], change: Callable[[M], M], service: str) -> Iterator[Record]:
+    """The same; of one that could not be read nothing is known but that it was there."""
+    for record in records:
+        try:
+            message = model.read(record.value or b"")
+        except ValidationError:
+            yield replace(record, key=service.encode(), value=unreadable(service), headers={})
+        else:
+            yield _with(record, change(message))
 
 
 def _with(record: Record, message: Message) -> Record:

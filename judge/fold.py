@@ -4,6 +4,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pydantic import ValidationError
+
+from judge.impossible import service_named_in
 from judge.rollout.state import ServiceState
 from schemas.control import Command, ProxyReport, RouteChange
 from schemas.decisions import Cut, LedgerEntry
@@ -17,6 +20,9 @@ INPUTS: tuple[Topic, ...] = ("services", "rollout-commands", "route-changes", "p
 """What a decision depends on beside the ledger: the topics of a cut."""
 
 LEDGER: Topic = "rollout-decisions"
+
+COUNTS: frozenset[Topic] = frozenset({"proxy-reports", "cohort-windows"})
+"""Of which a record that is not understood is missed."""
 
 _SAID_AT = re.compile(rb'\{"acknowledged":(true|false),"at":(?:0|[1-9][0-9]*),')
 """How a picture of the proxies begins: in canonical JSON keys are sorted."""
@@ -40,11 +46,19 @@ class Fold:
     def read(self, record: Record) -> Void | None:
         """The next record of any topic; a ledger entry that has no effect is given back.
 
-        Raises ``pydantic.ValidationError`` for a record that is not understood: it counts as read and changes nothing.
+        Raises ``pydantic.ValidationError`` for a record that is not understood: it counts as read and changes nothing, but
+        for counts that are missing then, of the service that it names.
         """
         self._offsets[record.topic, record.partition] = record.offset + 1
         reader = _READERS.get(record.topic)
-        return reader(self, record) if reader is not None else None
+        try:
+            return reader(self, record) if reader is not None else None
+        except ValidationError:
+            service = service_named_in(record.value) if record.topic in COUNTS else None
+            if service is not None:
+                state = self.states.get(service) or self.state(service, record.partition)
+                state.lacks(record.timestamp_ms)
+            raise
 
     def cut(self, service: str, now_ms: int) -> Cut:
         """How far the inputs of one service have been read."""

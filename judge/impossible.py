@@ -1,10 +1,72 @@
-"""Counts that no traffic can have made: a window that says such a thing is named and never judged. Pure."""
+"""Counts that no traffic can have made: what says such a thing is named and never judged. Pure."""
 
+import json
+import re
+from collections.abc import Mapping
+
+from schemas.control import ProxyReport, VersionTotals
 from schemas.windows import Cell, CohortWindow
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+"""As :data:`schemas.names.ServiceName` has it."""
 
 
 class ImpossibleWindowError(ValueError):
     """A window counts more failures than there was anything to fail."""
+
+
+class ImpossibleReportError(ValueError):
+    """A proxy counts less than it had counted, or more under way than it was sent."""
+
+
+def refuse_impossible_report(report: ProxyReport) -> None:
+    """Raises :class:`ImpossibleReportError` with the place and the numbers.
+
+    More `failed` than `sent` is possible: it may be of connections, and clients that give up take their requests along.
+    """
+    for name, now in report.versions.items():
+        if now.active > now.sent:
+            raise ImpossibleReportError(
+                f"{_teller(report)}: versions.{name}: {now.active} under way of {now.sent} sent"
+            )
+
+
+def refuse_fallen(before: Mapping[str, VersionTotals], report: ProxyReport) -> None:
+    """Raises :class:`ImpossibleReportError` if counts that only rise fell since `before`, of the same router and life.
+
+    What is under way may be given up, so `sent` may fall; what was completed and what failed may not.
+    """
+    for name, was in before.items():
+        now = report.versions.get(name)
+        if now is None:
+            continue
+        for what, earlier, later in (
+            ("completed", was.sent - was.active, now.sent - now.active),
+            ("failed", was.failed, now.failed),
+        ):
+            if later < earlier:
+                raise ImpossibleReportError(
+                    f"{_teller(report)}: versions.{name}: {what} fell from {earlier} to {later}"
+                )
+
+
+def _teller(report: ProxyReport) -> str:
+    return f"report of {report.proxy} by {report.router} at {report.at}"
+
+
+def service_named_in(value: bytes | None) -> str | None:
+    """The service that a record is about which is no valid message; None if it does not say."""
+    try:
+        found = json.loads(value or b"")
+    except ValueError:
+        return None
+    named = found.get("service") if isinstance(found, dict) else None
+    return named if isinstance(named, str) and _NAME.fullmatch(named) else None
+
+
+def unreadable(service: str) -> bytes:
+    """A record that says no more than that there was an unreadable one about the service."""
+    return json.dumps({"service": service}).encode()
 
 
 def refuse_impossible(window: CohortWindow) -> None:

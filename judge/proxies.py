@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from judge.impossible import ImpossibleReportError, refuse_fallen, refuse_impossible_report
 from schemas.control import ProxyReport, VersionTotals
 
 EVERY_MS = 5_000
@@ -38,38 +39,66 @@ class Difference:
     versions: Mapping[str, Sent]
 
 
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """The report from which the next difference of its proxy is taken."""
+
+    at_ms: int
+    """When the log took it."""
+    report: ProxyReport
+
+    def is_of(self, report: ProxyReport) -> bool:
+        """Whether the same life of the same router told it: of what that told, nothing comes late."""
+        return (self.report.router, self.report.epoch) == (report.router, report.epoch)
+
+
 @dataclass(slots=True)
 class ProxyBook:
     """All reports about one service, in the order of their topic."""
 
-    _last: dict[Life, tuple[int, Mapping[str, VersionTotals]]] = field(default_factory=dict)
-    """Append time and counts of the report from which the next difference is taken."""
+    _last: dict[Life, _Base] = field(default_factory=dict)
     _born: dict[RouterLife, Mapping[str, int]] = field(default_factory=dict)
     _differences: list[Difference] = field(default_factory=list)
     _pruned: int = 0
     _now_ms: int = 0
 
     def read(self, report: ProxyReport, at_ms: int) -> None:
-        """The next report. The first one of a proxy's life only says from where to count."""
+        """The next report. The first one of a proxy's life only says from where to count.
+
+        Raises :class:`judge.impossible.ImpossibleReportError`: it is not counted, and the proxy's next one only says from
+        where to count again.
+        """
         self._now_ms = max(self._now_ms, at_ms)
-        self._read_born(report)
         life = report.proxy, report.started
-        if life not in self._last:
-            self._last[life] = self._now_ms, report.versions
-            return
-        since_ms, before = self._last[life]
-        if self._now_ms - since_ms < EVERY_MS or _fell(before, report.versions):
-            return
-        self._last[life] = self._now_ms, report.versions
-        versions = {name: _sent(before.get(name), after) for name, after in report.versions.items()}
-        self._differences.append(Difference(since_ms, self._now_ms, versions))
-        if len(self._differences) % _PRUNE_EVERY == 0:
-            self._prune()
+        base = self._last.get(life)
+        try:
+            refuse_impossible_report(report)
+            if base is not None and base.is_of(report):
+                refuse_fallen(base.report.versions, report)
+        except ImpossibleReportError:
+            self._last.pop(life, None)
+            raise
+        self._read_born(report)
+        self._read_totals(base, report)
 
     def counts_from(self, report: ProxyReport) -> bool:
         """Whether the next difference of its proxy is taken from this very report."""
-        last = self._last.get((report.proxy, report.started))
-        return last is not None and last[1] is report.versions
+        base = self._last.get((report.proxy, report.started))
+        return base is not None and base.report is report
+
+    def _read_totals(self, base: _Base | None, report: ProxyReport) -> None:
+        life, newest = (report.proxy, report.started), _Base(self._now_ms, report)
+        if base is None:
+            self._last[life] = newest
+            return
+        before = base.report.versions
+        if self._now_ms - base.at_ms < EVERY_MS or _fell(before, report.versions):
+            return
+        self._last[life] = newest
+        versions = {name: _sent(before.get(name), after) for name, after in report.versions.items()}
+        self._differences.append(Difference(base.at_ms, self._now_ms, versions))
+        if len(self._differences) % _PRUNE_EVERY == 0:
+            self._prune()
 
     def _read_born(self, report: ProxyReport) -> None:
         """Counts of one life only rise: an older report says nothing new."""

@@ -4,14 +4,16 @@ Much of a log is older than the rollout. It is left out, but for what still spea
 to it, the proxies that exist, what had been acknowledged, and the reports from which the next differences are taken.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from davylamp_sdk import __version__
 from davylamp_sdk._message import Message
-from judge.fold import INPUTS, LEDGER
+from judge.fold import COUNTS, INPUTS, LEDGER
+from judge.impossible import ImpossibleReportError, service_named_in, unreadable
 from judge.proxies import ProxyBook
 from judge.rollout.look import HOUR_BEFORE_MS
 from judge.rollout.state import CLOCKS_DIFFER_MS, ServiceState
@@ -54,7 +56,12 @@ def records_of(records: Records, header: Header) -> Iterator[Record]:
         told = [pair for pair in _told(records.get(topic, ()), header.service, _MODELS[topic]) if _upto(pair[0], over)]
         older = [pair for pair in told if pair[0].timestamp_ms < since_ms]
         kept = {record.offset for record, _ in told[len(older) :]} | _STILL_SPEAKING[topic](older)
-        yield from (record for record, _ in told if record.offset in kept)
+        found = [record for record, _ in told if record.offset in kept]
+        if topic in COUNTS:
+            read = {record.offset for record, _ in told}
+            left = (r for r in records.get(topic, ()) if r.offset not in read and r.timestamp_ms >= since_ms)
+            found += _missed(filter(lambda r: _upto(r, over), left), header.service)
+        yield from sorted(found, key=lambda record: record.offset)
     for record in records.get(LEDGER, ()):
         if _upto(record, over, itself=False) and _says(record, header.service, LedgerEntry):
             yield record
@@ -81,6 +88,13 @@ def _told(records: Sequence[Record], service: str, model: type[M]) -> Iterator[T
         found = _says(record, service, model)
         if found is not None:
             yield record, found
+
+
+def _missed(records: Iterable[Record], service: str) -> Iterator[Record]:
+    """What could not be read, of the service: it holds a rollout. Its content is unknown, so it is left out."""
+    for record in records:
+        if service_named_in(record.value) == service:
+            yield replace(record, value=unreadable(service))
 
 
 def _says(record: Record, service: str, model: type[M]) -> M | None:
@@ -116,7 +130,10 @@ def _bases(older: Sequence[Told[ProxyReport]]) -> set[int]:
     """Of each life of a proxy the report from which its next difference is taken."""
     book, bases = ProxyBook(), dict[tuple[str, int], int]()
     for record, report in older:
-        book.read(report, record.timestamp_ms)
+        try:
+            book.read(report, record.timestamp_ms)
+        except ImpossibleReportError:
+            bases.pop((report.proxy, report.started), None)
         if book.counts_from(report):
             bases[report.proxy, report.started] = record.offset
     return set(bases.values())

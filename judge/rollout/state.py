@@ -6,7 +6,7 @@ from itertools import groupby
 
 from judge.evidence import Evidence
 from judge.history import History
-from judge.impossible import ImpossibleWindowError, refuse_impossible
+from judge.impossible import ImpossibleReportError, ImpossibleWindowError, refuse_impossible
 from judge.policies.port import Assessment, Comparison, Policy, StageTimes
 from judge.proxies import ProxyBook
 from judge.rollout.stage_clock import StageClock, stage_clock, stage_starts
@@ -109,7 +109,7 @@ class ServiceState:
     history: History = field(default_factory=History)
     """How often each version failed, before a rollout too."""
     incomplete_ms: int | None = None
-    """End of the newest final window before which messages were lost unread."""
+    """Up to when something was lost unread, or could not be understood: the end of a window, or a record's append time."""
     window_ms: int = 0
     """The size of a window; 0 before the first."""
     _clock: tuple[ServiceLedger, int, int | None, StageClock] | None = None
@@ -139,8 +139,15 @@ class ServiceState:
             self.asked.append(Asked(command, at_ms))
 
     def read_report(self, report: ProxyReport, at_ms: int) -> None:
-        """What a proxy counted by itself."""
-        self.proxies.read(report, at_ms)
+        """What a proxy counted by itself.
+
+        Raises :class:`judge.impossible.ImpossibleReportError`: what the report should have said is missing.
+        """
+        try:
+            self.proxies.read(report, at_ms)
+        except ImpossibleReportError:
+            self.lacks(at_ms)
+            raise
         if self.compared is not None:
             self.compared.hear(self.proxies)
 
@@ -152,7 +159,7 @@ class ServiceState:
         try:
             refuse_impossible(window)
         except ImpossibleWindowError:
-            self._lacks(window.window_end)
+            self.lacks(window.window_end)
             raise
         self.book.read(window)
         self.window_ms = window.window_ms
@@ -164,7 +171,7 @@ class ServiceState:
         cells = [cell for final in finals for cell in final.cells]
         self.history.add(finals[0].window_end, cells)
         if any(final.incomplete for final in finals):
-            self._lacks(finals[0].window_end)
+            self.lacks(finals[0].window_end)
         for rollout, labelled in by_rollout(cells).items():
             closed = Closed(finals[0].window_end, finals[0].window_ms, labelled)
             if self.compared is not None and self.compared.trial.rollout == rollout:
@@ -172,7 +179,8 @@ class ServiceState:
             elif rollout >= self.chain.standing.rollout:
                 self.windows.setdefault(rollout, []).append(closed)
 
-    def _lacks(self, end_ms: int) -> None:
+    def lacks(self, end_ms: int) -> None:
+        """Something that was counted up to this moment is not known: no share rises for a while."""
         self.incomplete_ms = max(self.incomplete_ms or 0, end_ms)
 
     @property

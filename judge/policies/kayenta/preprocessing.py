@@ -3,12 +3,12 @@
 import numpy as np
 
 from judge.policies.kayenta.pairs import Floats
-from judge.policies.kayenta.settings import ConfigError, MetricSettings, NanStrategy
+from judge.policies.kayenta.settings import MetricSettings, NanStrategy
 from judge.policies.kayenta.statistics import percentile
 
 
 def clean(values: Floats, settings: MetricSettings) -> Floats:
-    """What of one side's series is compared. Raises :class:`ConfigError` for an outlier factor of 0 or less."""
+    """What of one side's series is compared."""
     values = without_nans(values, settings.nan_strategy)
     return without_outliers(values, settings.outlier_factor) if settings.outliers == "remove" else values
 
@@ -20,13 +20,11 @@ def without_nans(values: Floats, strategy: NanStrategy) -> Floats:
 
 
 def without_outliers(values: Floats, factor: float) -> Floats:
-    """Drop what lies outside both Tukey's fences and the 1st and 99th percentile.
+    """Drop what lies outside both Tukey's fences, `factor` above 0, and the 1st and 99th percentile.
 
     The percentiles weaken the fences (`reduceSensitivity` in Kayenta): up to 101 values at most one a side can go,
     however many are wild. Kayenta's own documentation describes the plain fences.
     """
-    if factor <= 0:
-        raise ConfigError("outliers.outlierFactor", f"must be greater than zero, not {factor:g}")
     low, high = fences(values, factor)
     low, high = min(percentile(values, 1), low), max(percentile(values, 99), high)
     return values[~((values > high) | (values < low))]

@@ -112,13 +112,14 @@ def read_settings(metric: Mapping[str, Any], path: str) -> MetricSettings:
     canary = _Place(metric, path).at("analysisConfigurations", "canary")
     effect = canary.at("effectSize")
     measure = _known(effect.word("measure", "meanRatio"), MEASURES, "meanRatio")
+    outliers, factor = _outliers(canary.at("outliers"))
     return MetricSettings(
         name=str(metric.get("name")),
         groups=_groups(metric, path),
         direction=_known(canary.word("direction", "either"), DIRECTIONS, "either"),
         nan_strategy=_known(canary.word("nanStrategy", "remove"), NAN_STRATEGIES, "remove"),
-        outliers=_known(canary.at("outliers").word("strategy", "keep"), OUTLIER_STRATEGIES, "keep"),
-        outlier_factor=canary.at("outliers").number("outlierFactor", 3.0),
+        outliers=outliers,
+        outlier_factor=factor,
         critical=canary.flag("critical"),
         must_have_data=canary.flag("mustHaveData"),
         muted=canary.flag("muted"),
@@ -167,6 +168,15 @@ class _Place:
             return default
         found = self.at(key)
         return 0.0 if found.value is None else _number(found.value, found.path)
+
+
+def _outliers(place: _Place) -> tuple[OutlierStrategy, float]:
+    """A factor that is not asked for may be anything."""
+    strategy = _known(place.word("strategy", "keep"), OUTLIER_STRATEGIES, "keep")
+    factor = place.number("outlierFactor", 3.0)
+    if strategy == "remove" and factor <= 0:
+        raise ConfigError(f"{place.path}.outlierFactor", f"must be greater than zero, not {factor:g}")
+    return strategy, factor
 
 
 def _limits(effect: _Place, kind: str, default: float) -> EffectLimits:

@@ -3,9 +3,11 @@
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from judge.impossible import ImpossibleReportError
 from judge.proxies import EVERY_MS, KEPT_MS, ProxyBook, Sent
 from schemas.control import ProxyReport, VersionTotals
 
@@ -63,11 +65,47 @@ def test_a_proxy_that_began_anew_counts_anew() -> None:
 def test_two_routers_that_tell_of_one_proxy_double_nothing() -> None:
     made = book(
         (0, report()),
-        (5, report(versions=totals(160))),
-        (11, report(router="r1", versions=totals(150))),
-        (12, report(router="r1", versions=totals(180))),
+        (5, report(versions=totals(160, 1))),
+        (11, report(router="r1", versions=totals(150, 1))),
+        (12, report(router="r1", versions=totals(180, 1))),
     )
     assert [s.sent for s in sent(made)] == [60, 20]
+
+
+@pytest.mark.parametrize(
+    ("fallen", "words"),
+    [
+        (totals(90, 1), "report of lb0 by r0 at 0: versions.v1: completed fell from 98 to 90"),
+        (totals(160, 0), "versions.v1: failed fell from 1 to 0"),
+        (totals(160, 1, 200), "versions.v1: 200 under way of 160 sent"),
+    ],
+)
+def test_counts_that_go_backwards_are_refused_with_their_place_and_never_counted(
+    fallen: dict[str, VersionTotals], words: str
+) -> None:
+    made = book((0, report()))
+    with pytest.raises(ImpossibleReportError, match=words):
+        made.read(report(versions=fallen, born={"v1 label": 5}), 6_000)
+    assert (sent(made), made.born("v1", "label")) == ([], 0)
+    made.read(report(versions=totals(170, 1)), 12_000)
+    assert sent(made) == []
+    made.read(report(versions=totals(180, 2)), 18_000)
+    assert sent(made) == [Sent(10, 1, 9)]
+
+
+def test_requests_that_clients_gave_up_are_no_counts_that_go_backwards() -> None:
+    made = book((0, report(versions=totals(100, 1, 60))), (6, report(versions=totals(50, 1, 0))))
+    assert sent(made) == []
+    made.read(report(versions=totals(120, 1)), 12_000)
+    assert sent(made) == [Sent(20, 0, 20 + 60)]
+
+
+def test_a_router_that_began_anew_and_a_version_that_came_back_may_tell_less() -> None:
+    other = {"v2": VersionTotals(sent=9, failed=9, active=0)}
+    told = [(0, report(versions={"v1": V1} | other)), (6, report(versions={"v1": V1}))]
+    back = {"v1": V1, "v2": VersionTotals(sent=1, failed=0, active=0)}
+    assert sent(book(*told, (12, report(versions=back))), "v1") == [Sent(0, 0, 0)] * 2
+    assert sent(book((0, report()), (6, report(epoch=2, versions=totals(50))))) == []
 
 
 def test_sessions_are_those_of_every_router_s_life() -> None:

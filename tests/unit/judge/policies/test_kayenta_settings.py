@@ -88,6 +88,7 @@ def test_a_null_number_is_zero_and_a_null_flag_is_false() -> None:
         ({"effectSize": {"allowedIncrease": "1.1"}}, "effectSize.allowedIncrease"),
         ({"effectSize": {"criticalDecrease": True}}, "effectSize.criticalDecrease"),
         ({"outliers": {"outlierFactor": 2**31}}, "outliers.outlierFactor"),
+        ({"outliers": {"strategy": "remove", "outlierFactor": 0}}, "outliers.outlierFactor"),
     ],
 )
 def test_what_makes_kayenta_throw_is_refused_with_its_place(canary: Any, path: str) -> None:
