@@ -18,8 +18,10 @@ FAULTS: tuple[FaultName, ...] = get_args(FaultName)
 
 Ending = Literal["completed", "rolled_back", "held"]
 
-
 STAGE_S = 10.0
+FINAL_S = 20.0
+"""The last stage must prove the limit, and at ten new sessions a second that takes 15 s in nine of ten healthy rollouts
+(`davylamp plan` says so). A stage may last twice what is planned, so this one is proved even by half of those sessions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import httpx2
 
 from cli.client import ApiError, Client
 from cli.stack import Stack, StackOptions, running
-from demo.faults import STAGE_S, FaultName
+from demo.faults import FINAL_S, STAGE_S, FaultName
 from router.bootstrap import bootstrap
 from router.local_envoy import LocalEnvoy
 from schemas.labels import Kind
@@ -45,14 +45,14 @@ SETTINGS = {"DAVYLAMP_STREAMS_WINDOW_S": "1.0", "DAVYLAMP_STREAMS_PUBLISH_INTERV
 
 
 def demo_plan(canary: str, stage_s: float = STAGE_S) -> Plan:
-    """A plan that can be proven in half a minute at 12 sessions a second: demo margins, not the document's."""
+    """A plan that can be proven in half a minute at 10 sessions a second: demo margins, not the document's."""
     return Plan.model_validate(
         {
             "service": SERVICE,
             "canary": canary,
             "stages": [
                 {"share": "20%", "for": f"{stage_s:g}s", "min_sessions": 15},
-                {"share": "50%", "for": f"{stage_s:g}s", "min_sessions": 20},
+                {"share": "50%", "for": f"{max(stage_s, FINAL_S):g}s", "min_sessions": 20},
             ],
             "checks": {
                 "error_rate": {"within": "5pp"},

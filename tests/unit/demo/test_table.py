@@ -7,12 +7,15 @@ from typing import Any, get_args
 import pytest
 import yaml
 
+from cli.plan_outlook import outlook
+from cli.plan_traffic import Traffic
 from demo.faults import FAULTS as EVERY
 from demo.faults import TABLE, FaultName, does
 from demo.run import as_it_must, end_table
-from demo.scene import demo_plan
+from demo.scene import SESSIONS_PER_SECOND, demo_plan
 from demo.stories import Story, must_end
 from demo.traffic import Seen
+from judge.rollout.gate import MAX_EXTENSION
 from schemas.decisions import Reason
 from schemas.plan import Plan
 from tests.builders import entry
@@ -99,3 +102,18 @@ def test_sessions_may_break_only_where_a_fault_breaks_them() -> None:
 def test_the_quickstarts_plan_is_the_demos() -> None:
     file = Path(__file__).parents[3] / "examples/orders/quick.yaml"
     assert Plan.model_validate(yaml.safe_load(file.read_text(encoding="utf-8"))) == demo_plan("v2")
+
+
+def test_the_last_stage_proves_a_healthy_canary_even_where_a_slow_machine_lets_half_the_sessions_begin() -> None:
+    half = Traffic(
+        sessions_per_minute=60 * SESSIONS_PER_SECOND / 2,
+        calls_per_session=5.7,
+        session_s=2.6,
+        error_rate=0.01,
+        tool_failure_rate=0.01,
+        error_dispersion=1.3,
+        tool_dispersion=1.3,
+    )
+    last = outlook(demo_plan("v3"), half)[-1]
+    assert {check.check for check in last.checks} == {"error_rate", "tool_success"}
+    assert all(check.proof_s < MAX_EXTENSION * last.planned_s for check in last.checks)
