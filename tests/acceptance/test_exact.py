@@ -152,10 +152,11 @@ def produce_apart(made: Ground, messages: Sequence[bytes], enough: int | None) -
     writing = threading.Thread(target=write_all, args=(process.stdin, lines))
     writing.start()
     told = 0
-    for _ in process.stdout:
-        told += 1
-        if told == enough:
-            process.kill()
+    with process.stdout:
+        for _ in process.stdout:
+            told += 1
+            if told == enough:
+                process.kill()
     process.wait()
     writing.join()
     return told

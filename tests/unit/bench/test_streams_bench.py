@@ -1,0 +1,51 @@
+"""What the streams' benchmark measures is what it says: the same requests in every form, and ratios of what was seen."""
+
+import json
+from itertools import islice
+
+import pytest
+
+from bench.streams.__main__ import table
+from bench.streams.contenders import OURS, PLAIN, RAW
+from bench.streams.measure import Run
+from bench.streams.traffic import FORMS, Form, messages, producer_of, truth
+from schemas.outcomes import LATENCY_COUNTED
+from streams.batches import Batch
+from streams.decoding import decode
+from tests.telemetry import read, record
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+def test_every_form_is_read_and_its_sequences_count_on(form: Form) -> None:
+    some = list(islice(messages(form), 3))
+    events = [event for sent in some for event in read(record(0, 1, sent.value))[0]]
+    assert [event.sequence for event in events] == list(range(3 * form.a_message))
+    assert all(sent.key == producer_of(sent.value) for sent in some)
+    assert all(isinstance(decode(record(0, 1, sent.value)), Batch) == (form.a_message > 1) for sent in some)
+
+
+def test_the_truth_is_that_of_the_messages() -> None:
+    form = Form("a hundred thousand in thousands", 1000, 100_000)
+    said = [json.loads(sent.value) for sent in messages(form)]
+    counted = {version: sum(len(b["outcome"]) for b in said if b["version"] == version) for version in ("v1", "v2")}
+    assert counted == {cohort: n for cohort, (n, _) in truth(form).items()}
+    latencies = sorted(
+        ms
+        for b in said
+        if b["version"] == "v1"
+        for ms, outcome in zip(b["duration_ms"], b["outcome"], strict=True)
+        if b["names"][outcome] in LATENCY_COUNTED
+    )
+    assert truth(form)["v1"][1] == pytest.approx(latencies[round(0.99 * (len(latencies) - 1))], rel=1e-3)
+
+
+def test_the_table_says_shares_of_the_raw_limit_and_who_is_ahead_by_how_much() -> None:
+    runs = {
+        OURS: [Run(1000, 2.0, 4.0, 90.0)],
+        RAW: [Run(1000, 0.5, 1.0, 40.0)],
+        PLAIN: [Run(1000, 1.0, 2.0, 50.0)],
+    }
+    text = table({FORMS[0]: runs}, {"Kafka Streams": "there is no javac here"}, 1)
+    assert f"| {OURS} | 500 | 25.0 % | 1.00 | 250 | 90 MB |" in text
+    assert f"| {PLAIN} | 1,000 | 50.0 % | 0.50 | 500 | 50 MB |" in text
+    assert "Left out: Kafka Streams: there is no javac here." in text
