@@ -44,8 +44,8 @@ MICRO = 1_000_000
 
 MAX_MICRO = 2**63 - 1
 Micro = Annotated[int, Field(ge=0, le=MAX_MICRO)]
-"""A sum in millionths: ten thousand values of a million pass 2^53, so read it as a 64-bit integer. A larger sum is
-given as the largest."""
+"""A sum in millionths: ten thousand values of a million pass 2^53, so read it as a 64-bit integer. Values after a sum of
+nine million millions in a window are left out and counted in `folded`."""
 
 MAX_DEAD_LETTERS = 200
 """Malformed messages of a window and partition that are kept; more are a flood: counted, not kept."""

@@ -10,7 +10,6 @@ from schemas.outcomes import ERROR_BAD, ERROR_COUNTED, LATENCY_COUNTED, TOOL_BAD
 from schemas.windows import (
     BUCKETS,
     COARSE_PER_FINE,
-    MAX_MICRO,
     MICRO,
     OTHER,
     Bucket,
@@ -157,5 +156,5 @@ def _metric(entries: Entries, parts: Ints, *, final: bool) -> Metric:
 
 
 def _micro(whole: int, millionths: int) -> int:
-    """The sum in millionths; one beyond 64 bits, of nine million millions, is given as the largest."""
-    return min(whole * MICRO + millionths, MAX_MICRO)
+    """The sum in millionths: within 64 bits, or more values would have been left out."""
+    return whole * MICRO + millionths

@@ -11,7 +11,7 @@ import numpy as np
 
 from davylamp_sdk._event import Outcome
 from schemas.outcomes import LATENCY_COUNTED, TOOL_BAD, TOOL_COUNTED
-from schemas.windows import BUCKETS, MICRO, OLDEST_BIRTH_S, SESSION_AGES_S
+from schemas.windows import BUCKETS, MAX_MICRO, MICRO, OLDEST_BIRTH_S, SESSION_AGES_S
 from streams.assignments import bucket_of
 from streams.columns import ABSENT, OUTCOME_INDEX, OUTCOMES, Bools, Coded, Columns, Floats, Ints, Values
 from streams.histogram import BINS, bin_index
@@ -42,6 +42,10 @@ SUMS = CELLS, MAX_METRICS, BUCKETS + 1, 2
 
 LARGEST_VALUE = 1e9
 """Of a custom metric; a larger or negative one is left out and counted as folded."""
+
+LARGEST_SUM = MAX_MICRO // MICRO
+"""Of a custom metric in a window of a service: nine million millions. What comes once its values, each rounded up, have
+passed that is left out and counted as folded; in the order of the log, whatever was counted at once."""
 
 _STALE_MS = 3_600_000
 _AGES_MS = np.array(SESSION_AGES_S) * 1000
@@ -95,6 +99,8 @@ class Counts:
     ends: Tally = field(default_factory=Tally)
     metrics: Tally = field(default_factory=Tally)
     sums: Tally = field(default_factory=Tally)
+    _passed: dict[int, int] = field(default_factory=dict)
+    """Metric → sum of its values so far, each rounded up, left out ones too."""
 
     def add(self, rows: Columns, placed: Placed, tool: Ints, moment: Moment) -> Ints:
         """Count rows, all but their metrics; ``tool`` is the place of each row's tool. Returns the rows' buckets."""
@@ -111,8 +117,15 @@ class Counts:
         return bucket
 
     def add_metric(self, place: int, values: Values, cell: Ints, bucket: Ints) -> int:
-        """Count a metric's values in the rows' cells and buckets. Returns how many are out of its range."""
+        """Count a metric's values in the rows' cells and buckets.
+
+        Returns how many are left out: out of range, or after the sum that 64 bits hold.
+        """
         inside = (values.values >= 0) & (values.values <= LARGEST_VALUE)
+        passed = np.cumsum(np.where(inside, values.values.clip(0, LARGEST_VALUE) + 1, 0).astype(np.int64))
+        before = self._passed.get(place, 0)
+        self._passed[place] = before + int(passed[-1])
+        inside &= passed <= LARGEST_SUM - before
         at, within = values.at[inside], values.values[inside]
         metric = np.full(len(at), place)
         self.metrics.add(np.ravel_multi_index((cell[at], metric, bucket[at], bin_index(within)), METRICS))

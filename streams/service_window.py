@@ -152,6 +152,8 @@ class ServiceWindow:
 
 def _each(moments: Sequence[int | Ints], lengths: Sequence[int]) -> Ints:
     """A value each of so many rows."""
+    if all(isinstance(at, int) for at in moments):
+        return np.repeat(np.array(moments), lengths)
     return np.concatenate([np.broadcast_to(at, n) for at, n in zip(moments, lengths, strict=True)])
 
 

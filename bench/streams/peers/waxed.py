@@ -71,11 +71,14 @@ keyed = op.flat_map("decode", op.input("kafka", flow, source), decoded)
 windows = windowing.fold_window(
     "window",
     keyed,
-    windowing.EventClock(lambda value: value[0], wait_for_system_duration=timedelta(0)),
+    windowing.EventClock(
+        lambda value: value[0], wait_for_system_duration=timedelta(minutes=10)
+    ),  # of a backlog nothing is late
     windowing.TumblingWindower(length=timedelta(milliseconds=job.WINDOW_MS), align_to=datetime.fromtimestamp(0, UTC)),
     built,
     folded,
     lambda a, _b: a,
+    ordered=False,
 )
 op.output("out", op.map("tell", windows.down, lambda told: (told[0], job.told_by([told[1][1]]))), Nowhere())
 

@@ -86,7 +86,7 @@ class MetricRate:
                 clusters.add(cohort, self._buckets(window, cohort))
         found = clusters.dispersion(unit=UNIT)
         told = found.canary_buckets if self.claim.worse == "higher" else found.canary_filled
-        return Spread(found.pooled, told >= MIN_BUCKETS)
+        return Spread(found.pooled, told >= MIN_BUCKETS and not self.clusters.full())
 
     def teller(self) -> Teller:
         """See :class:`Family`."""
@@ -136,9 +136,9 @@ class MetricMean:
 
     def spread(self, still_open: Sequence[TrialWindow] = ()) -> Spread:
         """See :class:`Family`."""
-        counted, micro = self.clusters.sums["baseline"].sum(axis=0).tolist()
+        counted, micro = map(sum, self.clusters.sums["baseline"].T.tolist())
         found = self.clusters.dispersion(_LEAST_VARIATION * micro * UNIT / counted if micro else 1.0, UNIT)
-        return Spread(found.pooled, found.canary_filled >= MIN_FILLED)
+        return Spread(found.pooled, found.canary_filled >= MIN_FILLED and not self.clusters.full())
 
     def teller(self) -> Teller:
         """See :class:`Family`."""

@@ -62,6 +62,9 @@ def rate_figures(totals: Totals, log_e: Sequence[float] = ()) -> Figures:  # noq
     return Figures(rate_count(n_baseline, bad_baseline), rate_count(n_canary, bad_canary))
 
 
+_LARGEST = np.iinfo(np.int64).max
+
+
 def _no_buckets() -> dict[Cohort, Whole]:
     return {cohort: np.zeros((BUCKETS, 2), np.int64) for cohort in COHORTS}
 
@@ -73,8 +76,13 @@ class Clusters:
     sums: dict[Cohort, Whole] = field(default_factory=_no_buckets)
 
     def add(self, cohort: Cohort, table: Whole) -> None:
-        """Shape (64, 2)."""
-        self.sums[cohort] = self.sums[cohort] + table
+        """Shape (64, 2), nothing negative. A sum beyond 64 bits stays at the largest, and :meth:`full` says so."""
+        room = _LARGEST - self.sums[cohort]
+        self.sums[cohort] = self.sums[cohort] + np.minimum(table, room)
+
+    def full(self) -> bool:
+        """Whether a sum is no more than the largest that 64 bits hold: clusters cannot be told from each other then."""
+        return any(bool((sums == _LARGEST).any()) for sums in self.sums.values())
 
     def dispersion(self, floor: float = 1.0, unit: float = 1.0) -> Dispersion:
         """Of both cohorts, pooled; one counted bad is worth `unit`."""

@@ -162,10 +162,17 @@ def test_a_value_out_of_range_is_left_out_and_counted_as_folded() -> None:
     assert service.folded == 3
 
 
-def test_a_sum_beyond_64_bits_is_the_largest() -> None:
-    cell = cell_of(*(event(i, metrics={"tokens": 1e9}) for i in range(9224)))
-    assert cell.metrics["tokens"].micro == 2**63 - 1
-    assert cell.metrics["tokens"].buckets == {BUCKET: MetricBucket(n=9224, micro=2**63 - 1)}
+@pytest.mark.parametrize("asked_meanwhile", [False, True])
+def test_a_value_after_the_sum_that_64_bits_hold_is_left_out_and_counted_as_folded(*, asked_meanwhile: bool) -> None:
+    service = service_with(*(event(i, metrics={"tokens": 1e9}) for i in range(9000)))
+    if asked_meanwhile:
+        cells_of(service, final=False)
+    for i in range(9000, 9230):
+        service.count(event(i, metrics={"tokens": 1e9, "other": 1.5}), 0, NOW, NOW)
+    (cell,) = cells_of(service, final=False)
+    assert (cell.metrics["tokens"].n, cell.metrics["tokens"].micro) == (9223, 9223 * 10**15)
+    assert cell.metrics["tokens"].buckets == {BUCKET: MetricBucket(n=9223, micro=9223 * 10**15)}
+    assert (cell.metrics["other"].n, service.folded) == (230, 7)
 
 
 def test_only_a_final_cell_bears_the_histograms_of_its_buckets() -> None:

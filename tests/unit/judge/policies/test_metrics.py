@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from judge.policies.families.metrics import CAP_CALLS, MetricMean, claim_of
+from judge.policies.families.rates import Clusters
 from judge.policies.port import Assessment, StageTimes
 from judge.policies.sequential import Sequential
 from judge.trial import Trial, TrialWindow
@@ -219,3 +220,14 @@ def test_the_cap_is_taken_once_from_the_baselines_values_before_any_is_judged() 
     assert row[0, 1] / MICRO == pytest.approx(10 * limit)
     family.fold(third)
     assert family.cap == cap
+
+
+def test_a_sum_of_clusters_beyond_64_bits_stays_at_the_largest_and_is_said() -> None:
+    clusters, window = Clusters(), np.full((64, 2), 2**62, np.int64)
+    clusters.add("canary", window)
+    assert not clusters.full()
+    clusters.add("canary", window)
+    clusters.add("canary", window)
+    assert clusters.sums["canary"].tolist() == [[2**63 - 1, 2**63 - 1]] * 64
+    assert clusters.full()
+    assert clusters.dispersion().pooled >= 1.0
