@@ -15,10 +15,12 @@ import random
 import re
 import secrets
 import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import get_args
 
@@ -138,6 +140,7 @@ async def _guarded(url: str, seen: Seen, chance: random.Random, kind: Kind, stop
     except Exception as error:  # noqa: BLE001 - a client that breaks is a finding, not a crash
         seen.broken += 1
         seen.breakages[_cause(error)] += 1
+        print(f"{datetime.now(UTC):%H:%M:%S.%f} a {kind} broke: {_cause(error)}", file=sys.stderr, flush=True)
 
 
 def _cause(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 
 from router.envoy_routes import routes
-from router.envoy_words import Json
+from router.envoy_words import TYPES, Json
 from router.snapshot import ServiceRoute, Snapshot
 from schemas.service import Version
 
@@ -31,15 +31,37 @@ def route_configuration(snapshot: Snapshot) -> Json:
     }
 
 
+_UPSTREAM_IDLE = "4s"
+"""An unused connection to a server is closed after so long: before the server does. Uvicorn and Node close theirs after
+five seconds, and a request that crosses such a close is answered 503, which no client of MCP sends again."""
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_NO_LIMIT = 2**32 - 1
+
+
 def _cluster(name: str, version: Version) -> Json:
     endpoints = [_endpoint(e) for e in version.endpoints or (version.dns or "",)]
     return {
         "name": name,
         **_discovery(version),
         "connect_timeout": "1s",
+        "typed_extension_protocol_options": {_HTTP_OPTIONS: _http_options()},
+        "circuit_breakers": {"thresholds": [_thresholds()]},
         "common_lb_config": {"update_merge_window": "0s"},  # else a change of endpoints takes a second
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
     }
+
+
+def _http_options() -> Json:
+    return {
+        "@type": TYPES + _HTTP_OPTIONS,
+        "common_http_protocol_options": {"idle_timeout": _UPSTREAM_IDLE},
+        "explicit_http_config": {"http_protocol_options": {}},
+    }
+
+
+def _thresholds() -> Json:
+    """None: Envoy's own limit of 1024 would refuse the thousandth session, for each keeps a GET stream open."""
+    return dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), _NO_LIMIT)
 
 
 def _discovery(version: Version) -> Json:

@@ -187,4 +187,4 @@ def _committed(error: Any, parts: Sequence[TopicPartition]) -> None:
 
 
 def _broker_trouble(error: Any) -> None:
-    logger.warning("broker trouble", extra={"action": "broker_trouble", "why": str(error)})
+    logging.getLogger("librdkafka").warning("broker trouble", extra={"action": "broker_trouble", "why": str(error)})

@@ -381,6 +381,7 @@ async def lay_out(folder: Path, canaries: Versions, absent: tuple[str, ...] = ()
         proxies = {}
         for name, lb, admin, routers in (("lb0", lbs[0], admins[0], xds), ("lb1", lbs[1], admins[1], xds[::-1])):
             made = bootstrap(name, lb, admin, routers=[f"127.0.0.1:{port}" for port in routers])
+            _log_failures(made, folder / f"{name}.failures")
             envoy = await stack.enter_async_context(LocalEnvoy(made, folder / "envoy"))
             proxies[name] = Proxy(name, envoy, admin)
         client = stack.enter_context(Client(options.status_url))
@@ -401,6 +402,29 @@ async def lay_out(folder: Path, canaries: Versions, absent: tuple[str, ...] = ()
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
             await reader.close()
+
+
+def _log_failures(made: dict[str, Any], file: Path) -> None:
+    """Let this proxy write what it answered with an error, and why: for whoever asks why a client broke."""
+    words = "%START_TIME% %REQ(:METHOD)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %DURATION%"
+    words += " %UPSTREAM_CLUSTER% %UPSTREAM_HOST% %REQ(MCP-SESSION-ID)% %ROUTE_NAME%\n"
+    comparison = {"op": "GE", "value": {"default_value": 400, "runtime_key": "field.failures"}}
+    manager = made["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    manager["access_log"].append(
+        {
+            "name": "envoy.access_loggers.file",
+            "filter": {
+                "or_filter": {
+                    "filters": [{"status_code_filter": {"comparison": comparison}}, {"response_flag_filter": {}}]
+                }
+            },
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+                "path": str(file),
+                "log_format": {"text_format_source": {"inline_string": words}},
+            },
+        }
+    )
 
 
 def _options(folder: Path, kafka: int, status: int, xds: int, direct: int, pagers: dict[str, Pager]) -> StackOptions:

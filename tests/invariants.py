@@ -29,9 +29,11 @@ def assert_no_share_rose_on_missing_word(entries: Sequence[LedgerEntry]) -> None
 
 
 def assert_chain(entries: Sequence[LedgerEntry]) -> None:
-    """Invariant 2, for one rollout: every entry follows the one before it, and its id says what it stands for."""
-    for before, after in pairwise(entries):
-        assert after.after == before.id
+    """Invariant 2, for one rollout: every entry follows the one before it, a rollback any of those before it, and its id
+    says what it stands for."""
+    ids = [entry.id for entry in entries]
+    for i, after in enumerate(entries[1:], 1):
+        assert after.after in (ids[:i] if after.kind == "rollback" else ids[i - 1 : i])
     for entry in entries:
         assert entry.id == entry.derived_id()
 

@@ -4,12 +4,15 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import signal
 import sys
 from collections.abc import Coroutine
 from typing import Any
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+_REPEATED_AFTER_S = 10.0
 
 
 class JsonLines(logging.Formatter):
@@ -28,10 +31,37 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class Repeats(logging.Filter):
+    """Let what a library says again and again through once in ten seconds, with how often it was said since.
+
+    Without it the clients of Kafka write hundreds of lines a second while no broker can be reached.
+    """
+
+    def __init__(self, *libraries: str) -> None:
+        super().__init__()
+        self._libraries = libraries
+        self._told: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """By logger and line of code; what our own loggers say always passes."""
+        if not record.name.startswith(self._libraries):
+            return True
+        place = record.name, record.lineno
+        at, left_out = self._told.get(place, (-math.inf, 0))
+        if record.created - at < _REPEATED_AFTER_S:
+            self._told[place] = at, left_out + 1
+            return False
+        self._told[place] = record.created, 0
+        if left_out:
+            record.left_out = left_out
+        return True
+
+
 def start_logging(level: int = logging.INFO) -> None:
     """JSON lines on stderr. Only entry points call it."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
+    handler.addFilter(Repeats("aiokafka", "librdkafka"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 

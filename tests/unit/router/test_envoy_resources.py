@@ -6,6 +6,7 @@ import pytest
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2  # noqa: F401 - stands in an Any
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2  # noqa: F401 - and so does this
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from router.envoy_resources import clusters, route_configuration
@@ -103,3 +104,11 @@ def test_envoys_own_messages_take_every_field() -> None:
 def test_the_same_snapshot_gives_the_same_words() -> None:
     assert route_configuration(of(orders())) == route_configuration(of(orders()))
     assert clusters(of(orders()).clusters) == clusters(of(orders()).clusters)
+
+
+def test_connections_to_servers_end_before_servers_end_them_and_are_as_many_as_sessions_need() -> None:
+    (cluster,) = clusters({"orders.v1": V1})
+    (options,) = cluster["typed_extension_protocol_options"].values()
+    assert options["common_http_protocol_options"] == {"idle_timeout": "4s"}  # uvicorn and Node wait five
+    (limits,) = cluster["circuit_breakers"]["thresholds"]
+    assert set(limits.values()) == {2**32 - 1}

@@ -1,10 +1,11 @@
 """A process's entry point: what runs together ends together."""
 
 import asyncio
+import logging
 
 import pytest
 
-from transport.process import run_together
+from transport.process import Repeats, run_together
 
 
 async def test_the_first_to_end_ends_the_others() -> None:
@@ -56,3 +57,20 @@ async def test_who_is_cancelled_cancels_them_all() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended.is_set()
+
+
+def test_what_a_library_repeats_is_written_once_in_ten_seconds_with_how_often_it_was_said() -> None:
+    repeats = Repeats("aiokafka")
+
+    def passes(name: str, at: float, line: int = 1) -> logging.LogRecord | None:
+        record = logging.LogRecord(name, logging.ERROR, "x.py", line, "Unable to connect", (), None)
+        record.created = at
+        return record if repeats.filter(record) else None
+
+    assert passes("aiokafka.client", 100.0)
+    assert [passes("aiokafka.client", at) for at in (100.1, 105.0, 109.9)] == [None] * 3
+    assert passes("aiokafka.client", 100.2, line=2)
+    again = passes("aiokafka.client", 110.0)
+    assert again is not None
+    assert vars(again)["left_out"] == 3
+    assert [bool(passes("router.agent", at)) for at in (100.0, 100.1)] == [True, True]
