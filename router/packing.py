@@ -9,6 +9,7 @@ from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2  # noqa: F401 - these stand in an Any
 from envoy.extensions.filters.http.stateful_session.v3 import stateful_session_pb2  # noqa: F401
 from envoy.extensions.http.stateful_session.envelope.v3 import envelope_pb2  # noqa: F401
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2  # noqa: F401
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
 from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.json_format import ParseDict

@@ -149,7 +149,7 @@ async def test_clients_of_both_eras_together_are_judged_and_served_as_their_kind
     assert must_end(story, fault), (story.ended, story.reason)
     assert kinds == {(kind, version) for kind in KINDS for version in (BASELINE, canary)}
     assert seen["kinds"].keys() == set(KINDS)
-    assert seen["moved"].get("principal", 0) > 0
+    assert canary != HEALTHY or seen["moved"].get("principal", 0) > 0  # a bad one may be gone before anybody came back
     assert_nobody_moved(seen, moves_of_principals=2)
     assert not seen["broken"], seen["breakages"]
     assert_no_share_rose_on_missing_word(story.entries)
