@@ -75,7 +75,7 @@ def measure(forms: Sequence[Form], rounds: int, names: Sequence[str]) -> tuple[d
 def table(found: dict[Form, Runs], left_out: dict[str, str], rounds: int) -> str:
     """For `docs/performance.md`."""
     text = (
-        f"Median of {rounds} runs each; {machine()}. Decode, validate, tumbling window of 5 s, count and p99 of each of two "
+        f"{rounds} run{'' if rounds == 1 else 's, the median,'} each, on a machine shared with other work; {machine()}. Decode, validate, tumbling window of 5 s, count and p99 of each of two "
         "cohorts; the first fifth of the events warms up and is not measured. *Peak memory* is resident, of the process.\n"
     )
     for form, runs in found.items():

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,8 @@ _JAVA = PEERS / "kafka-streams"
 _JAR = _JAVA / "target" / "bench.jar"
 _PYTHON = PEERS / ".venv" / "bin" / "python"
 OURS = "davylamp, as shipped: 64 session buckets, tools, session ages, duplicates"
+PATIENCE_S = 60.0
+"""Whoever has not counted all by then is left out, by name."""
 RAW = "raw consume: no decoding"
 PLAIN = "plain consumer, msgspec and numpy"
 
@@ -117,8 +120,11 @@ def words_of(contender: Contender, process: "subprocess.Popen[bytes]", ground: G
         last = word
         yield word
     if last.told is None:
+        code = process.wait()
         said = (ground.folder / "said.log").read_text(encoding="utf-8", errors="replace").splitlines()[-3:]
-        raise RuntimeError(f"ended with {process.wait()} after {last.events} events: {' | '.join(said)}")
+        print("\n".join(said), file=sys.stderr)  # nothing for a page: it may name this machine's folders
+        why = f"not done within {PATIENCE_S:.0f} s" if code == -signal.SIGKILL else f"ended with {code}"
+        raise RuntimeError(f"{why}, after {last.events:,} events")
 
 
 def _lines(process: "subprocess.Popen[bytes]", events: int) -> Iterator[Word]:

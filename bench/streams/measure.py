@@ -9,14 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isclose
 
-from bench.streams.contenders import RAW, Contender, Ground, Told, words_of
+from bench.streams.contenders import PATIENCE_S, RAW, Contender, Ground, Told, words_of
 from bench.streams.processes import cpu_s, memory_mb
 from bench.streams.traffic import truth
 
 WARM = 0.2
 """Of the events: they warm what is measured (imports, Java's compiler, caches), and are not."""
-PATIENCE_S = 60.0
-"""Whoever has not counted all by then is left out, by name."""
 NEAR = 0.04
 """A p99 out of a histogram is so near."""
 
