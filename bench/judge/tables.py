@@ -129,7 +129,7 @@ def _true(column: Column) -> str:
     times = column.times_s
     if times:
         told.append(
-            f"{_seconds(float(np.median(times)))}{_error(times)} / {_seconds(_p95(times))} · {column.harmed:.0f}"
+            f"{_seconds(float(np.median(times)))}{error_of_median(times)} / {_seconds(_p95(times))} · {column.harmed:.0f}"
         )
     if len(times) < column.runs:
         told.append(f"{percent(len(times) / column.runs, column.runs)} found")
@@ -158,7 +158,7 @@ def percent(share: float, runs: int) -> str:
     return f"{100 * share:.0f} ± {100 * math.sqrt(share * (1 - share) / runs):.0f} %"
 
 
-def _error(times: Sequence[float]) -> str:
+def error_of_median(times: Sequence[float]) -> str:
     """Bootstrap of the median."""
     if len(times) < _FEW:
         return ""

@@ -140,11 +140,11 @@ class _Calls:
     age_s: Floats
 
 
-def stream(rate: float, fault: Fault, seed: int) -> Stream:
-    """`rate` new sessions a second over the whole plan."""
+def stream(rate: float, fault: Fault, seed: int, until_s: float = HORIZON_S) -> Stream:
+    """`rate` new sessions a second over the whole plan. Stopped earlier, it holds the same up to there."""
     random = np.random.default_rng([seed, round(rate)])
     weather, counted = _Weather.of(random), _Counted()
-    for from_s in np.arange(0.0, HORIZON_S, _BIRTHS_S).tolist():
+    for from_s in np.arange(0.0, until_s, _BIRTHS_S).tolist():
         births = weather.births_s(rate, from_s)
         sizes = 1 + np.minimum(random.lognormal(math.log(5), 1.3, len(births)), LONGEST - 1).astype(np.int64)
         _count(counted, births, _calls(random, births, sizes, GAP_S), weather, fault)
@@ -209,7 +209,7 @@ def _count(counted: _Counted, births: Floats, calls: _Calls, weather: _Weather, 
     log_ms = math.log(MEDIAN_MS) + slow[s] + random.normal(0, SIGMA * math.sqrt(1 - ICC_LATENCY), len(s))
     factor = weather.wave(2, at, 0.1) * np.where(calls.number == 0, FIRST_CALL, 1.0)
     factor *= np.where(affected[s], fault.slower, 1.0) * np.where(shared, _INCIDENT_SLOWER, 1.0)
-    fine = np.clip(_bins(np.exp(log_ms) * factor), 0, BINS - 1)
+    fine = np.clip(bins_of(np.exp(log_ms) * factor), 0, BINS - 1)
     harmed |= (by_fault & canary[s]) | broken | (affected[s] & (fault.slower > 1))
 
     window = (at / WINDOW_S).astype(np.int64)
@@ -259,7 +259,7 @@ def _in(span_s: tuple[float, float] | None, at_s: Floats) -> NDArray[np.bool_]:
     return np.zeros(len(at_s), bool) if span_s is None else (at_s >= span_s[0]) & (at_s < span_s[1])
 
 
-def _bins(ms: Floats) -> Ints:
+def bins_of(ms: Floats) -> Ints:
     """The contract's: 64 equal parts of each octave from 2^-10 up."""
     mantissa, exponent = np.frexp(ms)
     return (exponent.astype(np.int64) - 1 + 10) * BINS_PER_OCTAVE + ((2 * mantissa - 1) * BINS_PER_OCTAVE).astype(
@@ -275,5 +275,5 @@ def slower_than(ms: float) -> float:
 
 _TAIL = 0.01
 NOMINAL_P99_MS = smallest(lambda ms: slower_than(ms) <= _TAIL, MEDIAN_MS, 100 * MEDIAN_MS)
-FLOOR_BIN = int(_bins(np.array([FLOOR_MS]))[0]) // COARSE_PER_FINE
+FLOOR_BIN = int(bins_of(np.array([FLOOR_MS]))[0]) // COARSE_PER_FINE
 """Coarse."""

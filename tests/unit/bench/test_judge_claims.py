@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from bench.judge.claims import CALLS, FACTORS, measure, page, windows
+from bench.judge.claims import CALLS, measure, windows
+from bench.judge.shapes import SHAPES, WIDTHS_S, caught, false_alarms, verdicts_by_width
 
 
 def test_an_hour_of_windows_holds_what_the_page_says() -> None:
@@ -19,6 +20,19 @@ def test_what_is_plain_is_caught_and_nothing_is_not() -> None:
     assert none.share == 0.0
 
 
-def test_the_page_has_a_row_for_every_factor() -> None:
-    text = page(1)
-    assert all(f"| ×{factor:g} |" in text for factor in FACTORS)
+def test_calls_of_a_session_fail_together_when_they_come_in_clumps() -> None:
+    told = windows(np.random.default_rng(1), 30, 30, clump=5)
+    assert {cell.outcomes["server_error"] % 5 for window in told for cell in window.cells("canary")} == {0}
+
+
+def test_a_slow_tail_is_caught_by_a_quantile_and_the_usual_shape_is_not() -> None:
+    assert caught(SHAPES["10 % of calls ×20"], 1).culprits in {("latency_p99",), ("latency_p90",)}
+    assert caught(SHAPES["nothing"], 1).share == 0
+
+
+def test_the_same_requests_are_judged_in_windows_of_every_width() -> None:
+    assert verdicts_by_width(10.0, 6.0, 0, seconds=240) == dict.fromkeys(WIDTHS_S, True)
+
+
+def test_metrics_with_nothing_wrong_are_seldom_a_false_alarm() -> None:
+    assert false_alarms(10, 5, 0.05) == 0

@@ -1,0 +1,145 @@
+"""davylamp's policy with one thing changed, or with something told that nobody knows: for experiments, never shipped."""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bench.judge import limit
+from bench.judge.faults import Fault
+from bench.judge.windows import PLAN, TRIAL, Rollout
+from judge.policies.families import rates
+from judge.policies.families.table import ALPHA_PARTS
+from judge.stats.dispersion import BASELINE_BUCKETS_WORTH, Dispersion, dispersion
+from judge.stats.evidence import BETS_BELOW, Counts, Floats
+from judge.stats.planner import growth
+
+Change = tuple[str, str, Any]
+"""Module, name in it, value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What differs from the shipped policy."""
+
+    title: str
+    changes: tuple[Change, ...] = ()
+    best_bet: bool = False
+    """Told which bet grows fastest for this fault."""
+    known_dispersion: bool = False
+    """Told how clumped the canary's errors are over the whole run."""
+
+    @property
+    def is_oracle(self) -> bool:
+        """Nobody could run it: it shows what not knowing costs."""
+        return self.best_bet or self.known_dispersion
+
+
+def _bets(above: Floats) -> tuple[Change, ...]:
+    together = np.concatenate((above, BETS_BELOW))
+    return ("judge.stats.process", "_BETS", together), ("judge.stats.process", "_ABOVE", len(above))
+
+
+def _parts(**parts: float) -> tuple[Change, ...]:
+    return (("judge.policies.families.table", "ALPHA_PARTS", {**ALPHA_PARTS, **parts}),)
+
+
+def _restarts(start: float, stages: float, timed: float) -> tuple[Change, ...]:
+    names = {"START_WEIGHT": start, "STAGES_WEIGHT": stages, "TIMED_WEIGHT": timed}
+    return tuple(("judge.stats.restarts", name, weight) for name, weight in names.items())
+
+
+def _nu(worth: float) -> tuple[Change, ...]:
+    return (("judge.stats.dispersion", "BASELINE_BUCKETS_WORTH", worth),)
+
+
+def _sessions(many: int) -> tuple[Change, ...]:
+    return (("judge.stats.dispersion", "MIN_BUCKETS", many),)
+
+
+def _alpha(alpha: float) -> tuple[Change, ...]:
+    plan = PLAN.model_copy(update={"alpha": alpha})
+    return (("bench.judge.rivals", "TRIAL", replace(TRIAL, plan=plan)),)
+
+
+def _pooled_alone(canary: Counts, baseline: Counts, floor: float = 1.0) -> Dispersion:
+    found = dispersion(canary, baseline, floor)
+    nu, spread = BASELINE_BUCKETS_WORTH, found.canary_buckets
+    return replace(found, pooled=(nu * found.baseline + spread * found.canary) / (nu + spread))
+
+
+_NO_MAX: tuple[Change, ...] = ((rates.__name__, "dispersion", _pooled_alone),)
+_NONE = 1e-9
+_ONLY_ERRORS = _parts(**{check: 1e-9 for check in ALPHA_PARTS if check != "error_rate"})
+_NO_RESTARTS = _restarts(0.999998, 1e-6, 1e-6)
+_EIGHT_BETS = _bets(np.exp(np.geomspace(np.log(1.15), np.log(100), 8)))
+_FIVE_BETS = _bets(np.exp(np.geomspace(np.log(1.2), np.log(60), 5)))
+_EARLY = _restarts(0.80, 0.10, 0.10)
+
+VARIANTS: Mapping[str, Variant] = {
+    "shipped": Variant("as shipped"),
+    "dispersion": Variant("told the run's dispersion", known_dispersion=True),
+    "bet": Variant("told the best bet", best_bet=True),
+    "errors": Variant("all of alpha for `error_rate`", _ONLY_ERRORS),
+    "restarts": Variant("all of the weight on the first start", _NO_RESTARTS),
+    "one": Variant("a breach of one session is believed", _sessions(1)),
+    "all": Variant(
+        "all five",
+        _ONLY_ERRORS + _NO_RESTARTS + _sessions(1),
+        best_bet=True,
+        known_dispersion=True,
+    ),
+    "nu4": Variant("nu 4 instead of 8", _nu(4)),
+    "nu2": Variant("nu 2", _nu(2)),
+    "nu0": Variant("nu 0: the canary's own dispersion alone", _nu(_NONE)),
+    "bets8": Variant("8 bets instead of 14", _EIGHT_BETS),
+    "bets5": Variant("5 bets", _FIVE_BETS),
+    "start80": Variant("0.80 of the weight on the start, 0.10 on restarts of either kind", _EARLY),
+    "errors45": Variant("0.45 of alpha for `error_rate`, the others in proportion", _parts(error_rate=0.57)),
+    "nu2-start80-bets8": Variant("nu 2, 8 bets and 0.80 on the start", _nu(2) + _EIGHT_BETS + _EARLY),
+    "nu0-start80-bets5": Variant("nu 0, 5 bets and 0.80 on the start", _nu(_NONE) + _FIVE_BETS + _EARLY),
+    "no-max": Variant("nu 8, but no more than the pooled dispersion", _NO_MAX),
+    "two": Variant("a breach of two sessions is believed", _sessions(2)),
+    "alpha10": Variant("alpha 0.10 instead of 0.05 (a plan may say so)", _alpha(0.10)),
+}
+"""By the name that results carry."""
+
+
+@contextmanager
+def changed(variant: Variant, rollout: Rollout, fault: Fault) -> Iterator[None]:
+    """The policy's modules as the variant has them, while the block runs."""
+    changes = [*variant.changes]
+    if variant.best_bet:
+        changes += _bets(np.array([best_bet(fault)]))
+    if variant.known_dispersion:
+        changes.append((rates.__name__, "dispersion", _told(limit.dispersion(rollout.stream, "error_rate"))))
+    before = [(importlib.import_module(module), name) for module, name, _ in changes]
+    values = [getattr(module, name) for module, name in before]
+    try:
+        for (module, name), (_, _, value) in zip(before, changes, strict=True):
+            setattr(module, name, value)
+        rates._dispersion.cache_clear()  # noqa: SLF001 - it may have been asked under another variant
+        yield
+    finally:
+        for (module, name), value in zip(before, values, strict=True):
+            setattr(module, name, value)
+        rates._dispersion.cache_clear()  # noqa: SLF001
+
+
+def best_bet(fault: Fault) -> float:
+    """The bet on `error_rate` that grows fastest in the first stage, if its fault is one of errors."""
+    found = np.exp(np.linspace(np.log(1.05), np.log(400), 200))
+    rate = fault.limit[1] if fault.limit is not None else 1.0
+    grown = [growth((rate, 0.005), PLAN.checks.error_rate.within, 0.01, np.array([bet])) for bet in found]
+    return float(found[int(np.argmax(grown))])
+
+
+def _told(pooled: float) -> Callable[..., Dispersion]:
+    def known(canary: Counts, baseline: Counts, floor: float = 1.0) -> Dispersion:
+        found = dispersion(canary, baseline, floor)
+        return Dispersion(max(floor, pooled), found.canary, found.baseline, found.canary_buckets, found.canary_filled)
+
+    return known
