@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -222,12 +223,9 @@ async def live_through(kafka: KafkaSettings, folder: Path) -> Aftermath:
     for start in (0, 3 * a_sixth):
         with running(kafka, folder) as worker:
             produce(producer, range(start, start + a_sixth))
-            known = {w.window_start for w in map(window_in, await read_windows(kafka, has_final))}
+            known = {(r.partition, r.offset) for r in await read_windows(kafka, has_final)}
             produce(producer, range(start + a_sixth, start + 2 * a_sixth))
-            await read_windows(
-                kafka,
-                lambda read, known=known: any(w.cells and w.window_start not in known for w in map(window_in, read)),
-            )
+            await read_windows(kafka, partial(has_news, known))
             worker.end(signal.SIGKILL)
         produce(producer, range(start + 2 * a_sixth, start + 3 * a_sixth))
     with running(kafka, folder) as worker:
@@ -237,6 +235,12 @@ async def live_through(kafka: KafkaSettings, folder: Path) -> Aftermath:
         code = worker.end(signal.SIGTERM)
     dead = [r for r in await read_whole(kafka, "mcp-requests.dlq") if r.headers.get("topic") == TELEMETRY.encode()]
     return Aftermath(await read_whole(kafka, TELEMETRY), published, dead, code)
+
+
+def has_news(known: set[tuple[int, int]], published: list[Record]) -> bool:
+    """A word on a window that has requests and is still open, none of these."""
+    news = [window_in(r) for r in published if (r.partition, r.offset) not in known]
+    return any(window.cells and not window.final for window in news)
 
 
 def has_final(published: list[Record]) -> bool:
