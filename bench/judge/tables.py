@@ -153,8 +153,9 @@ def percent(share: float, runs: int) -> str:
     """With its standard error; at the ends with what it may be all the same (95 %, the rule of three)."""
     if share in {0.0, 1.0}:
         sign = "<" if share == 0 else ">"
-        limit = min(3 / runs, 1.0)
-        return f"{100 * share:.0f} % ({sign} {100 * (limit if share == 0 else 1 - limit):.0f} %)"
+        limit = 100 * min(3 / runs, 1.0)
+        digits = 0 if limit >= 1 else 1
+        return f"{100 * share:.0f} % ({sign} {limit if share == 0 else 100 - limit:.{digits}f} %)"
     return f"{100 * share:.0f} ± {100 * math.sqrt(share * (1 - share) / runs):.0f} %"
 
 

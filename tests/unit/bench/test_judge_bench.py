@@ -127,6 +127,7 @@ def test_a_rollback_before_the_fault_is_early_and_no_time_of_it() -> None:
 
 def test_nothing_seen_is_not_nothing_there() -> None:
     assert percent(0.0, 30) == "0 % (< 10 %)"
+    assert percent(0.0, 1000) == "0 % (< 0.3 %)"
     assert percent(1.0, 30) == "100 % (> 90 %)"
     assert percent(0.5, 100) == "50 ± 5 %"
 
