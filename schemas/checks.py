@@ -165,6 +165,11 @@ class Checks(Message):
             raise ValueError("every check is off: nothing would be compared")
         return self
 
+    def decides(self, name: str) -> bool:
+        """Whether the check of this name is enabled; false for one that the plan does not have."""
+        check = self.custom.get(name) or vars(self).get(name)
+        return bool(getattr(check, "enabled", False))
+
     @property
     def enabled(self) -> tuple[str, ...]:
         """The names of the checks that decide, built-in ones first."""

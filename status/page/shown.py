@@ -102,7 +102,7 @@ def row(check: CheckResult, plan: Plan | None = None, tail: Distribution | None 
         note=_note(check, verdict, measure),
         turned=measure.turned,
         gates=check.gate_margin is not None,
-        decides=check.share > 0 and (plan is None or check.check in plan.checks.enabled),
+        decides=check.share > 0 and (plan is None or plan.checks.decides(check.check)),
         culprits=check.culprits,
         places=measure.places if known else Places(),
     )

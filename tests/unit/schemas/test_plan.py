@@ -150,6 +150,8 @@ def test_checks_may_be_switched_off_in_one_word_and_custom_metrics_stand_beside_
         "misses",
         "tokens",
     )
+    names = (*type(plan.checks).model_fields, *plan.checks.custom, "nobody's")
+    assert {name for name in names if plan.checks.decides(name)} == set(plan.checks.enabled)
     assert plan.checks.custom["tokens"].within.ratio == 0.1
     assert plan.checks.custom["misses"].within.points == 0.01
 
