@@ -25,6 +25,7 @@ from typing import Any
 import httpx2
 import numpy as np
 
+from bench.processes import cpu_s, memory_mb
 from bench.report import machine, write_section
 from cli.client import ApiError, Client
 from cli.stack import SERVICES, Stack, StackOptions, running
@@ -45,7 +46,6 @@ PER_SESSION = 5
 WARM_UP_S = 15.0
 ASK_EVERY_S = 0.5
 PATIENCE_S = 120.0
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +98,6 @@ class Server:
     def close(self) -> None:
         """Send what is left."""
         self._recorder.close()
-
-
-def cpu_s(pid: int) -> float:
-    """Seconds of CPU that a process has had, in user and in kernel mode (proc(5), fields 14 and 15)."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def memory_mb(pid: int) -> float:
-    """Resident memory of a process."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 def service(number: int) -> Service:
@@ -187,7 +175,7 @@ async def measure(stack: Stack, client: Client, options: StackOptions, seconds: 
         lists_ms=lists,
         apis_ms=apis,
         cpu_percent=cpu,
-        memory_mb={name: memory_mb(pid) for name, pid in pids.items()},
+        memory_mb={name: memory_mb(pid, "VmRSS") for name, pid in pids.items()},
         collecting=sum(view["state"] == "collecting" and view["canary_sessions"] > 0 for view in views),
         sessions=sum(view["canary_sessions"] for view in views),
         looked_s=max(time.time() - view["looked_at"] / 1000 for view in views),

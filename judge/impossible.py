@@ -1,14 +1,15 @@
 """Counts that no traffic can have made: what says such a thing is named and never judged. Pure."""
 
 import json
-import re
 from collections.abc import Mapping
 
+from pydantic import TypeAdapter
+
 from schemas.control import ProxyReport, VersionTotals
+from schemas.names import ServiceName
 from schemas.windows import Cell, CohortWindow
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-"""As :data:`schemas.names.ServiceName` has it."""
+_SERVICE: TypeAdapter[str] = TypeAdapter(ServiceName)
 
 
 class ImpossibleWindowError(ValueError):
@@ -58,10 +59,9 @@ def service_named_in(value: bytes | None) -> str | None:
     """The service that a record is about which is no valid message; None if it does not say."""
     try:
         found = json.loads(value or b"")
-    except ValueError:
+        return _SERVICE.validate_python(found["service"]) if isinstance(found, dict) and "service" in found else None
+    except ValueError:  # also pydantic's
         return None
-    named = found.get("service") if isinstance(found, dict) else None
-    return named if isinstance(named, str) and _NAME.fullmatch(named) else None
 
 
 def unreadable(service: str) -> bytes:

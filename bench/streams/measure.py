@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isclose
 
+from bench.processes import cpu_s, memory_mb
 from bench.streams.contenders import PATIENCE_S, RAW, Contender, Ground, Told, words_of
-from bench.streams.processes import cpu_s, memory_mb
 from bench.streams.traffic import truth
 
 WARM = 0.2

@@ -6,13 +6,14 @@ import time
 
 import pytest
 
-from bench.fifty import RATES, Found, cpu_s, memory_mb, plan, service, table
+from bench.fifty import RATES, Found, plan, service, table
+from bench.processes import cpu_s, memory_mb
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_process_is_asked_for_its_time_and_memory() -> None:
     assert cpu_s(os.getpid()) == pytest.approx(time.process_time(), abs=1.0)
-    assert 10 < memory_mb(os.getpid()) < 100_000
+    assert 10 < memory_mb(os.getpid(), "VmRSS") < 100_000
 
 
 def test_every_service_has_a_path_of_its_own_and_both_versions_of_its_plan() -> None:
