@@ -33,6 +33,10 @@ _POLL_BYTES = 512 * 1024
 """Polls are bounded by bytes, for one message may hold hundreds of events."""
 
 
+class ForeignPartitionsError(Exception):
+    """The group gives this worker partitions of a topic that it does not read, also when it has joined anew."""
+
+
 class AppendTimeError(Exception):
     """The telemetry topic must have message.timestamp.type=LogAppendTime: windows are made of the broker's time."""
 
@@ -64,6 +68,10 @@ def consumer_settings(kafka: KafkaSettings, instance: str) -> dict[str, Any]:
 class TelemetryConsumer:
     """Reads the partitions that the group assigns to this worker, from their checkpoints on.
 
+    To a static member that comes back the broker gives what it had, without asking the group's leader (KIP-345), also
+    when it subscribes to another topic now: partitions of the one before, whose offsets mean nothing in this one. Such
+    an assignment is refused whole, and the worker leaves the group and joins it anew: then the leader is asked.
+
     All but :meth:`commit` happens on the thread of :meth:`run`. Errors that do not heal by themselves raise out of it.
     """
 
@@ -76,6 +84,9 @@ class TelemetryConsumer:
         self._numbers: dict[int, int] = {}
         self._messages: list[Any] = []
         self._due: deque[tuple[int, Checkpoint]] = deque()
+        self._refused: list[str] = []
+        """Topics of an assignment that was refused: the group is to be left for it."""
+        self._joined_anew = False
 
     def commit(self, partition: int, checkpoint: Checkpoint) -> None:
         """Commit soon; from any thread."""
@@ -87,17 +98,34 @@ class TelemetryConsumer:
         ``hand`` takes one item after another and may block: that is the backpressure.
         """
         self._hand = hand
+        self._join()
+        try:
+            while not halted():
+                self._poll()
+                if self._refused:
+                    self._join_anew()
+        finally:
+            self._consumer.close()
+
+    def _join(self) -> None:
         self._consumer.subscribe(
             [self._topic],
             on_assign=lambda _, parts: self._assigned(parts),
             on_revoke=lambda _, parts: self._revoked(parts),
             on_lost=lambda _, parts: self._revoked(parts),
         )
-        try:
-            while not halted():
-                self._poll()
-        finally:
-            self._consumer.close()
+
+    def _join_anew(self) -> None:
+        if self._joined_anew:
+            raise ForeignPartitionsError(
+                f"the group {GROUP} gives partitions of {', '.join(self._refused)} to a worker that reads {self._topic}: "
+                "nothing of them was counted; who else is a member of this group?"
+            )
+        extra = {"action": "foreign_partitions", "topics": self._refused}
+        logger.warning("the group gave partitions of another topic: leaving it and joining anew", extra=extra)
+        self._refused, self._joined_anew = [], True
+        self._consumer.unsubscribe()
+        self._join()
 
     def _poll(self) -> None:
         self._gather()
@@ -140,6 +168,10 @@ class TelemetryConsumer:
             self._consumer.commit(offsets=offsets, asynchronous=True)
 
     def _assigned(self, parts: Sequence[TopicPartition]) -> None:
+        self._refused = sorted({part.topic for part in parts} - {self._topic})
+        if self._refused:  # the group is left when this call is over: in it librdkafka waits for an answer
+            self._consumer.incremental_assign([])
+            return
         total = len(self._consumer.list_topics(self._topic, timeout=_TIMEOUT_S).topics[self._topic].partitions)
         explicit = []
         for committed in self._consumer.committed(parts, _TIMEOUT_S) if parts else ():
@@ -147,6 +179,7 @@ class TelemetryConsumer:
             self._numbers[committed.partition] = 0
             self._hand(Assigned(committed.partition, total, start, lost))
             explicit.append(TopicPartition(self._topic, committed.partition, start.warm_offset))
+            self._joined_anew = False
         self._consumer.incremental_assign(explicit)
 
     def _start(self, committed: TopicPartition) -> tuple[Checkpoint, int]:
@@ -164,12 +197,13 @@ class TelemetryConsumer:
         return checkpoint.retained(low, self._window_ms), max(0, low - checkpoint.offset)
 
     def _revoked(self, parts: Sequence[TopicPartition]) -> None:
-        gone = {part.partition for part in parts}
+        mine = [p for p in parts if p.topic == self._topic and p.partition in self._numbers]
+        gone = {part.partition for part in mine}
         self._messages[:] = [m for m in self._messages if m.error() is not None or m.partition() not in gone]
-        for partition in gone & self._numbers.keys():
+        for partition in gone:
             del self._numbers[partition]
             self._hand(Revoked(partition))
-        self._consumer.incremental_unassign(parts)
+        self._consumer.incremental_unassign(mine)  # librdkafka refuses to take away what was never assigned
 
 
 def _record(message: Any) -> Record:

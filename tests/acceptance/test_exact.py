@@ -227,6 +227,25 @@ async def test_a_backlog_is_read_at_full_speed(kafka: KafkaSettings, tmp_path: P
         await made.assert_exact()
 
 
+async def test_a_worker_that_is_given_another_topic_counts_that_and_nothing_else(
+    kafka: KafkaSettings, tmp_path: Path
+) -> None:
+    """At once after its death, while the group still keeps what it had; and it goes on in the first topic where it was."""
+    async with ground(kafka, tmp_path, "before") as before, ground(kafka, tmp_path, "after") as after:
+        before.start()
+        await before.send(values(3000))
+        await before.assert_exact()
+        before.workers.pop("w0").kill()
+        await after.send(values(400))
+        after.start()
+        await after.assert_exact()
+        after.workers.pop("w0").kill()
+        before.start()
+        await before.send(values(1000)[:-1])
+        await before.assert_exact()
+        assert "_AUTO_OFFSET_RESET" not in (tmp_path / "w0.log").read_text()
+
+
 async def test_a_topic_in_the_producers_time_is_refused(kafka: KafkaSettings, tmp_path: Path) -> None:
     """Stamps of producers may jump by hours: a worker ends and says what to set, rather than count by them."""
     async with ground(kafka, tmp_path, "create-time", **{"message.timestamp.type": "CreateTime"}) as made:

@@ -9,7 +9,12 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, Ka
 
 from streams.checkpoint import Checkpoint, ForeignCheckpointError
 from streams.handover import Assigned, Handover, Polled, Revoked
-from streams.telemetry import AppendTimeError, TelemetryConsumer, consumer_settings
+from streams.telemetry import (
+    AppendTimeError,
+    ForeignPartitionsError,
+    TelemetryConsumer,
+    consumer_settings,
+)
 from transport.settings import KafkaSettings
 
 TOPIC = "mcp-requests"
@@ -78,10 +83,15 @@ class FakeConsumer:
         self.unassigned: list[int] = []
         self.committed_offsets: list[tuple[int, int, str]] = []
         self.closed = False
+        self.subscribed = 0
 
     def subscribe(self, topics: list[str], **callbacks: Callable[[Any, Any], None]) -> None:
         assert topics == [TOPIC]
+        self.subscribed += 1
         self.callbacks = callbacks
+
+    def unsubscribe(self) -> None:
+        assert self.subscribed == 1, "before it joins anew"
 
     def consume(self, count: int, timeout: float) -> Sequence[FakeMessage]:
         assert count * timeout in (0, 0.1), "wait for the first message only"
@@ -194,6 +204,50 @@ def test_an_assignment_of_nothing_asks_the_broker_nothing() -> None:
     assert fake.assigned == []
 
 
+FOREIGN = [TopicPartition(TOPIC, 2), TopicPartition("mcp-requests.orders", 1)]
+"""What a static member gets that was another topic's before."""
+
+
+def test_partitions_of_another_topic_are_refused_and_the_group_is_joined_anew() -> None:
+    fake = FakeConsumer()
+
+    def leave() -> None:
+        assert fake.subscribed == 2
+        fake.callbacks["on_revoke"](fake, FOREIGN)
+
+    fake.steps = [
+        lambda: fake.callbacks["on_assign"](fake, FOREIGN),
+        leave,
+        fake.rebalance("on_assign", 0),
+        messages(0, 4),
+    ]
+    handed = run(fake)
+    assert [type(h) for h in handed] == [Assigned, Polled]
+    assert (fake.assigned, fake.unassigned) == ([(0, 0)], [])
+
+
+def test_a_worker_that_gets_them_again_at_once_ends_and_says_whose_they_are() -> None:
+    fake = FakeConsumer()
+    fake.steps = [lambda: fake.callbacks["on_assign"](fake, FOREIGN)] * 3
+    with pytest.raises(ForeignPartitionsError, match=r"partitions of mcp-requests\.orders .* reads mcp-requests:"):
+        run(fake)
+    assert (fake.assigned, fake.subscribed, fake.closed) == ([], 2, True)
+
+
+def test_partitions_of_another_topic_cost_those_that_it_had_nothing_but_a_second_reading() -> None:
+    fake = FakeConsumer()
+    fake.steps = [
+        fake.rebalance("on_assign", 0),
+        messages(0, 1),
+        lambda: fake.callbacks["on_assign"](fake, FOREIGN[1:]),
+        lambda: fake.callbacks["on_revoke"](fake, [TopicPartition(TOPIC, 0), *FOREIGN[1:]]),
+        fake.rebalance("on_assign", 0),
+        messages(0, 1),
+    ]
+    assert [type(h) for h in run(fake)] == [Assigned, Polled, Revoked, Assigned, Polled]
+    assert fake.unassigned == [0]
+
+
 def test_what_was_polled_is_handed_over_by_partition_numbered() -> None:
     fake = FakeConsumer()
     fake.steps = [
@@ -265,7 +319,7 @@ def test_a_lost_partition_is_revoked_once(name: str) -> None:
     fake = FakeConsumer()
     fake.steps = [fake.rebalance("on_assign", 0), fake.rebalance(name, 0), fake.rebalance(name, 0), messages(0, 4)]
     assert [type(h) for h in run(fake)] == [Assigned, Revoked]
-    assert fake.unassigned == [0, 0]
+    assert fake.unassigned == [0]
 
 
 def test_commits_are_made_by_the_thread_the_newest_of_each_partition() -> None:
