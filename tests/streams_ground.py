@@ -105,20 +105,25 @@ class Ground:
     acknowledged: int = 0
     """Messages."""
     restarts_s: list[float] = field(default_factory=list)
-    """From the start of a process to its first word."""
+    """From the start of a process to its first word of a message that no process before it can have read."""
     _heard: asyncio.Condition = field(default_factory=asyncio.Condition)
     _sent: int = 0
+    _probes: int = 0
 
     def start(self, instance: str = "w0") -> None:
         self.workers[instance] = Worker(self.kafka, self.topic, self.folder, instance)
 
     async def restart(self, instance: str = "w0") -> None:
-        """Kill -9, start again, and wait for its first word of a message that came afterwards."""
+        """Kill -9, start again, and wait for its first word of a message that came afterwards.
+
+        A window of the process that was killed may still be on its way; only the new one can have read this message.
+        """
         self.workers[instance].kill()
         clock = SystemClock()
-        before, begun = len(self.published), clock.monotonic_s()
+        begun = clock.monotonic_s()
         self.start(instance)
-        await self.until(lambda: any(w.instance == instance for w in self.published[before:]))
+        partition, offset = await self.send_one()
+        await self.until(lambda: any(w.partition == partition and w.through > offset for w in self.published))
         self.restarts_s.append(clock.monotonic_s() - begun)
 
     async def until(self, enough: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
@@ -156,6 +161,19 @@ class Ground:
                 producer.poll(0)
                 await asyncio.sleep(pace_s)
         await asyncio.to_thread(producer.flush, PATIENCE_S)
+
+    async def send_one(self) -> tuple[int, int]:
+        """An event of its own, and where the log has it."""
+        places: list[tuple[int, int]] = []
+        self._probes += 1
+        probe = event(self._probes, producer=f"probe-{self.topic}", service=SERVICE)
+        producer = Producer(self.kafka.librdkafka("test-exact"))
+        producer.produce(
+            self.topic, probe.dump(), b"p", 0, on_delivery=lambda _, m: places.append((m.partition(), m.offset()))
+        )
+        await asyncio.to_thread(producer.flush, PATIENCE_S)
+        self.acknowledged += 1
+        return places[0]
 
     def _delivered(self, error: object, _: object) -> None:
         self.acknowledged += error is None
