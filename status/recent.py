@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from schemas.labels import Label
 from schemas.outcomes import ERROR_BAD, ERROR_COUNTED, total
 from schemas.windows import COARSE_PER_FINE, OTHER, Cell, CohortWindow, ToolCount
+from status.page.tail import Distribution
 
 SPANS = 240
 """Of one service, at most."""
@@ -97,6 +98,8 @@ class Recent:
     losses: Losses = field(default_factory=Losses)
     _taken: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     """(source, partition) → (start, part) of the newest final message that was counted."""
+    _latencies: dict[str, Distribution] = field(default_factory=dict)
+    """Version → what was worked out since its newest cell."""
 
     def read(self, window: CohortWindow, rollout: int) -> bool:
         """Take a message; cells of other rollouts than the newest (`rollout`) are left out. Whether a chart has grown."""
@@ -128,10 +131,17 @@ class Recent:
         clocks = [reached.clock_ms for reached in self.reached.values()]
         return min(clocks) if clocks and len(clocks) >= self.partitions else None
 
+    def latencies(self, version: str) -> Distribution:
+        """How the latencies of all that is kept of a version lie."""
+        if version not in self._latencies:
+            total = self.totals.get(version)
+            self._latencies[version] = Distribution.of(total.latency if total else {})
+        return self._latencies[version]
+
     def _begin(self, rollout: int) -> None:
         """A new rollout: the old one's numbers go."""
         self.rollout, self.step_ms = rollout, 0
-        for kept in (self.spans, self.totals, self.born, self.tools):
+        for kept in (self.spans, self.totals, self.born, self.tools, self._latencies):
             kept.clear()
 
     def _count(self, window: CohortWindow) -> None:
@@ -143,6 +153,7 @@ class Recent:
             span = self.spans.setdefault(window.window_start // self.step_ms * self.step_ms, {})
             span.setdefault(cell.version, Tally()).take(cell, COARSE_PER_FINE)
             self.totals.setdefault(cell.version, Tally()).take(cell)
+            self._latencies.pop(cell.version, None)
             at = label.stage, cell.version
             self.born[at] = self.born.get(at, 0) + cell.new_sessions
             self._count_tools(cell)

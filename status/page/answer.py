@@ -40,23 +40,26 @@ class Headline:
         return self.text[:1].lower() + self.text[1:]
 
 
+_HEADLINES: dict[RolloutState | None, tuple[Glyph, str, str]] = {
+    None: ("nodata", "muted", "No rollout"),
+    "pending": ("undecided", "", "Waiting for approval"),
+    "shifting": ("collecting", "", "Shifting to {share}"),
+    "collecting": ("collecting", "", "Collecting at {share}"),
+    "held": ("held", "", "Held at {share}"),
+    "rolled_back": ("breached", "bad", "Rolled back"),
+    "drained": ("breached", "bad", "Rolled back"),
+    "completed": ("within", "good", "Promoted to {canary}"),
+    "retired": ("within", "good", "Promoted to {canary}"),
+}
+
+
 def headline(snapshot: Snapshot) -> Headline:
     """Green only for what ended well, and for nothing that is not proven."""
-    state, share = snapshot.state, figures.share(snapshot.view.share)
+    share = figures.share(snapshot.view.share)
     if snapshot.no_data:
         return Headline("nodata", "muted", f"No data, held at {share}")
-    words: dict[RolloutState | None, Headline] = {
-        None: Headline("nodata", "muted", "No rollout"),
-        "pending": Headline("undecided", "", "Waiting for approval"),
-        "shifting": Headline("collecting", "", f"Shifting to {share}"),
-        "collecting": Headline("collecting", "", f"Collecting at {share}"),
-        "held": Headline("held", "", f"Held at {share}"),
-        "rolled_back": Headline("breached", "bad", "Rolled back"),
-        "drained": Headline("breached", "bad", "Rolled back"),
-        "completed": Headline("within", "good", f"Promoted to {snapshot.canary}"),
-        "retired": Headline("within", "good", f"Promoted to {snapshot.canary}"),
-    }
-    return words[state]
+    sign, style, text = _HEADLINES[snapshot.state]
+    return Headline(sign, style, text.format(share=share, canary=snapshot.canary))
 
 
 def title(snapshot: Snapshot) -> str:

@@ -8,7 +8,7 @@ from status.page import figures
 from status.page.answer import Headline, drain_ends_ms, headline
 from status.page.facts import counted_sessions
 from status.page.health import Health, Item, items, station
-from status.page.markup import ago, glyph, joined, moment, none, region
+from status.page.markup import Template, ago, glyph, joined, moment, none, region
 from status.page.plot import axis, empty_plot, plot
 from status.page.shell import document, lost, top
 from status.page.shown import Row
@@ -24,13 +24,19 @@ _HEAD = Markup(
     '<th role="columnheader" class="axis plot">{}</th><th role="columnheader" class="r">canary sessions</th>'
     '<th role="columnheader" class="r">score</th><th role="columnheader">next, by itself</th></tr></thead>'
 )
-_ROW = Markup(
+_ROW = Template(
     '<tr role="row" class="{style}"><th role="rowheader" scope="row"><a href="/rollouts/{service}">{service}</a><small>{versions}</small></th>'
     '<td role="cell" class="state">{state}</td><td role="cell" class="num r l-share">{share}</td>'
     '<td role="cell" class="l-chk">{check}</td><td role="cell" class="plot">{plot}</td>'
     '<td role="cell" class="num r l-sess">{sessions}</td><td role="cell" class="num r l-score">{score}</td>'
     '<td role="cell" class="l-next">{next}</td></tr>'
 )
+
+_SHARE = Template("{share}<small>{track} {proxies}</small>")
+_STATE = Template('<span class="{style}">{glyph}{word}</span>{when}')
+_CHECK = Template('{name} <b class="nb">{difference}</b><small>limit {limit}</small>')
+_SESSIONS = Template('{n}<span class="unit"> canary sessions</span>')
+_SMALL = Template("<small>{text}</small>")
 
 
 def page(snapshots: Sequence[Snapshot], now_ms: int, viewer: Viewer, away_s: float) -> Markup:
@@ -122,19 +128,19 @@ def table(snapshots: Sequence[Snapshot]) -> Markup:
 
 def _row(snapshot: Snapshot) -> Markup:
     over = snapshot.state in PROMOTED or snapshot.state is None or snapshot.state == "drained"
-    row = nearest(snapshot.rows) if snapshot.state not in PROMOTED else None
+    row = snapshot.nearest if snapshot.state not in PROMOTED else None
     running, known = snapshot.acknowledged
     score = snapshot.frozen_at.score if snapshot.frozen_at else snapshot.view.score
     back = f", back on {snapshot.baseline}" if snapshot.state in BACK else ""
-    return _ROW.format(
+    return _ROW(
         style="ended" if over else "",
         service=snapshot.service,
         versions=f"{snapshot.baseline} → {snapshot.canary}{back}" if snapshot.state else snapshot.baseline,
         state=_state(snapshot),
-        share=Markup("{}<small>{} {}</small>").format(
-            figures.share(snapshot.view.share),
-            mini(snapshot) if snapshot.plan else "",
-            f"{running} of {known}" if known else "no proxy",
+        share=_SHARE(
+            share=figures.share(snapshot.view.share),
+            track=mini(snapshot),
+            proxies=f"{running} of {known}" if known else "no proxy",
         ),
         check=_check(row, snapshot),
         plot=plot(row, HEIGHT) if row else empty_plot(HEIGHT),
@@ -144,26 +150,19 @@ def _row(snapshot: Snapshot) -> Markup:
     )
 
 
-def nearest(rows: tuple[Row, ...]) -> Row | None:
-    """The check nearest to its limit or farthest past it; one without data where there is no other."""
-    known = [r for r in rows if r.decides and r.places.point is not None]
-    breached = [r for r in known if r.verdict == "breached"]
-    return max(breached or known, key=lambda r: r.places.point or 0.0, default=rows[0] if rows else None)
-
-
 def _state(snapshot: Snapshot) -> Markup:
     found = headline(snapshot)
     word = found.brief.partition(" at ")[0].partition(" to ")[0].partition(",")[0]
     since = snapshot.decision
-    when = Markup("<small>{}</small>").format(ago(since.decided_at, snapshot.now_ms)) if since else ""
-    return Markup('<span class="{}">{}{}</span>{}').format(found.style, glyph(found.glyph), word, when)
+    when = _SMALL(text=ago(since.decided_at, snapshot.now_ms)) if since else ""
+    return _STATE(style=found.style, glyph=glyph(found.glyph), word=word, when=when)
 
 
 def _check(row: Row | None, snapshot: Snapshot) -> Markup:
     if row is None:
         words = "comparison ended" if snapshot.state in PROMOTED else "nothing compared"
         return Markup('<span class="muted">{}</span>').format(words)
-    return Markup('{} <b class="nb">{}</b><small>limit {}</small>').format(row.name, row.difference, row.limit)
+    return _CHECK(name=row.name, difference=row.difference, limit=row.limit)
 
 
 def _sessions(snapshot: Snapshot) -> Markup:
@@ -171,7 +170,7 @@ def _sessions(snapshot: Snapshot) -> Markup:
     n = counted_sessions(snapshot)[1]
     if snapshot.state is None or (snapshot.no_data and not n):
         return Markup("–")
-    return Markup('{}<span class="unit"> canary sessions</span>').format(figures.count(n))
+    return _SESSIONS(n=figures.count(n))
 
 
 def _next(snapshot: Snapshot) -> Markup:
@@ -185,7 +184,7 @@ def _next(snapshot: Snapshot) -> Markup:
         word = "Waits for telemetry" if snapshot.no_data else "Waits for a person"
         return Markup("<span>{}</span><small>{}</small>").format(word, view.held_because or "")
     if snapshot.live:
-        return Markup("<small>{}</small>").format(view.waiting_for or "")
+        return _SMALL(text=view.waiting_for or "")
     return Markup('<span class="muted">Nothing</span>')
 
 

@@ -7,6 +7,7 @@ result holds shares of slow requests; what ratio they stand for needs the baseli
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Literal
 
 from schemas.checks import SUCCESSES
@@ -31,6 +32,7 @@ NAMES = {
     "rejected_rate": "Rejected requests",
 }
 
+_UNKNOWN = Distribution()
 _UNITS = {"loss": "sessions", "latency": "requests", "tools": "calls"}
 
 
@@ -87,7 +89,7 @@ def rows(checks: tuple[CheckResult, ...], plan: Plan | None, tail: Distribution 
 
 def row(check: CheckResult, plan: Plan | None = None, tail: Distribution | None = None) -> Row:
     """One check. `plan` knows the limit of a latency, `tail` how the baseline's latencies lie."""
-    measure = _measure(check, plan, tail or Distribution())
+    measure = _measure(check, plan, tail or _UNKNOWN)
     verdict = _verdict(check)
     known = verdict != "no_data"
     return Row(
@@ -102,10 +104,31 @@ def row(check: CheckResult, plan: Plan | None = None, tail: Distribution | None 
         note=_note(check, verdict, measure),
         turned=measure.turned,
         gates=check.gate_margin is not None,
-        decides=check.share > 0 and (plan is None or plan.checks.decides(check.check)),
+        decides=decides(check, plan),
         culprits=check.culprits,
         places=measure.places if known else Places(),
     )
+
+
+def nearest(checks: tuple[CheckResult, ...], plan: Plan | None = None) -> CheckResult | None:
+    """The one to show where there is room for one: nearest to its limit, or the farthest past it.
+
+    One without data where there is no other; None without any.
+    """
+    known = [(at, check) for check in checks if decides(check, plan) and (at := _point(check, plan)) is not None]
+    breached = [(at, check) for at, check in known if check.verdict == "breached"]
+    found = max(breached or known, key=itemgetter(0), default=None)
+    return found[1] if found else checks[0] if checks else None
+
+
+def decides(check: CheckResult, plan: Plan | None) -> bool:
+    """Whether a breach of it rolls back: not of one that the plan has switched off."""
+    return check.share > 0 and (plan is None or plan.checks.decides(check.check))
+
+
+def _point(check: CheckResult, plan: Plan | None) -> float | None:
+    """Where its mark lies, in limits. It needs no distribution: only the ends of a latency's interval do."""
+    return None if _verdict(check) == "no_data" else _measure(check, plan, _UNKNOWN).in_limits
 
 
 def name_of(check: str) -> str:
@@ -134,18 +157,30 @@ def _value(check: CheckResult, count: Count) -> str:
 class _Measure:
     """How one kind of check is written and placed."""
 
+    check: CheckResult
     limit: str
     turned: bool
     point: float | None
-    low: float | None
-    high: float | None
-    gate: float | None
     """In what people compare: a difference, or a ratio, worse upwards."""
+    of_difference: Callable[[float], float | None]
+    """The same, of a bound of the difference as the result holds it."""
     to_limits: Callable[[float], float]
     text: Callable[[float], str]
     """With its unit."""
     bare: Callable[[float], str]
     """Without."""
+
+    @property
+    def low(self) -> float | None:
+        return None if self.check.low is None else self.of_difference(self.check.low)
+
+    @property
+    def high(self) -> float | None:
+        return None if self.check.high is None else self.of_difference(self.check.high)
+
+    @property
+    def gate(self) -> float | None:
+        return None if self.check.gate_margin is None else self.of_difference(self.check.gate_margin)
 
     @property
     def point_text(self) -> str:
@@ -163,8 +198,15 @@ class _Measure:
 
     @property
     def places(self) -> Places:
-        places = [None if at is None else self.to_limits(at) for at in (self.point, self.low, self.high, self.gate)]
-        return Places(*places)
+        return Places(*(self._in_limits(at) for at in (self.point, self.low, self.high, self.gate)))
+
+    @property
+    def in_limits(self) -> float | None:
+        """Where the point lies."""
+        return self._in_limits(self.point)
+
+    def _in_limits(self, at: float | None) -> float | None:
+        return None if at is None else self.to_limits(at)
 
 
 def _measure(check: CheckResult, plan: Plan | None, tail: Distribution) -> _Measure:
@@ -180,12 +222,11 @@ def _difference(check: CheckResult) -> _Measure:
     sign = -1 if turned else 1
     more = ", turned" if turned else f"{NB}points"
     return _Measure(
+        check=check,
         limit=figures.signed(sign * check.margin) + more,
         turned=turned,
         point=check.difference,
-        low=check.low,
-        high=check.high,
-        gate=check.gate_margin,
+        of_difference=lambda at: at,
         to_limits=by_difference(check.margin),
         text=lambda at: figures.points(sign * at),
         bare=lambda at: figures.signed(sign * at),
@@ -198,20 +239,19 @@ def _ratio(check: CheckResult) -> _Measure:
     base = check.canary if turned else check.baseline
     value = (base.value if base.value is not None else base.rate) or math.nan
 
-    def as_ratio(difference: float | None) -> float | None:
-        return None if difference is None or math.isnan(value) else max(0.0, check.ratio + difference / value)
+    def as_ratio(difference: float) -> float | None:
+        return None if math.isnan(value) else max(0.0, check.ratio + difference / value)
 
     def natural(at: float) -> float:
         return (1 / at if at else math.inf) if turned else at
 
     limit = as_ratio(check.margin) or check.ratio
     return _Measure(
+        check=check,
         limit=figures.limit_ratio(natural(limit)) + (", turned" if turned else ""),
         turned=turned,
-        point=as_ratio(check.difference),
-        low=as_ratio(check.low),
-        high=as_ratio(check.high),
-        gate=as_ratio(check.gate_margin),
+        point=None if check.difference is None else as_ratio(check.difference),
+        of_difference=as_ratio,
         to_limits=by_ratio(limit),
         text=lambda at: figures.ratio(natural(at)),
         bare=lambda at: f"{natural(at):.3f}",
@@ -222,19 +262,12 @@ def _latency(check: CheckResult, plan: Plan | None, tail: Distribution) -> _Meas
     limit = 1 + _latency_within(plan, check.check)
     ours, theirs = check.canary.value, check.baseline.value
     baseline_part = check.baseline.rate or 0.0
-
-    def as_ratio(difference: float | None) -> float | None:
-        if difference is None:
-            return None
-        return latency_ratio(tail, baseline_part + difference, baseline_part, limit)
-
     return _Measure(
+        check=check,
         limit=figures.limit_ratio(limit),
         turned=False,
         point=ours / theirs if ours is not None and theirs else None,
-        low=as_ratio(check.low),
-        high=as_ratio(check.high),
-        gate=as_ratio(check.gate_margin),
+        of_difference=lambda at: latency_ratio(tail, baseline_part + at, baseline_part, limit),
         to_limits=by_ratio(limit),
         text=figures.ratio,
         bare=lambda at: f"{at:.3f}",

@@ -6,8 +6,7 @@ from functools import cached_property
 from schemas.control import ProxyRoute, RolloutState, RolloutView
 from schemas.decisions import CheckResult, LedgerEntry
 from schemas.plan import Plan
-from status.page.shown import Row, rows
-from status.page.tail import Distribution
+from status.page.shown import Row, nearest, row
 from status.proxied import Proxied
 from status.recent import Recent
 from status.series import Series
@@ -60,7 +59,7 @@ class Snapshot:
     def service(self) -> str:
         return self.status.service
 
-    @property
+    @cached_property
     def view(self) -> RolloutView:
         """The judge's view, corrected by the ledger; of a service without a rollout an empty one."""
         return self.status.rollout or RolloutView(service=self.service, rollout=0, looked_at=0)
@@ -82,11 +81,11 @@ class Snapshot:
     def head(self) -> LedgerEntry | None:
         return self.entries[-1] if self.entries else None
 
-    @property
+    @cached_property
     def plan(self) -> Plan | None:
         return next((e.opening.plan for e in self.entries if e.opening is not None), None)
 
-    @property
+    @cached_property
     def baseline(self) -> str:
         """The version that the canary is, or was, compared with: after a promotion it serves nobody new."""
         first = self.entries[0] if self.entries else None
@@ -97,7 +96,7 @@ class Snapshot:
     def canary(self) -> str:
         return self.view.canary or "canary"
 
-    @property
+    @cached_property
     def frozen_at(self) -> LedgerEntry | None:
         """Of a rollout that is over: the newest entry that quotes checks, which are shown as they were then."""
         return None if self.live else next((e for e in reversed(self.entries) if e.checks), None)
@@ -109,10 +108,20 @@ class Snapshot:
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
-        total = self.recent.totals.get(self.baseline) if self.recent else None
-        return rows(self.checks, self.plan, Distribution.of(total.latency) if total else None)
+        """Every check, in the judge's order."""
+        return tuple(self._row(check) for check in self.checks)
 
-    @property
+    @cached_property
+    def nearest(self) -> Row | None:
+        """The check nearest to its limit or farthest past it: one of `rows`, without working out the others."""
+        check = nearest(self.checks, self.plan)
+        return None if check is None else self._row(check)
+
+    def _row(self, check: CheckResult) -> Row:
+        tail = self.recent.latencies(self.baseline) if self.recent and check.kind == "latency" else None
+        return row(check, self.plan, tail)
+
+    @cached_property
     def held_by(self) -> str | None:
         """The code of the hold that lasts."""
         holds = [e.reason.code for e in self.entries if e.kind == "hold"]
@@ -140,12 +149,12 @@ class Snapshot:
         """When every proxy had acknowledged an entry's route for the first time."""
         return next((told for told in self.status.confirmed if told.entry == entry.id), None)
 
-    @property
+    @cached_property
     def acknowledged(self) -> tuple[int, int]:
         """Proxies that run the newest route, and all that exist."""
         return sum(proxy.state == "acknowledged" for proxy in self.proxies), len(self.proxies)
 
-    @property
+    @cached_property
     def decision(self) -> LedgerEntry | None:
         """The newest entry that moved something: a word about a hold or an approval moves nothing."""
         moved = [e for e in self.entries if e.kind not in ("approve", "freeze", "unfreeze")]

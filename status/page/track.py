@@ -1,6 +1,7 @@
 """The stages, and how each ended, in words. Pure."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from markupsafe import Markup
@@ -47,15 +48,23 @@ def track(snapshot: Snapshot) -> Markup:
 
 def mini(snapshot: Snapshot) -> Markup:
     """The track in a line of a list."""
-    shown = steps(snapshot)
-    at = next((i for i, step in enumerate(shown, start=1) if step.state in ("on", "bad")), len(shown))
+    plan = snapshot.plan
+    if plan is None:
+        return Markup("")
+    stages = (_fate(snapshot.entries, number)[0] for number in range(1, len(plan.stages) + 1))
+    return _mini((*stages, _last(snapshot, plan).state))
+
+
+@lru_cache(256)
+def _mini(states: tuple[StageState, ...]) -> Markup:
+    at = next((i for i, state in enumerate(states, start=1) if state in ("on", "bad")), len(states))
     bars = joined(
         Markup('<svg aria-hidden="true"><line class="seg {}" x2="100%" y1="2.5" y2="2.5"/></svg>').format(
-            _SEGMENTS[s.state]
+            _SEGMENTS[state]
         )
-        for s in shown
+        for state in states
     )
-    return Markup('<span class="mini" role="img" aria-label="stage {} of {}">{}</span>').format(at, len(shown), bars)
+    return Markup('<span class="mini" role="img" aria-label="stage {} of {}">{}</span>').format(at, len(states), bars)
 
 
 def _item(step: Step) -> Markup:
@@ -88,21 +97,28 @@ def _left(entries: tuple[LedgerEntry, ...], stage: int) -> LedgerEntry | None:
     return next((e for e in later if e.stage > stage or e.kind == "rollback"), None)
 
 
+def _fate(entries: tuple[LedgerEntry, ...], number: int) -> tuple[StageState, LedgerEntry | None, LedgerEntry | None]:
+    """How a stage stands, and the entries that began and ended it."""
+    opened, left = _opened(entries, number), _left(entries, number)
+    if opened is None:
+        return "todo", None, None
+    if left is None:
+        return "on", opened, None
+    return "bad" if left.kind == "rollback" else "done", opened, left
+
+
 def _step(snapshot: Snapshot, plan: Plan, number: int) -> Step:
-    stage, opened = plan.stages[number - 1], _opened(snapshot.entries, number)
-    left = _left(snapshot.entries, number)
+    stage, (state, opened, left) = plan.stages[number - 1], _fate(snapshot.entries, number)
     planned = figures.duration(stage.duration_s)
     if opened is None:
         ended = snapshot.state in BACK or snapshot.state in PROMOTED
-        return Step(stage.share, "todo", 0.0, "not reached" if ended else planned)
+        return Step(stage.share, state, 0.0, "not reached" if ended else planned)
     if left is None:
-        return Step(stage.share, "on", _part(snapshot, stage.duration_s), _under_way(snapshot, planned))
+        return Step(stage.share, state, _part(snapshot, stage.duration_s), _under_way(snapshot, planned))
     lasted = (left.decided_at - opened.decided_at) / 1000
-    if left.kind == "rollback":
-        return Step(
-            stage.share, "bad", min(1.0, lasted / stage.duration_s), f"{_broken(left)} after {figures.duration(lasted)}"
-        )
-    return Step(stage.share, "done", 1.0, f"{_passed(left)} after {figures.duration(lasted)}")
+    part = min(1.0, lasted / stage.duration_s) if state == "bad" else 1.0
+    word = _broken(left) if state == "bad" else _passed(left)
+    return Step(stage.share, state, part, f"{word} after {figures.duration(lasted)}")
 
 
 def _part(snapshot: Snapshot, planned_s: float) -> float:

@@ -129,3 +129,14 @@ def test_tools_beyond_the_cap_are_counted_together() -> None:
     recent.read(window(1, cell(tools={f"t{i}": ToolCount(n=1) for i in range(TOOLS + 50)})), 1)
     assert len(recent.tools["v2"]) == TOOLS + 1
     assert recent.tools["v2"][OTHER].n == 50
+
+
+def test_how_latencies_lie_follows_each_cell_and_goes_with_the_rollout() -> None:
+    recent = Recent()
+    assert recent.latencies("v2").n == 0
+    for at in (1, 2):
+        recent.read(window(at, cell(histogram={640: 10, 704: at})), rollout=1)
+        assert recent.latencies("v2").n == recent.totals["v2"].requests + sum(range(at + 1))
+        assert recent.latencies("v2") is recent.latencies("v2")
+    recent.read(window(3), rollout=2)
+    assert recent.latencies("v2").n == 0
