@@ -14,6 +14,9 @@ T = TypeVar("T")
 
 TOPICS: tuple[Topic, ...] = ("services", "rollouts", "rollout-decisions", "route-changes")
 
+TURN = 32
+"""After so many records everybody else has a turn: whoever asks must not wait for a whole batch, of up to 500."""
+
 Listener = Callable[[Message, Record], None]
 """Hears what holds, and where it stands in the log."""
 
@@ -48,9 +51,11 @@ class Feed:
         """Follow the log for ever."""
         try:
             async for batch in self._reader.batches():
-                for record in batch.records:
+                for number, record in enumerate(batch.records, start=1):
                     with skipping(record):
                         self._read(record)
+                    if number % TURN == 0:
+                        await asyncio.sleep(0)
                 self.caught_up = self.caught_up or batch.caught_up
                 if self.caught_up:
                     self.read_once.set()

@@ -12,6 +12,7 @@ from schemas.control import ProxyReport
 from schemas.names import ServiceName
 from schemas.topics import Topic
 from schemas.windows import CohortWindow
+from status.feed import TURN
 from status.proxied import Proxied
 from status.recent import Recent
 from transport.clock import Clock
@@ -26,8 +27,6 @@ REACHES_BACK_MS = 6 * 3_600_000
 """How far before its start a process reads: both topics hold a month, and none of it decides anything here."""
 
 _TELL_EACH_S = 1.0
-_TURN = 64
-"""After so many records everybody else has a turn: hours are read at once after a start."""
 _FINAL = b"|final"
 """Ends the key of a message about a closed window."""
 
@@ -77,7 +76,7 @@ class Lately:
                 for number, record in enumerate(batch.records, start=1):
                     with skipping(record):
                         self._read(record)
-                    if number % _TURN == 0:
+                    if number % TURN == 0:
                         await asyncio.sleep(0)
                 self._caught_up = self._caught_up or batch.caught_up
         except LogError:
