@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ from transport.clock import SystemClock
 from transport.faust_app import BatchChannel, alive, make_app, run_worker
 from transport.kafka_log import KafkaReader, KafkaWriter
 from transport.log import Batch, Reader, Writer
-from transport.process import start_logging
-from transport.settings import KafkaSettings, Settings, SettingsError
+from transport.process import loading_settings, start_logging
+from transport.settings import KafkaSettings, Settings
 
 _DEPTH = 4
 """Batches that may wait for the agent before the reader pauses."""
@@ -87,8 +86,6 @@ def build(settings: JudgeSettings, kafka: KafkaSettings) -> faust.App:
 def main() -> None:
     """Run the judge until it is told to stop."""
     start_logging()
-    try:
+    with loading_settings():
         settings, kafka = JudgeSettings.load("judge"), KafkaSettings.load("kafka")
-    except SettingsError as error:
-        sys.exit(str(error))
     run_worker(build(settings, kafka))

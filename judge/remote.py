@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import hmac
 import json
-import sys
 from typing import Annotated, Any, Self
 
 import uvicorn
@@ -20,8 +19,8 @@ from pydantic import Field, StringConstraints, model_validator
 from davylamp_sdk import __version__
 from judge.policies.kayenta.settings import ConfigError
 from judge.policies.kayenta.wire import judge_remotely
-from transport.process import start_logging
-from transport.settings import Settings, SettingsError
+from transport.process import loading_settings, start_logging
+from transport.settings import Settings
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _CONNECTIONS = 64
@@ -127,10 +126,8 @@ async def serve(settings: RemoteJudgeSettings) -> None:
 def main() -> None:
     """Run the remote judge until it is told to stop."""
     start_logging()
-    try:
+    with loading_settings():
         settings = RemoteJudgeSettings.load("remote_judge")
-    except SettingsError as error:
-        sys.exit(str(error))
     asyncio.run(serve(settings))
 
 

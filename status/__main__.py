@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import sys
 
 from status import lately
 from status.app import create_app
@@ -12,8 +11,8 @@ from status.sessions import signing_key
 from status.settings import StatusSettings
 from transport.clock import SystemClock
 from transport.kafka_log import KafkaReader, KafkaWriter
-from transport.process import start_logging
-from transport.settings import KafkaSettings, SettingsError
+from transport.process import loading_settings, start_logging
+from transport.settings import KafkaSettings
 
 
 async def serve(kafka: KafkaSettings, settings: StatusSettings) -> None:
@@ -34,10 +33,8 @@ async def serve(kafka: KafkaSettings, settings: StatusSettings) -> None:
 def main() -> None:
     """Run the status service until it is told to stop."""
     start_logging()
-    try:
+    with loading_settings():
         kafka, settings = KafkaSettings.load("kafka"), StatusSettings.load("status")
-    except SettingsError as error:
-        sys.exit(str(error))
     gc.collect()
     gc.freeze()  # a full collection walked all modules each time: a pause of 100 ms of CPU, several times that under load
     asyncio.run(serve(kafka, settings))

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,8 @@ from transport.clock import SystemClock
 from transport.faust_app import BatchChannel, alive, make_app, run_worker
 from transport.kafka_log import KafkaReader
 from transport.log import Reader
-from transport.process import start_logging
-from transport.settings import KafkaSettings, Settings, SettingsError
+from transport.process import loading_settings, start_logging
+from transport.settings import KafkaSettings, Settings
 
 _SERVICES: Topic = "services"
 _DEPTH = 4
@@ -144,8 +143,6 @@ def build(settings: StreamsSettings, kafka: KafkaSettings) -> faust.App:
 def main() -> None:
     """Run a worker until it is told to stop (exit code 0) or crashes (another one); it does not return."""
     start_logging()
-    try:
+    with loading_settings():
         settings, kafka = StreamsSettings.load("streams"), KafkaSettings.load("kafka")
-    except SettingsError as error:
-        sys.exit(str(error))
     run_worker(build(settings, kafka))

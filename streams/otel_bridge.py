@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from pydantic import Field
 from davylamp_sdk._event import RequestEvent
 from streams.otel_spans import UnfitError, event_of, is_request
 from streams.otlp import OtlpError, spans_in
-from transport.process import start_logging
-from transport.settings import KafkaSettings, Settings, SettingsError
+from transport.process import loading_settings, start_logging
+from transport.settings import KafkaSettings, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -114,10 +113,8 @@ def make_bridge(settings: OtelBridgeSettings, kafka: KafkaSettings) -> Bridge:
 def main() -> None:
     """Run until told to stop (exit code 0); any error ends it with another one."""
     start_logging()
-    try:
+    with loading_settings():
         settings, kafka = OtelBridgeSettings.load("otel_bridge"), KafkaSettings.load("kafka")
-    except SettingsError as error:
-        sys.exit(str(error))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -7,8 +7,10 @@ import logging
 import math
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any
+
+from transport.settings import SettingsError
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -63,6 +65,15 @@ def start_logging(level: int = logging.INFO) -> None:
     handler.setFormatter(JsonLines())
     handler.addFilter(Repeats("aiokafka", "librdkafka"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+@contextlib.contextmanager
+def loading_settings() -> Iterator[None]:
+    """What is loaded inside must be understood, or the process ends: with what is wrong, not with a traceback."""
+    try:
+        yield
+    except SettingsError as error:
+        sys.exit(str(error))
 
 
 async def run_together(*works: Coroutine[Any, Any, None]) -> None:

@@ -5,7 +5,8 @@ import logging
 
 import pytest
 
-from transport.process import Repeats, run_together
+from transport.process import Repeats, loading_settings, run_together
+from transport.settings import KafkaSettings
 
 
 async def test_the_first_to_end_ends_the_others() -> None:
@@ -74,3 +75,9 @@ def test_what_a_library_repeats_is_written_once_in_ten_seconds_with_how_often_it
     assert again is not None
     assert vars(again)["left_out"] == 3
     assert [bool(passes("router.agent", at)) for at in (100.0, 100.1)] == [True, True]
+
+
+def test_settings_that_are_not_understood_end_the_process_with_what_is_wrong() -> None:
+    with pytest.raises(SystemExit, match=r"\[kafka\] bootsrap") as ended, loading_settings():
+        KafkaSettings.load("kafka", {"DAVYLAMP_KAFKA_BOOTSRAP": "kafka:9092"})
+    assert isinstance(ended.value.code, str)
