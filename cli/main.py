@@ -110,7 +110,7 @@ def topics() -> None:
 
     try:
         ensure_topics(KafkaSettings.load("kafka"))
-    except TopicsError as error:
+    except (SettingsError, TopicsError) as error:
         fail(str(error))
 
 

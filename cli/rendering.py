@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from schemas.checks import SUCCESSES
 from schemas.control import ProxyRoute, RolloutState, RolloutView
-from schemas.decisions import CheckResult, Count, LedgerEntry
+from schemas.decisions import CheckResult, LedgerEntry
 from schemas.service import Service
 from schemas.units import format_share
+from status.page import figures, shown
 
 _STATES: dict[RolloutState, tuple[str, str]] = {
     "pending": ("?", "pending"),
@@ -108,32 +108,14 @@ def _stage(view: RolloutView) -> str:
 
 
 def _check(check: CheckResult) -> str:
-    """Baseline → canary. The limit of a latency is a plan's percentage, which `davylamp explain` knows."""
+    """Baseline → canary, as the page shows them. The limit of a latency is the plan's, which `davylamp explain` knows."""
+    row = shown.row(check)
     arms = " → ".join(
-        f"{_value(check, arm)} of {arm.n}" if arm.n else "no data" for arm in (check.baseline, check.canary)
+        f"{value} of {arm.n}" if arm.n else "no data"
+        for value, arm in ((row.baseline, check.baseline), (row.canary, check.canary))
     )
-    return f"{_VERDICTS[check.verdict]} {check.check:<13}  {arms}  {_limit(check)}{check.verdict}"
-
-
-def _value(check: CheckResult, count: Count) -> str:
-    value = count.value if check.kind in ("latency", "mean") else count.rate
-    if value is None:
-        return "–"
-    if check.kind == "latency":
-        return f"{value:.3g} ms"
-    if check.kind == "mean":
-        return f"{value:.4g}"
-    return f"{100 * (1 - value if check.check in SUCCESSES else value):.2f} %"
-
-
-def _limit(check: CheckResult) -> str:
-    if check.kind == "latency":
-        return ""
-    if check.ratio != 1 and check.kind != "tools":
-        return f"limit ×{1 / check.ratio if check.worse == 'lower' else check.ratio:g}  "
-    downwards = check.check in SUCCESSES or check.worse == "lower"
-    amount = check.margin if check.kind == "mean" else 100 * check.margin
-    return f"limit {'−' if downwards else '+'}{amount:g}{'' if check.kind == 'mean' else ' points'}  "
+    limit = "" if check.kind == "latency" else f"limit {row.limit}  "
+    return figures.plain(f"{_VERDICTS[check.verdict]} {check.check:<13}  {arms}  {limit}{check.verdict}")
 
 
 def _time(unix_ms: int) -> str:

@@ -42,7 +42,7 @@ def test_a_running_rollout_shows_share_sessions_checks_and_what_comes_next() -> 
         "… orders collecting  v1 → v2",
         "  share     1% of new sessions, stage 1 of 3",
         "  sessions  6 canary, 600 baseline",
-        "… error_rate     1.00 % of 600 → 1.67 % of 60  limit +0.5 points  undecided",
+        "… error_rate     1.00 % of 600 → 1.67 % of 60  limit +0.50 points  undecided",
         "  next      40 s of 600 s collected.",
     ]
 
@@ -147,11 +147,11 @@ def test_an_empty_history_says_so() -> None:
     [
         (
             {"check": "tool_success", "baseline": Count(n=50, bad=0), "canary": Count(n=20, bad=5), "margin": 0.01},
-            "… tool_success   100.00 % of 50 → 75.00 % of 20  limit −1 points  undecided",
+            "… tool_success   100.00 % of 50 → 75.00 % of 20  limit −1.00, turned  undecided",
         ),
         (
             {"check": "session_loss", "kind": "loss", "ratio": 1.5, "margin": 0.0},
-            "… session_loss   1.00 % of 600 → 1.67 % of 60  limit ×1.5  undecided",
+            "… session_loss   1.00 % of 600 → 1.67 % of 60  limit × 1.50  undecided",
         ),
         (
             {
@@ -160,11 +160,18 @@ def test_an_empty_history_says_so() -> None:
                 "baseline": Count(n=900, bad=9, value=31.26),
                 "canary": Count(n=90, bad=2, value=40.0),
             },
-            "… latency_p99    31.3 ms of 900 → 40 ms of 90  undecided",
+            "… latency_p99    31.3 ms of 900 → 40.0 ms of 90  undecided",
         ),
         (
-            {"check": "cache_hits", "kind": "mean", "baseline": Count(n=4, bad=8, value=2.0), "worse": "lower"},
-            "… cache_hits     2 of 4 → – of 60  limit −0.005  undecided",
+            {
+                "check": "cache_hits",
+                "kind": "mean",
+                "baseline": Count(n=4, bad=8, value=2.0),
+                "worse": "lower",
+                "ratio": 1.25,
+                "margin": 0.0,
+            },
+            "… cache_hits     2 of 4 → – of 60  limit × 0.80, turned  undecided",
         ),
     ],
     ids=["success", "ratio", "latency", "mean"],
