@@ -1,13 +1,19 @@
-"""`davylamp run otel-bridge`: spans that a Collector writes to Kafka → request events, for servers without the SDK."""
+"""`davylamp run otel-bridge`: spans that a Collector writes to Kafka → request events, for servers without the SDK.
+
+Events and the place in the spans' topic are one transaction (KIP-98, KIP-447): a bridge that was killed sends nothing twice.
+Without it spans would be sent again when the group has given the dead bridge's partitions away, which is longer than
+streams know duplicates.
+"""
 
 import logging
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from pydantic import Field
 
 from davylamp_sdk._event import RequestEvent
@@ -19,9 +25,15 @@ from transport.settings import KafkaSettings, Settings
 logger = logging.getLogger(__name__)
 
 GROUP = "davylamp-otel-bridge"
-_POLL = 500
 _WAIT_S = 0.2
-_FLUSH_S = 30.0
+_SLICE = 25
+_POLL_MESSAGES = 500
+_POLL_BYTES = 1_000_000
+"""Of one transaction: some thousand spans, a fraction of a second."""
+_TRANSACTION_S = 10
+"""An open transaction holds up who reads the telemetry, also that of others: a bridge that hangs does so for so long. One that is
+started again ends its former self's at once."""
+_ANSWER_S = 30.0
 
 
 class OtelBridgeSettings(Settings):
@@ -29,6 +41,11 @@ class OtelBridgeSettings(Settings):
 
     source: str = Field(default="otlp_spans", description="What the Collector's Kafka exporter writes traces to.")
     topic: str = Field(default="mcp-requests", description="The telemetry.")
+    instance: str = Field(
+        default_factory=socket.gethostname,
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="One a bridge, the same after a restart: another of the same name ends this one.",
+    )
 
 
 @dataclass(slots=True)
@@ -68,46 +85,83 @@ def events_of(raws: Sequence[bytes], tally: Tally) -> Iterator[RequestEvent]:
 
 
 class Bridge:
-    """Reads, translates, and commits what is in the log: after a crash some spans are sent twice, and are duplicates."""
+    """Reads, translates, and sends: each span once, for events and commit are in the log together or not at all."""
 
     def __init__(self, consumer: Any, producer: Any, settings: OtelBridgeSettings) -> None:
+        """``producer``: transactional; waits until whatever a bridge of the same instance had begun is ended."""
         self._consumer, self._producer, self._settings = consumer, producer, settings
         self.tally = Tally()
+        producer.init_transactions(_ANSWER_S)
 
     def step(self) -> None:
         """Some messages, if there are any. Raises ``KafkaException``: the process ends, and is started again."""
-        messages = self._consumer.consume(_POLL, _WAIT_S)
+        messages = self._gather()
+        if not messages:
+            return
+        self._producer.begin_transaction()
+        for event in events_of([m.value() or b"" for m in messages], self.tally):
+            self._send(event)
+        nexts = {(m.topic(), m.partition()): m.offset() + 1 for m in messages}
+        read = [TopicPartition(*place, offset) for place, offset in nexts.items()]
+        self._producer.send_offsets_to_transaction(read, self._consumer.consumer_group_metadata(), _ANSWER_S)
+        self._producer.commit_transaction(_ANSWER_S)
+
+    def close(self) -> None:
+        """Leave the group, so that another goes on at once."""
+        self._consumer.close()
+
+    def _gather(self) -> list[Any]:
+        messages = self._consumer.consume(1, _WAIT_S)
+        size = sum(map(len, messages))
+        while messages and size < _POLL_BYTES and len(messages) < _POLL_MESSAGES:
+            more = self._consumer.consume(_SLICE, 0)
+            if not more:
+                break
+            messages += more
+            size += sum(map(len, more))
         for message in messages:
             if message.error() is not None:
                 raise KafkaException(message.error())
-        if not messages:
-            return
-        refused: list[Any] = []
-        for event in events_of([m.value() or b"" for m in messages], self.tally):
-            self._producer.produce(
-                self._settings.topic,
-                event.dump(),
-                event.producer.encode(),
-                on_delivery=lambda error, _: refused.append(error) if error else None,
-            )
+        return list(messages)
+
+    def _send(self, event: RequestEvent) -> None:
+        while True:
+            try:
+                self._producer.produce(self._settings.topic, event.dump(), event.producer.encode())
+            except BufferError:
+                self._producer.poll(_WAIT_S)
+                continue
             self._producer.poll(0)
-        if self._producer.flush(_FLUSH_S) or refused:
-            raise KafkaException(refused[0] if refused else "events were not acknowledged in time")
-        self._consumer.commit(asynchronous=False)
+            return
 
 
 def make_bridge(settings: OtelBridgeSettings, kafka: KafkaSettings) -> Bridge:
-    """On Kafka."""
+    """On Kafka. Raises ``KafkaException`` without one."""
+    client = kafka.librdkafka(f"{GROUP}/{settings.instance}")
     consumer = Consumer(
-        kafka.librdkafka("davylamp-otel-bridge")
-        | {"group.id": GROUP, "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+        client
+        | {
+            "group.id": GROUP,
+            "session.timeout.ms": 10_000,
+            "heartbeat.interval.ms": 1000,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+        }
     )
-    consumer.subscribe([settings.source])
     producer = Producer(
-        kafka.librdkafka("davylamp-otel-bridge")
-        | {"enable.idempotence": True, "acks": "all", "linger.ms": 5, "compression.type": "lz4"}
+        client
+        | {
+            "transactional.id": f"{GROUP}-{settings.instance}",
+            "transaction.timeout.ms": _TRANSACTION_S * 1000,
+            "acks": "all",
+            "linger.ms": 5,
+            "compression.type": "lz4",
+        }
     )
-    return Bridge(consumer, producer, settings)
+    bridge = Bridge(consumer, producer, settings)
+    consumer.subscribe([settings.source])
+    return bridge
 
 
 def main() -> None:
@@ -121,6 +175,7 @@ def main() -> None:
     bridge = make_bridge(settings, kafka)
     while not stop.is_set():
         bridge.step()
+    bridge.close()
 
 
 if __name__ == "__main__":

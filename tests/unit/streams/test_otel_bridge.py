@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
 from google.protobuf.json_format import MessageToDict
 from mcp.client import Client
 from mcp.server.mcpserver import MCPServer
@@ -241,29 +242,47 @@ class Said:
     """A consumer with these messages, and a producer: what happens, in order."""
 
     def __init__(self, *raws: bytes) -> None:
-        self.raws, self.happened = list(raws), list[Any]()
+        self.messages = [Message(raw, offset) for offset, raw in enumerate(raws)]
+        self.happened = list[Any]()
+        self.full = False
 
     def consume(self, count: int, timeout: float) -> list["Message"]:
-        raws, self.raws = self.raws[:count], self.raws[count:]
-        return [Message(raw) for raw in raws]
+        some, self.messages = self.messages[:count], self.messages[count:]
+        return some
 
-    def produce(self, topic: str, value: bytes, key: bytes, on_delivery: Any) -> None:
+    def consumer_group_metadata(self) -> str:
+        return "the member"
+
+    def init_transactions(self, timeout: float) -> None:
+        self.happened.append("init")
+
+    def begin_transaction(self) -> None:
+        self.happened.append("begin")
+
+    def produce(self, topic: str, value: bytes, key: bytes) -> None:
+        if self.full:
+            raise BufferError
         self.happened.append((topic, RequestEvent.read(value).method, key))
 
     def poll(self, timeout: float) -> None:
-        """Nothing has come back yet."""
+        self.full = False
 
-    def flush(self, timeout: float) -> int:
-        self.happened.append("flush")
-        return 0
+    def send_offsets_to_transaction(self, offsets: Sequence[TopicPartition], member: str, timeout: float) -> None:
+        self.happened.append(([(o.topic, o.partition, o.offset) for o in offsets], member))
 
-    def commit(self, *, asynchronous: bool) -> None:
+    def commit_transaction(self, timeout: float) -> None:
         self.happened.append("commit")
+
+    def close(self) -> None:
+        self.happened.append("close")
 
 
 class Message:
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
+    def __init__(self, raw: bytes, offset: int) -> None:
+        self._raw, self._offset = raw, offset
+
+    def __len__(self) -> int:
+        return len(self._raw)
 
     def error(self) -> None:
         return None
@@ -271,10 +290,41 @@ class Message:
     def value(self) -> bytes:
         return self._raw
 
+    def topic(self) -> str:
+        return "otlp_spans"
 
-def test_the_bridge_commits_what_the_log_has_taken() -> None:
-    log = Said(b"{", message(span_of(says={"mcp.method.name": "ping"})))
+    def partition(self) -> int:
+        return self._offset % 2
+
+    def offset(self) -> int:
+        return self._offset
+
+
+PING = {"mcp.method.name": "ping"}
+
+
+def test_events_and_the_place_in_the_spans_topic_are_one_transaction() -> None:
+    log = Said(b"{", message(span_of(says=PING)), b"{")
     bridge = Bridge(log, log, OtelBridgeSettings())
     bridge.step()
     bridge.step()
-    assert log.happened == [("mcp-requests", "ping", b"otel/orders-7c9f"), "flush", "commit"]
+    bridge.close()
+    places = [("otlp_spans", 0, 3), ("otlp_spans", 1, 2)]
+    sent = ("mcp-requests", "ping", b"otel/orders-7c9f")
+    assert log.happened == ["init", "begin", sent, (places, "the member"), "commit", "close"]
+
+
+def test_a_full_queue_is_waited_for() -> None:
+    log = Said(message(span_of(says=PING)))
+    log.full = True
+    Bridge(log, log, OtelBridgeSettings()).step()
+    assert [what[1] for what in log.happened if isinstance(what, tuple)] == ["ping", "the member"]
+
+
+def test_a_transaction_is_bounded_by_bytes() -> None:
+    log = Said(*[b"{" + b" " * 300_000] * 40)
+    bridge = Bridge(log, log, OtelBridgeSettings())
+    bridge.step()
+    assert (bridge.tally.malformed, len(log.messages)) == (26, 14)
+    bridge.step()
+    assert (bridge.tally.malformed, log.happened.count("commit")) == (40, 2)
