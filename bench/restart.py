@@ -1,0 +1,87 @@
+"""How long a worker is away after kill -9: `python -m bench.restart [--times 10] [--write]`.
+
+A worker counts steady telemetry on a real local Kafka, is killed, and is started again at once, as its supervisor would.
+Time runs from the start of the new process until somebody who reads `cohort-windows` hears of an event that was sent after
+the kill: a process that was killed can have said nothing of that.
+"""
+
+import argparse
+import time
+from itertools import cycle, islice
+from statistics import median
+from typing import Any
+
+from bench.ground import Ear, Sender, Worker, make_topic, node
+from bench.report import machine, write_section
+from bench.streams.traffic import Form, messages
+
+TARGET_S = 3.0
+TITLE = "A worker after kill -9"
+TOPIC, PARTITIONS = "bench-restart", 4
+A_LIFE = 100
+"""Messages of a hundred events in each life of the worker, before it is killed."""
+PATIENCE_S = 60.0
+
+
+def measure(times: int) -> list[float]:
+    """Seconds, of each restart."""
+    took = []
+    with node() as (kafka, folder):
+        make_topic(kafka, TOPIC, PARTITIONS)
+        ear, sender, traffic = Ear(kafka), Sender(kafka, TOPIC), messages(Form("", 100, 100_000_000))
+        worker = Worker(kafka, TOPIC, folder)
+        try:
+            for _ in range(times):
+                for partition, message in zip(cycle(range(PARTITIONS)), islice(traffic, A_LIFE), strict=False):
+                    sender.send(message.key, message.value, partition)
+                    time.sleep(0.01)
+                _hear_of_another(ear, sender, next(traffic))  # until it runs
+                worker.kill()
+                began = time.monotonic()
+                worker = Worker(kafka, TOPIC, folder)
+                _hear_of_another(ear, sender, next(traffic))
+                took.append(time.monotonic() - began)
+                print(f"{took[-1]:.2f} s", flush=True)
+        finally:
+            worker.kill()
+            ear.close()
+    return took
+
+
+def _hear_of_another(ear: Ear, sender: Sender, message: Any) -> None:
+    places: list[int] = []
+    sender.send(message.key, message.value, 0, lambda told: places.append(told.offset()))
+    sender.flush()
+    (offset,) = places
+
+    def told(heard: Any) -> bool:
+        windows = (one.window for one in heard)
+        return any(w.source == TOPIC and w.partition == 0 and w.through > offset for w in windows)
+
+    ear.until(told, PATIENCE_S)
+
+
+def table(took: list[float]) -> str:
+    """The readings, and what they come to."""
+    readings = ", ".join(f"{s:.2f}" for s in took)
+    return (
+        f"{len(took)} times, from the start of the new process to its first word of an event that came after the kill; "
+        f"{machine()}, shared with other work. Target: {TARGET_S:g} s.\n\n"
+        f"| seconds, in order | median | longest |\n|---|---|---|\n| {readings} | {median(took):.2f} | {max(took):.2f} |"
+    )
+
+
+def main() -> None:
+    """Measure, print, and with ``--write`` put it into the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=10)
+    parser.add_argument("--write", action="store_true")
+    said = parser.parse_args()
+    text = table(measure(said.times))
+    print(text)
+    if said.write:
+        write_section(TITLE, f"python -m bench.restart --times {said.times} --write", text)
+
+
+if __name__ == "__main__":
+    main()
