@@ -34,7 +34,7 @@ from demo.server import TOOLS
 from schemas.labels import Kind
 
 PATIENCE_S = 5.0
-"""So long a client waits for an answer."""
+"""So long a client waits for an answer unless told otherwise."""
 
 _VERSION = re.compile(r"\bv\d+\b")
 
@@ -77,7 +77,12 @@ class Seen:
 
 
 async def session(
-    url: str, seen: Seen, chance: random.Random, kind: Kind = "session", stop: asyncio.Event | None = None
+    url: str,
+    seen: Seen,
+    chance: random.Random,
+    kind: Kind = "session",
+    stop: asyncio.Event | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> None:
     """One client: a handshake, some calls with pauses, the end; sooner once `stop` is set."""
     stop = stop or asyncio.Event()
@@ -89,7 +94,7 @@ async def session(
     try:
         async with connected(url, kind) as client:
             for _ in range(calls):
-                version, ok = await _call(client, chance.choice(TOOLS))
+                version, ok = await _call(client, chance.choice(TOOLS), patience_s)
                 seen.call(version, ok=ok)
                 versions.append(version)
                 harmed = harmed or not ok
@@ -119,9 +124,9 @@ async def connected(url: str, kind: Kind) -> AsyncIterator[Client]:
             yield client
 
 
-async def _call(client: Client, tool: str) -> tuple[str, bool]:
+async def _call(client: Client, tool: str, patience_s: float) -> tuple[str, bool]:
     try:
-        result = await client.call_tool(tool, {"item": "lamp"}, read_timeout_seconds=PATIENCE_S)
+        result = await client.call_tool(tool, {"item": "lamp"}, read_timeout_seconds=patience_s)
     except MCPError as error:
         version = _VERSION.search(str(error))
         if error.error.code == REQUEST_TIMEOUT or version is None:
@@ -134,9 +139,11 @@ async def _call(client: Client, tool: str) -> tuple[str, bool]:
     return version[0], not result.is_error
 
 
-async def _guarded(url: str, seen: Seen, chance: random.Random, kind: Kind, stop: asyncio.Event) -> None:
+async def _guarded(
+    url: str, seen: Seen, chance: random.Random, kind: Kind, stop: asyncio.Event, patience_s: float
+) -> None:
     try:
-        await session(url, seen, chance, kind, stop)
+        await session(url, seen, chance, kind, stop, patience_s)
     except Exception as error:  # noqa: BLE001 - a client that breaks is a finding, not a crash
         seen.broken += 1
         seen.breakages[_cause(error)] += 1
@@ -150,7 +157,13 @@ def _cause(error: BaseException) -> str:
 
 
 async def drive(
-    url: str, rate: float, seconds: float, stop: asyncio.Event, seed: int | None, kinds: Sequence[Kind] = ("session",)
+    url: str,
+    rate: float,
+    seconds: float,
+    stop: asyncio.Event,
+    seed: int | None,
+    kinds: Sequence[Kind] = ("session",),
+    patience_s: float = PATIENCE_S,
 ) -> Seen:
     """Begin `rate` clients a second until `stop` or `seconds`, each of one of `kinds`, then let the running ones end."""
     seen, chance, running = Seen(), random.Random(seed), set[asyncio.Task[None]]()
@@ -160,7 +173,8 @@ async def drive(
     while not stop.is_set() and loop.time() < end:
         due += chance.expovariate(rate)
         if not await _set_within(stop, due - loop.time()):
-            task = asyncio.create_task(_guarded(url, seen, random.Random(chance.random()), chance.choice(kinds), stop))
+            own, kind = random.Random(chance.random()), chance.choice(kinds)
+            task = asyncio.create_task(_guarded(url, seen, own, kind, stop, patience_s))
             running.add(task)
             task.add_done_callback(running.discard)
     await asyncio.gather(*running)
@@ -175,13 +189,14 @@ async def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=get_args(Kind), default=["session"], help="in equal parts")
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--patience", type=float, default=PATIENCE_S, help="seconds that a client waits for an answer")
     args = parser.parse_args()
     logging.basicConfig(level=logging.CRITICAL)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     print("ready", flush=True)
-    seen = await drive(args.url, args.rate, args.seconds, stop, args.seed, args.kinds)
+    seen = await drive(args.url, args.rate, args.seconds, stop, args.seed, args.kinds, args.patience)
     print(json.dumps(vars(seen)), flush=True)
 
 
