@@ -1,14 +1,14 @@
-"""From the JSON of an `EventBatch` to columns, without an object a request. Pure.
+"""From the JSON of one `EventBatch` to columns, without an object a request. Pure.
 
 :class:`EventBatch` and :class:`RequestEvent` say what a batch is; here it is only read faster. What stands as the SDK
 writes it is checked column by column. Anything else goes by way of the model, which accepts it after all (a number in
-quotes) or gives the reason why not.
+quotes) or gives the reason why not. Most batches never come here: see :mod:`streams.joint`.
 """
 
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from pydantic import ValidationError
@@ -16,11 +16,12 @@ from pydantic import ValidationError
 from davylamp_sdk._event import MAX_BATCH, EventBatch, RequestEvent
 from streams import strict
 from streams.columns import ABSENT, OUTCOME_INDEX, TOOL_CALL, Bools, Coded, Columns, Floats, Ints, Values
+from streams.counts import TOOL_FAILURES
 from streams.strict import UnusualError, must
 
-_OPTIONAL = ("session", "assignment", "tool", "error_type", "protocol_version")
-_NEVER_EMPTY = ("method", "tool", "error_type", "protocol_version")
-_LIMITS = {"session": 64, "assignment": 100}
+OPTIONAL = ("session", "assignment", "tool", "error_type", "protocol_version")
+NEVER_EMPTY = ("method", "tool", "error_type", "protocol_version")
+LIMITS = {"session": 64, "assignment": 100}
 _LONGEST_NAME = 120
 _MOST_METRICS = 32
 _END = 2**53
@@ -29,14 +30,42 @@ _HUGE = sys.float_info.max
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Requests of one producer: the i-th has the sequence ``sequence + i``."""
+    """Requests of one producer and service: the i-th has the sequence ``sequence + i``."""
 
     producer: str
     sequence: int
     service: str
     instance: str
     dropped: int
-    columns: Columns
+    table: Columns
+    """Its requests; others may stand there before and behind."""
+    start: int
+    end: int
+    fails: bool
+    """Whether it may speak against a release."""
+
+    @classmethod
+    def alone(cls, producer: str, sequence: int, service: str, instance: str, dropped: int, table: Columns) -> Self:
+        """All of a table."""
+        fails = bool(TOOL_FAILURES[table.outcome].any())
+        return cls(producer, sequence, service, instance, dropped, table, 0, len(table), fails)
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def follows(self, other: "Batch") -> bool:
+        """Whether it stands directly behind another one."""
+        return self.table is other.table and self.start == other.end
+
+    def through(self, last: "Batch") -> Columns:
+        """Its requests and all behind, to those of another one in the same table."""
+        whole = self.start == 0 and last.end == len(self.table)
+        return self.table if whole else self.table.part(self.start, last.end)
+
+    @property
+    def columns(self) -> Columns:
+        """Its requests alone."""
+        return self.through(self)
 
 
 class BadRequestError(Exception):
@@ -62,13 +91,13 @@ def _read(fields: Mapping[str, Any]) -> Batch:
     names = strict.texts(fields.get("names"), _LONGEST_NAME, 3 * MAX_BATCH)
     places = _places(fields, len(names))
     n = len(places["method"])
-    batch = Batch(
+    batch = Batch.alone(
         producer=strict.text(fields, "producer", _LONGEST_NAME),
         sequence=strict.whole(fields, "sequence", _END),
         service=strict.text(fields, "service", _LONGEST_NAME),
         instance=strict.text(fields, "instance", _LONGEST_NAME),
         dropped=strict.whole(fields, "dropped", 2**31, absent=0),
-        columns=Columns(
+        table=Columns(
             version=Coded([strict.text(fields, "version", _LONGEST_NAME)], np.zeros(n, np.int64)),
             assignment=Coded(names, places["assignment"]),
             session=Coded(names, places["session"]),
@@ -80,7 +109,7 @@ def _read(fields: Mapping[str, Any]) -> Batch:
             **_ages(fields, n),
             first_of_session=_first_of_session(fields, n),
             tells_ends=_tells_ends(fields, n),
-            metrics=_metrics(fields, n),
+            metrics=metrics_of(fields.get("metrics", {}), n),
         ),
     )
     _refuse_bad_request(batch, names, places)
@@ -98,9 +127,9 @@ def _places(fields: Mapping[str, Any], names: int) -> dict[str, Ints]:
     method = fields.get("method")
     n = len(method) if isinstance(method, list | tuple) else 0
     must(0 < n <= MAX_BATCH)
-    places = strict.table(fields, ("method", "outcome", *_OPTIONAL), "q", ABSENT, names, n)
+    places = strict.table(fields, ("method", "outcome", *OPTIONAL), "q", ABSENT, names, n)
     must("outcome" in places)
-    return dict.fromkeys(_OPTIONAL, np.full(n, ABSENT)) | places
+    return dict.fromkeys(OPTIONAL, np.full(n, ABSENT)) | places
 
 
 def _ages(fields: Mapping[str, Any], n: int) -> dict[str, Floats]:
@@ -121,8 +150,8 @@ def _tells_ends(fields: Mapping[str, Any], n: int) -> Bools:
     return np.full(n, tells, np.bool_)
 
 
-def _metrics(fields: Mapping[str, Any], n: int) -> dict[str, Values]:
-    metrics = fields.get("metrics", {})
+def metrics_of(metrics: Mapping[str, Any], n: int) -> dict[str, Values]:
+    """The custom metrics of ``n`` requests. Raises :class:`UnusualError`."""
     must(len(metrics) <= _MOST_METRICS)
     found = {}
     for name, metric in metrics.items():
@@ -150,17 +179,17 @@ def _refuse_bad_request(batch: Batch, names: list[str], places: Mapping[str, Int
 
 
 def _bad(batch: Batch, names: list[str], places: Mapping[str, Ints]) -> Bools:
-    rows = batch.columns
+    rows = batch.table
     bad: Bools = (rows.outcome == ABSENT) | (places["method"] == ABSENT)
     for ages in (rows.age_ms, rows.gap_ms):
         bad |= (ages < 0) & (ages != ABSENT)
     bad[_END - batch.sequence :] = True
     lengths = list(map(len, names))
-    if max(lengths) > min(_LIMITS.values()):
-        for name, longest in _LIMITS.items():
+    if max(lengths) > min(LIMITS.values()):
+        for name, longest in LIMITS.items():
             bad |= _measured(lengths, places[name]) > longest
     if not min(lengths):
-        for name in _NEVER_EMPTY:
+        for name in NEVER_EMPTY:
             bad |= _measured(lengths, places[name]) == 0
     return bad
 
@@ -172,7 +201,7 @@ def _measured(lengths: list[int], places: Ints) -> Ints:
 
 def _request(batch: Batch, names: list[str], places: Mapping[str, Ints], i: int) -> dict[str, Any]:
     """The i-th request in the form of a single event, as far as it may be bad."""
-    rows = batch.columns
+    rows = batch.table
     texts = {name: names[column[i]] for name, column in places.items() if column[i] != ABSENT}
     ages = {"session_age_ms": float(rows.age_ms[i]), "session_gap_ms": float(rows.gap_ms[i])}
     return {

@@ -1,13 +1,13 @@
 """Requests as columns: the one form in which events are counted, whether they came singly or in batches. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from davylamp_sdk._event import Outcome, RequestEvent
+from davylamp_sdk._event import Outcome
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -17,6 +17,7 @@ ABSENT = -1
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 OUTCOME_INDEX: Mapping[str, int] = {outcome: i for i, outcome in enumerate(OUTCOMES)}
 TOOL_CALL = "tools/call"
+_CODED = ("version", "assignment", "session", "tool")
 _PLAIN = (
     "tool_call",
     "outcome",
@@ -45,24 +46,45 @@ class Coded:
     codes: Ints
 
     @classmethod
-    def of(cls, column: Iterable[str | None]) -> Self:
+    def of(cls, column: Sequence[str | None]) -> Self:
         """Code a column."""
-        known: dict[str, int] = {}
-        codes = [ABSENT if value is None else known.setdefault(value, len(known)) for value in column]
-        return cls(list(known), np.array(codes, np.int64))
+        known: dict[str | None, int] = dict.fromkeys(column, ABSENT)
+        values = [value for value in known if value is not None]
+        known |= {value: code for code, value in enumerate(values)}
+        return cls(values, np.array(list(map(known.__getitem__, column)), np.int64))
 
     def looked_up(self, of: Callable[[str], int], absent: int = ABSENT) -> Ints:
         """``of`` the value of each row; it is asked once for each code that occurs."""
+        return self.looked_up_all(lambda values: list(map(of, values)), absent)
+
+    def looked_up_all(self, of: Callable[[Sequence[str]], Sequence[int]], absent: int = ABSENT) -> Ints:
+        """The same, asked for all values at once."""
         occurs = np.zeros(len(self.values) + 1, np.bool_)
         occurs[self.codes] = True
         used = np.flatnonzero(occurs[:-1])
         table = np.full(len(occurs), absent)  # code -1 finds its last entry
-        table[used] = [of(self.values[code]) for code in used.tolist()]
+        table[used] = of([self.values[code] for code in used.tolist()])
         return table[self.codes]
 
     def where(self, keep: Bools) -> "Coded":
         """Some of the rows."""
         return Coded(self.values, self.codes[keep])
+
+    def part(self, rows: slice) -> "Coded":
+        """Rows that follow each other; they share what they are made of."""
+        return Coded(self.values, self.codes[rows])
+
+    def alone(self) -> "Coded":
+        """The same, without values before the first and behind the last that occur."""
+        low = int(self.codes.min(where=self.codes >= 0, initial=len(self.values)))
+        high = int(self.codes.max(initial=ABSENT)) + 1
+        return Coded(self.values[low:high], np.where(self.codes < 0, ABSENT, self.codes - low))
+
+    def distinct(self) -> "Coded":
+        """The same, without values that do not occur, and each once."""
+        known: dict[str, int] = {}
+        codes = self.looked_up(lambda value: known.setdefault(value, len(known)))
+        return Coded(list(known), codes)
 
     @classmethod
     def joined(cls, columns: Sequence["Coded"]) -> Self:
@@ -86,6 +108,11 @@ class Values:
 
     at: Ints
     values: Floats
+
+    def part(self, rows: slice) -> "Values":
+        """As it is among rows that follow each other."""
+        first, end = np.searchsorted(self.at, (rows.start, rows.stop)).tolist()
+        return Values(self.at[first:end] - rows.start, self.values[first:end])
 
     def where(self, keep: Bools) -> "Values":
         """As it is among some of the rows."""
@@ -141,6 +168,18 @@ class Columns:
             metrics={name: some for name, every in self.metrics.items() if len((some := every.where(keep)).at)},
         )
 
+    def part(self, start: int, end: int) -> "Columns":
+        """Rows that follow each other; they share what they are made of."""
+        rows = slice(start, end)
+        coded = {name: getattr(self, name).part(rows) for name in _CODED}
+        plain = {name: getattr(self, name)[rows] for name in _PLAIN}
+        metrics = {name: some for name, every in self.metrics.items() if len((some := every.part(rows)).at)}
+        return Columns(**coded, **plain, metrics=metrics)
+
+    def alone(self) -> "Columns":
+        """The same, without the sessions of others."""
+        return replace(self, session=self.session.alone())
+
     @classmethod
     def joined(cls, chunks: Sequence[Self]) -> Self:
         """One after the other."""
@@ -152,41 +191,8 @@ class Columns:
             for name, metric in chunk.metrics.items():
                 metrics.setdefault(name, []).append(Values(metric.at + n, metric.values))
         fields: dict[str, Any] = {}
-        for name in ("version", "assignment", "session", "tool"):
+        for name in _CODED:
             fields[name] = Coded.joined([getattr(chunk, name) for chunk in chunks])
         for name in _PLAIN:
             fields[name] = np.concatenate([getattr(chunk, name) for chunk in chunks])
         return cls(**fields, metrics={name: Values.joined(found) for name, found in metrics.items()})
-
-
-def columns_of(events: Sequence[RequestEvent]) -> Columns:
-    """Single events of one service, in order, as columns."""
-    return Columns(
-        version=Coded.of(e.version for e in events),
-        assignment=Coded.of(e.assignment for e in events),
-        session=Coded.of(e.session for e in events),
-        tool=Coded.of(e.tool for e in events),
-        tool_call=np.array([e.method == TOOL_CALL for e in events], np.bool_),
-        outcome=np.array([OUTCOME_INDEX[e.outcome] for e in events], np.int64),
-        started_at=np.array([e.started_at for e in events], np.int64),
-        duration_ms=np.array([e.duration_ms for e in events], np.float64),
-        age_ms=_optional(e.session_age_ms for e in events),
-        gap_ms=_optional(e.session_gap_ms for e in events),
-        first_of_session=np.array([e.first_of_session for e in events], np.bool_),
-        tells_ends=np.array([e.tells_ends for e in events], np.bool_),
-        metrics=_metrics(events),
-    )
-
-
-def _optional(column: Iterable[float | None]) -> Floats:
-    return np.array([ABSENT if value is None else value for value in column], np.float64)
-
-
-def _metrics(events: Sequence[RequestEvent]) -> dict[str, Values]:
-    found: dict[str, tuple[list[int], list[float]]] = {}
-    for row, event in enumerate(events):
-        for name, value in event.metrics.items():
-            at, values = found.setdefault(name, ([], []))
-            at.append(row)
-            values.append(value)
-    return {name: Values(np.array(at, np.int64), np.array(values, np.float64)) for name, (at, values) in found.items()}

@@ -4,6 +4,7 @@ Each kind of count is a :class:`Tally` whose keys are places in a table of the s
 cell. Nothing is counted row by row.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -12,7 +13,7 @@ import numpy as np
 from davylamp_sdk._event import Outcome
 from schemas.outcomes import LATENCY_COUNTED, TOOL_BAD, TOOL_COUNTED
 from schemas.windows import BUCKETS, MAX_MICRO, MICRO, OLDEST_BIRTH_S, SESSION_AGES_S
-from streams.assignments import bucket_of
+from streams.assignments import buckets_of
 from streams.columns import ABSENT, OUTCOME_INDEX, OUTCOMES, Bools, Coded, Columns, Floats, Ints, Values
 from streams.histogram import BINS, bin_index
 from streams.tally import Tally
@@ -73,6 +74,8 @@ class Placed:
     rollout: Ints
     """-1: never judged."""
     mismatch: Bools
+    rollouts: Collection[int]
+    """Those that occur."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ class Counts:
 
     def add(self, rows: Columns, placed: Placed, tool: Ints, moment: Moment) -> Ints:
         """Count rows, all but their metrics; ``tool`` is the place of each row's tool. Returns the rows' buckets."""
-        bucket = _buckets(rows.session, placed.rollout)
+        bucket = _buckets(rows.session, placed)
         bins = bin_index(rows.duration_ms) * LATENCIES[rows.outcome]
         self.requests.add(
             np.ravel_multi_index((placed.cell, bucket, rows.tool_call.astype(np.int64), rows.outcome, bins), REQUESTS)
@@ -164,12 +167,11 @@ def is_counted_call(rows: Columns) -> Bools:
     return rows.tool_call & TOOL_CALLS[rows.outcome]
 
 
-def _buckets(session: Coded, rollout: Ints) -> Ints:
-    bucket = np.full(len(rollout), NO_BUCKET)
-    for salt in np.unique(rollout).tolist():
-        if salt != ABSENT:
-            mine = rollout == salt
-            bucket[mine] = 1 + session.where(mine).looked_up(partial(bucket_of, salt))
+def _buckets(session: Coded, placed: Placed) -> Ints:
+    bucket = np.full(len(placed.rollout), NO_BUCKET)
+    for rollout in set(placed.rollouts) - {ABSENT}:
+        mine = placed.rollout == rollout
+        bucket[mine] = 1 + session.where(mine).looked_up_all(partial(buckets_of, rollout))
     return bucket
 
 

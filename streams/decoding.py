@@ -1,8 +1,9 @@
 """From a record of the telemetry to what it says. Pure: the same record is always read in the same way."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter, itemgetter
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -11,6 +12,8 @@ from pydantic_core import from_json
 from davylamp_sdk._event import RequestEvent
 from schemas.names import ServiceName
 from streams.batches import BadRequestError, Batch, read_batch
+from streams.joint import Sent, parse, read_joint
+from streams.singles import Event, event_of, in_stretches, parse_single
 from transport.log import Record
 
 CONTENT_TYPE = "content-type"
@@ -52,6 +55,17 @@ class BadEvent:
 Said = RequestEvent | Batch | Tick | BadEvent
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What messages that follow each other say."""
+
+    at: int
+    """Number of the first."""
+    n: int
+    """How many they are: several single events may be one batch."""
+    said: Batch | Tick | BadEvent
+
+
 def decode(record: Record) -> Said:
     """What a record says. Keys that it has beyond the schema are ignored: a canary's SDK is often the newer one."""
     raw = record.value
@@ -64,7 +78,44 @@ def decode(record: Record) -> Said:
         return _refused(error)
     except BadRequestError as error:
         return BadEvent("invalid", str(error))
-    return _misplaced(said.service, record.topic) or said
+    return misplaced(said.service, record.topic) or said
+
+
+def decode_all(values: Sequence[bytes | None], topic: str, record: Callable[[int], Record]) -> list[Heard]:
+    """What many records of a topic say, in order: :func:`decode` of each, most of them read together.
+
+    ``record``: gives the i-th whole, for what has to be read alone.
+    """
+    heard: list[Heard] = []
+    batches: list[tuple[int, Sent]] = []
+    events: list[tuple[int, Event]] = []
+
+    def alone(i: int) -> None:
+        said = decode(record(i))
+        if isinstance(said, RequestEvent):
+            events.append((i, event_of(said)))
+        else:
+            heard.append(Heard(i, 1, said))
+
+    for i, raw in enumerate(values):
+        if raw and b'"names"' in raw:
+            if (sent := parse(raw)) is None:
+                alone(i)
+            else:
+                batches.append((i, sent))
+        elif raw and b"\\u" not in raw and (event := parse_single(raw)) is not None:
+            events.append((i, event))
+        else:
+            alone(i)
+    for (i, _), batch in zip(batches, read_joint([sent for _, sent in batches]), strict=True):
+        if batch is None:
+            alone(i)
+        else:
+            heard.append(Heard(i, 1, misplaced(batch.service, topic) or batch))
+    events.sort(key=itemgetter(0))
+    for i, batch in in_stretches([event for _, event in events], [i for i, _ in events]):
+        heard.append(Heard(i, len(batch), misplaced(batch.service, topic) or batch))
+    return sorted(heard, key=attrgetter("at"))
 
 
 def _fields_of_batch(raw: bytes) -> Mapping[str, Any] | None:
@@ -88,17 +139,12 @@ def _refused(error: ValidationError) -> BadEvent:
     return BadEvent("invalid", f"{'.'.join(map(str, first['loc'])) or 'event'}: {first['msg']}")
 
 
-def _misplaced(service: str, topic: str) -> BadEvent | None:
-    if not _bearable(service):
-        return BadEvent("unnamed_service", repr(service))
-    owner = topic.removeprefix(_OWN_TOPIC) if topic.startswith(_OWN_TOPIC) else service
-    return None if owner == service else BadEvent("foreign_service", f"{service} on the topic of {owner}")
-
-
 @lru_cache(maxsize=1024)
-def _bearable(service: str) -> bool:
+def misplaced(service: str, topic: str) -> BadEvent | None:
+    """Why a service's events may not stand on a topic."""
     try:
         _service_name.validate_python(service)
     except ValidationError:
-        return False
-    return True
+        return BadEvent("unnamed_service", repr(service))
+    owner = topic.removeprefix(_OWN_TOPIC) if topic.startswith(_OWN_TOPIC) else service
+    return None if owner == service else BadEvent("foreign_service", f"{service} on the topic of {owner}")

@@ -8,13 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from schemas.windows import MAX_DEAD_LETTERS
 from streams.checkpoint import Checkpoint
 from streams.counters import Counters
-from streams.decoding import decode
-from streams.handover import Assigned, Handover, Polled, Revoked
+from streams.decoding import decode_all
+from streams.handover import Assigned, Handover, Messages, Polled, Revoked
 from streams.publisher import Publisher
 from streams.window import Source
 from streams.windows import Closed, PartitionFold
 from transport.clock import Clock
-from transport.log import Record
 
 logger = logging.getLogger(__name__)
 
@@ -120,19 +119,21 @@ class Owner:
             raise LostBatchError(f"partition {item.partition}: batch {item.number}, expected {expected}")
         owned.expected += 1
         owned.heard_s = self._clock.monotonic_s()
-        for record in item.records:
-            await self._read(owned.fold, record)
+        for start, end in owned.fold.cut(item.messages.offsets, item.messages.appended_ms):
+            await self._read(owned.fold, item.messages, start, end)
         if owned.fold.failing:
             self._failing_until_s = owned.heard_s + FAILING_FOR * self._pace.publish_interval_s
         await self._publish_partials(owned)
 
-    async def _read(self, fold: PartitionFold, record: Record) -> None:
-        closed = fold.enter(record.offset, record.timestamp_ms)
+    async def _read(self, fold: PartitionFold, messages: Messages, start: int, end: int) -> None:
+        """Some messages, all of one window."""
+        offsets, appended_ms = messages.offsets[start:end], messages.appended_ms[start:end]
+        closed = fold.enter(int(offsets[0]), int(appended_ms[0]))
         if closed is not None:
             await self._publish_finals(closed)
-        refused = fold.read(decode(record))
-        if refused is not None:
-            await self._publisher.dead_letter(record, refused)
+        heard = decode_all(messages.values[start:end], self._pace.topic, lambda i: messages.record(start + i))
+        for i, refused in fold.read_all(heard, offsets, appended_ms):
+            await self._publisher.dead_letter(messages.record(start + i), refused)
 
     async def _publish_finals(self, closed: Closed) -> None:
         await self._publisher.windows(closed.finals(self._registered()))

@@ -4,17 +4,16 @@ What comes waits until there is enough of it, or somebody asks, and is then coun
 under a cap is decided in the order of the log, so when it is counted makes no difference.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from davylamp_sdk._event import RequestEvent
 from schemas.windows import MAX_TALLY, OTHER
 from streams.admission import Admission
 from streams.assignments import read_assignment
 from streams.batches import Batch
-from streams.columns import ABSENT, Columns, Ints, columns_of, first_seen
+from streams.columns import ABSENT, Columns, Ints, Values, first_seen
 from streams.counts import (
     MAX_LABELS,
     MAX_METRICS,
@@ -36,6 +35,16 @@ Pair = tuple[str, str]
 """(assigned version, label)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Requests that are not counted yet."""
+
+    said: Batch
+    again: int
+    appended_ms: Ints
+    clock_ms: Ints
+
+
 @dataclass(slots=True)
 class ServiceWindow:
     """Counts as the messages come."""
@@ -52,51 +61,32 @@ class ServiceWindow:
     duplicates: int = 0
     folded: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
-    _events: list[tuple[RequestEvent, int, int]] = field(default_factory=list)
-    """Single ones that are no columns yet; each with its append time and the partition's clock."""
-    _waiting: list[tuple[Columns, int | Ints, int | Ints]] = field(default_factory=list)
-    """Older than the single ones, not counted yet."""
+    _waiting: list[Waiting] = field(default_factory=list)
     _rows: int = 0
 
-    def count(self, said: RequestEvent | Batch, again: int, appended_ms: int, clock_ms: int) -> None:
-        """Count events but those that came before: bit i of ``again`` stands for the i-th."""
+    def count(self, said: Batch, again: int, appended_ms: Ints, clock_ms: Ints) -> None:
+        """Count requests but those that came before: bit i of ``again`` stands for the i-th.
+
+        ``appended_ms``, ``clock_ms``: append time and the partition's clock of the one message that holds them all, or of
+        a message each. A batch whose first request came before is one sent again: what it says was dropped is known.
+        """
         self.duplicates += again.bit_count()
-        if isinstance(said, Batch):
-            self._add_batch(said, again, appended_ms, clock_ms)
-        elif not again:
-            self._events.append((said, appended_ms, clock_ms))
-        if self._rows + len(self._events) >= _WAITING:
+        if said.dropped and not again & 1:
+            self._drop(said.instance, said.dropped)
+        self._waiting.append(Waiting(said, again, appended_ms, clock_ms))
+        self._rows += len(said)
+        if self._rows >= _WAITING:
             self.settle()
 
     def settle(self) -> None:
         """Count what waits."""
-        self._gather()
-        if not self._waiting:
+        waiting, self._waiting, self._rows = self._waiting, [], 0
+        if not waiting:
             return
-        chunks, appended, clock = zip(*self._waiting, strict=True)
-        self._waiting, self._rows = [], 0
-        lengths = list(map(len, chunks))
-        moment = Moment(self.index, self.window_ms, _each(appended, lengths), _each(clock, lengths))
-        self._count(Columns.joined(chunks), moment)
-
-    def _gather(self) -> None:
-        if self._events:
-            events, appended, clock = zip(*self._events, strict=True)
-            self._events = []
-            self._wait(columns_of(events), np.array(appended), np.array(clock))
-
-    def _wait(self, rows: Columns, appended_ms: int | Ints, clock_ms: int | Ints) -> None:
+        rows = Columns.joined(list(_chunks(waiting)))
         if len(rows):
-            self._waiting.append((rows, appended_ms, clock_ms))
-            self._rows += len(rows)
-
-    def _add_batch(self, batch: Batch, again: int, appended_ms: int, clock_ms: int) -> None:
-        """A batch whose first request came before is one sent again: what it says was dropped is known."""
-        self._gather()
-        rows = batch.columns.where(~_bits(again, len(batch.columns))) if again else batch.columns
-        self._wait(rows, appended_ms, clock_ms)
-        if batch.dropped and not again & 1:
-            self._drop(batch.instance, batch.dropped)
+            appended_ms, clock_ms = _times(waiting)
+            self._count(rows, Moment(self.index, self.window_ms, appended_ms, clock_ms))
 
     def _drop(self, instance: str, n: int) -> None:
         place = self.instances.place(instance)
@@ -106,7 +96,7 @@ class ServiceWindow:
     def _count(self, rows: Columns, moment: Moment) -> None:
         placed = self._placed(rows)
         bucket = self.counts.add(rows, placed, self._tools(rows), moment)
-        for name, values in rows.metrics.items():
+        for name, values in sorted(rows.metrics.items(), key=_first_appearance):
             place = self.metrics.place(name)
             if place == MAX_METRICS:
                 self.folded += len(values.at)
@@ -118,13 +108,15 @@ class ServiceWindow:
         kind = ((rows.assignment.codes + 1) * versions + rows.version.codes) * 2 + (rows.session.codes != ABSENT)
         kinds = (len(rows.assignment.values) + 1) * versions * 2
         table = np.zeros((4, kinds), np.int64)
+        rollouts: set[int] = set()
         for code in first_seen(kind, kinds):
             (header, version), has_session = divmod(code // 2, versions), code % 2 == 1
             assignment = rows.assignment.values[header - 1] if header else None
             table[:, code] = self._place(assignment, rows.version.values[version], has_session=has_session)
+            rollouts.add(int(table[1, code]))
         cell, rollout, mismatch, folded = table[:, kind]
         self.folded += int(folded.sum())
-        return Placed(cell, rollout, mismatch == 1)
+        return Placed(cell, rollout, mismatch == 1, rollouts)
 
     def _place(self, header: str | None, said: str, *, has_session: bool) -> tuple[int, int, bool, bool]:
         """Cell, rollout, mismatch, folded of a kind of row: the cell of the version that the proxy assigned."""
@@ -150,11 +142,41 @@ class ServiceWindow:
         return places
 
 
-def _each(moments: Sequence[int | Ints], lengths: Sequence[int]) -> Ints:
-    """A value each of so many rows."""
-    if all(isinstance(at, int) for at in moments):
-        return np.repeat(np.array(moments), lengths)
-    return np.concatenate([np.broadcast_to(at, n) for at, n in zip(moments, lengths, strict=True)])
+def _chunks(waiting: Sequence[Waiting]) -> Iterator[Columns]:
+    """What is new; batches that follow each other in a table stay together."""
+    at = 0
+    while at < len(waiting):
+        first = last = waiting[at].said
+        at += 1
+        if again := waiting[at - 1].again:
+            yield first.columns.where(~_bits(again, len(first)))
+            continue
+        while at < len(waiting) and not waiting[at].again and waiting[at].said.follows(last):
+            last = waiting[at].said
+            at += 1
+        yield first.through(last)
+
+
+def _times(waiting: Sequence[Waiting]) -> tuple[Ints, Ints]:
+    """Append time and clock of each row of :func:`_chunks`."""
+    repeats: list[int] = []
+    for some in waiting:
+        n = len(some.appended_ms)
+        repeats += [len(some.said)] if n == 1 else [1] * n
+    appended_ms, clock_ms = (
+        np.repeat(np.concatenate([getattr(some, name) for some in waiting]), repeats)
+        for name in ("appended_ms", "clock_ms")
+    )
+    if not any(some.again for some in waiting):
+        return appended_ms, clock_ms
+    new = ~np.concatenate([_bits(some.again, len(some.said)) for some in waiting])
+    return appended_ms[new], clock_ms[new]
+
+
+def _first_appearance(metric: tuple[str, Values]) -> tuple[int, str]:
+    """In the order of the log, whatever was counted at once."""
+    name, values = metric
+    return int(values.at[0]), name
 
 
 def _bits(number: int, n: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:

@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaException, TopicPartition
 
 from streams.checkpoint import Checkpoint, ForeignCheckpointError
-from streams.handover import Assigned, Handover, Polled, Revoked
+from streams.handover import Assigned, Handover, Messages, Polled, Revoked
 from transport.kafka_log import record_of
-from transport.log import Record
 from transport.settings import KafkaSettings
 
 logger = logging.getLogger(__name__)
@@ -130,14 +130,15 @@ class TelemetryConsumer:
     def _poll(self) -> None:
         self._gather()
         self._make_commits()
-        by_partition: dict[int, list[Record]] = {}
+        by_partition: dict[int, list[Any]] = {}
         for message in self._messages:
-            record = _record(message)
-            by_partition.setdefault(record.partition, []).append(record)
-        for partition, records in by_partition.items():
+            if message.error() is not None:  # fenced, offset out of range, topic gone: end the process on purpose
+                raise KafkaException(message.error())
+            by_partition.setdefault(message.partition(), []).append(message)
+        for partition, messages in by_partition.items():
             if partition in self._numbers:
                 self._numbers[partition] += 1
-                self._hand(Polled(partition, self._numbers[partition], tuple(records)))
+                self._hand(Polled(partition, self._numbers[partition], _columns(messages)))
 
     def _gather(self) -> None:
         # A rebalance may happen in any of these calls: it takes what was polled of a lost partition off the list.
@@ -206,13 +207,16 @@ class TelemetryConsumer:
         self._consumer.incremental_unassign(mine)  # librdkafka refuses to take away what was never assigned
 
 
-def _record(message: Any) -> Record:
-    error = message.error()
-    if error is not None:  # fenced, offset out of range, topic gone: end the process on purpose
-        raise KafkaException(error)
-    if message.timestamp()[0] != TIMESTAMP_LOG_APPEND_TIME:
-        raise AppendTimeError(f"{message.topic()}: {AppendTimeError.__doc__}")
-    return record_of(message)
+def _columns(messages: Sequence[Any]) -> Messages:
+    kinds, appended_ms = zip(*(message.timestamp() for message in messages), strict=True)
+    if kinds.count(TIMESTAMP_LOG_APPEND_TIME) < len(messages):
+        raise AppendTimeError(f"{messages[0].topic()}: {AppendTimeError.__doc__}")
+    return Messages(
+        np.array([message.offset() for message in messages]),
+        np.array(appended_ms),
+        [message.value() for message in messages],
+        lambda i: record_of(messages[i]),
+    )
 
 
 def _committed(error: Any, parts: Sequence[TopicPartition]) -> None:

@@ -6,19 +6,21 @@ What is in a window depends on the log alone. Whatever valid checkpoint a fold s
 into batches, it gives the same windows: a record may be published twice, by anyone, and says the same.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from davylamp_sdk._event import RequestEvent
-from schemas.outcomes import TOOL_BAD
 from schemas.windows import MAX_DEAD_LETTERS, CohortWindow
 from streams.batches import Batch
 from streams.checkpoint import Checkpoint
+from streams.columns import Ints
 from streams.counters import Counters
-from streams.counts import TOOL_FAILURES
-from streams.decoding import BadEvent, Said
+from streams.decoding import BadEvent, Heard, Said
 from streams.digests import with_digests
 from streams.sequences import Sequences
+from streams.singles import batch_of
 from streams.window import MAX_UNREGISTERED, Source, Window
 
 _NOTHING_READ = -1
@@ -87,6 +89,7 @@ class PartitionFold:
         self._clock_ms = start.clock_ms
         self._appended_ms = start.clock_ms
         self._next = start.warm_offset
+        self._is_muted = False
         self._window = Window(_NOTHING_READ, _NOTHING_READ)
         self._sent_before = Sequences()
         self._changed: set[str] = set()
@@ -101,10 +104,18 @@ class PartitionFold:
         """
         if offset < self._next:
             raise OutOfOrderError(f"{self._source.topic}-{self._source.partition}: {offset} after {self._next - 1}")
+        self._is_muted = self.muted(offset)
         clock_ms = max(self._clock_ms, appended_ms)
         closed = self._enter(clock_ms // self._source.window_ms, offset)
         self._clock_ms, self._next, self._appended_ms = clock_ms, offset + 1, appended_ms
         return closed
+
+    def cut(self, offsets: Ints, appended_ms: Ints) -> list[tuple[int, int]]:
+        """Where to cut messages to come, so that each piece lies in one window: first and end of each, in order."""
+        window = np.maximum(np.maximum.accumulate(appended_ms), self._clock_ms) // self._source.window_ms
+        muted = offsets < self._start.offset
+        starts = [0, *(np.flatnonzero((np.diff(window) != 0) | (muted[1:] != muted[:-1])) + 1).tolist()]
+        return list(zip(starts, [*starts[1:], len(offsets)], strict=True))
 
     def read(self, said: Said) -> BadEvent | None:
         """Fold what the message says to which the log has come.
@@ -112,16 +123,26 @@ class PartitionFold:
         Returns why it is refused, if it is to be kept: it is counted as malformed then. Not of what is only read to
         warm up, nor of what comes after the first so many of a window: a flood would fill the dead-letter topic.
         """
-        muted = self.muted(self._next - 1)
-        refused = said if isinstance(said, BadEvent) else None
-        if isinstance(said, RequestEvent | Batch):
-            again = self._again(said)
-            refused = None if muted else self._count(said, again)
-        if muted or refused is None:
-            return None
-        self._window.malformed += 1
-        self._counters.malformed += 1
-        return refused if self._window.malformed <= MAX_DEAD_LETTERS else None
+        offset, appended_ms = np.array([self._next - 1]), np.array([self._appended_ms])
+        heard = Heard(0, 1, batch_of(said) if isinstance(said, RequestEvent) else said)
+        return next((refused for _, refused in self.read_all([heard], offset, appended_ms)), None)
+
+    def read_all(self, heard: Iterable[Heard], offsets: Ints, appended_ms: Ints) -> list[tuple[int, BadEvent]]:
+        """Fold what messages say, all of the window to which the log has come with the first of them.
+
+        Returns the numbers of those that are to be kept, as :meth:`read` would, and why. Raises
+        :class:`OutOfOrderError` unless offsets ascend.
+        """
+        if (np.diff(offsets) <= 0).any():
+            raise OutOfOrderError(f"{self._source.topic}-{self._source.partition}: {offsets.tolist()}")
+        clock_ms = np.maximum(np.maximum.accumulate(appended_ms), self._clock_ms)
+        kept: list[tuple[int, BadEvent]] = []
+        for some in heard:
+            refused = self._take(some, appended_ms, clock_ms)
+            if refused is not None:
+                kept += ((some.at + i, refused) for i in range(self._refuse(some.n)))
+        self._next, self._appended_ms, self._clock_ms = int(offsets[-1]) + 1, int(appended_ms[-1]), int(clock_ms[-1])
+        return kept
 
     def muted(self, offset: int) -> bool:
         """Whether a message is read only to warm up: all it says was published before the checkpoint."""
@@ -152,28 +173,29 @@ class PartitionFold:
         checkpoint = Checkpoint(offset, clock_ms, left.first_offset if directly else offset)
         return Closed(self._source, checkpoint, left, index - 1)
 
-    def _again(self, said: RequestEvent | Batch) -> int:
-        """Which of its events came before, as bits; from now on all of them have."""
-        return self._window.sent.add(said.producer, said.sequence, _events_in(said), self._sent_before)
-
-    def _count(self, said: RequestEvent | Batch, again: int) -> BadEvent | None:
+    def _take(self, some: Heard, appended_ms: Ints, clock_ms: Ints) -> BadEvent | None:
+        said = some.said
+        if not isinstance(said, Batch):
+            return said if isinstance(said, BadEvent) else None
+        again = self._window.sent.add(said.producer, said.sequence, len(said), self._sent_before)
+        if self._is_muted:
+            return None
         service = self._window.service(said.service, self._source.window_ms, self._registered)
         if service is None:
             return BadEvent("unknown_service", f"{said.service} is one of more than {MAX_UNREGISTERED} unregistered")
-        service.count(said, again, self._appended_ms, self._clock_ms)
+        messages = slice(some.at, some.at + some.n)
+        service.count(said, again, appended_ms[messages], clock_ms[messages])
         self._counters.duplicates += again.bit_count()
-        if again.bit_count() < _events_in(said):
+        if again.bit_count() < len(said):
             self._changed.add(said.service)
-            self.failing = self.failing or _fails(said)
+            self.failing = self.failing or said.fails
         return None
 
-
-def _events_in(said: RequestEvent | Batch) -> int:
-    return 1 if isinstance(said, RequestEvent) else len(said.columns)
-
-
-def _fails(said: RequestEvent | Batch) -> bool:
-    """Whether it may speak against a release."""
-    if isinstance(said, RequestEvent):
-        return said.outcome in TOOL_BAD
-    return bool(TOOL_FAILURES[said.columns.outcome].any())
+    def _refuse(self, n: int) -> int:
+        """Count so many messages as malformed. Returns how many of them are to be kept."""
+        if self._is_muted:
+            return 0
+        kept = min(n, max(0, MAX_DEAD_LETTERS - self._window.malformed))
+        self._window.malformed += n
+        self._counters.malformed += n
+        return kept

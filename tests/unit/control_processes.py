@@ -19,7 +19,7 @@ from status.desk import Desk
 from status.feed import TOPICS as SHOWN
 from status.feed import Feed
 from streams.checkpoint import Checkpoint
-from streams.handover import Assigned, Polled
+from streams.handover import Assigned, Messages, Polled
 from streams.owner import Owner, Pace
 from streams.publisher import Publisher
 from tests.unit.control_actors import MACHINE
@@ -127,7 +127,7 @@ async def _streams(world: "World", running: Running) -> None:
             records = tuple(r for r in batch.records if r.offset >= start.warm_offset)
             number += bool(records)
             if records:
-                await owner.handle(Polled(0, number, records))
+                await owner.handle(Polled(0, number, Messages.of(records)))
 
 
 RUN: dict[Name, Callable[["World", Running], Coroutine[Any, Any, None]]] = {

@@ -13,7 +13,8 @@ from davylamp_sdk._columns import MAX_BYTES, TooLargeError, encode
 from davylamp_sdk._event import EventBatch, RequestEvent, events_in
 from davylamp_sdk._finished import FinishedRequest, Heard, Row, row_of
 from streams.batches import read_batch
-from streams.columns import Columns, columns_of
+from streams.columns import Columns
+from streams.singles import columns_of
 from tests.unit.sdk.fakes import DONE, IDENTITY
 
 WHO = {**IDENTITY, "producer": "p"}

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from streams.batches import read_batch
 from streams.cells import cells_of
 from streams.histogram import bin_of
 from streams.service_window import ServiceWindow
+from streams.singles import batch_of
 from tests.telemetry import BASELINE, CANARY, LABEL, batch, event
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -26,8 +28,13 @@ WINDOW_MS = 5000
 def service_with(*events: RequestEvent, at_ms: int = NOW) -> ServiceWindow:
     service = ServiceWindow(at_ms // WINDOW_MS, WINDOW_MS)
     for said in events:
-        service.count(said, 0, at_ms, at_ms)
+        tell(service, said, at_ms)
     return service
+
+
+def tell(service: ServiceWindow, said: RequestEvent, at_ms: int = NOW) -> None:
+    at = np.array([at_ms])
+    service.count(batch_of(said), 0, at, at)
 
 
 def cell_of(*events: RequestEvent, final: bool = False) -> Cell:
@@ -168,7 +175,7 @@ def test_a_value_after_the_sum_that_64_bits_hold_is_left_out_and_counted_as_fold
     if asked_meanwhile:
         cells_of(service, final=False)
     for i in range(9000, 9230):
-        service.count(event(i, metrics={"tokens": 1e9, "other": 1.5}), 0, NOW, NOW)
+        tell(service, event(i, metrics={"tokens": 1e9, "other": 1.5}))
     (cell,) = cells_of(service, final=False)
     assert (cell.metrics["tokens"].n, cell.metrics["tokens"].micro) == (9223, 9223 * 10**15)
     assert cell.metrics["tokens"].buckets == {BUCKET: MetricBucket(n=9223, micro=9223 * 10**15)}
@@ -219,7 +226,7 @@ def test_bucket_histograms_begin_at_the_smallest_75th_percentile_of_a_judged_cel
 def test_a_published_cell_no_longer_changes() -> None:
     service = service_with(event())
     (before,) = cells_of(service, final=False)
-    service.count(event(1), 0, NOW, NOW)
+    tell(service, event(1))
     (after,) = cells_of(service, final=False)
     assert (before.outcomes, before.buckets[BUCKET].n, sum(before.histogram.values())) == ({"ok": 1}, 1, 1)
     assert (after.outcomes, after.buckets[BUCKET].n, sum(after.histogram.values())) == ({"ok": 2}, 2, 2)
@@ -234,5 +241,6 @@ def test_a_batch_counts_as_its_events_would() -> None:
     ]
     raw = batch(events).dump()
     service = ServiceWindow(NOW // WINDOW_MS, WINDOW_MS)
-    service.count(read_batch(raw, batch(events).model_dump(mode="json")), 0, NOW, NOW)
+    at = np.array([NOW])
+    service.count(read_batch(raw, batch(events).model_dump(mode="json")), 0, at, at)
     assert cells_of(service, final=True) == cells_of(service_with(*events), final=True)

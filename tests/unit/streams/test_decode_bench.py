@@ -5,9 +5,9 @@ import pytest
 from bench import streams_decode
 from schemas.windows import CohortWindow
 from streams.batches import Batch
-from streams.columns import columns_of
 from streams.decoding import decode
 from streams.encoding import encode
+from streams.singles import columns_of
 from tests.rows import rows
 from tests.telemetry import read, record
 

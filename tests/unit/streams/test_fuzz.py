@@ -19,7 +19,7 @@ from schemas.window_book import WindowBook
 from schemas.windows import OTHER, CohortWindow
 from streams.checkpoint import Checkpoint
 from streams.counts import MAX_LABELS, MAX_TOOLS
-from streams.handover import Assigned, Polled
+from streams.handover import Assigned, Messages, Polled
 from streams.outbox import MemoryOutbox, Outgoing
 from streams.owner import Owner, Pace
 from streams.publisher import Publisher
@@ -47,7 +47,7 @@ class Outcome:
 
     async def _own(self, owner: Owner) -> None:
         await owner.handle(Assigned(0, 1, Checkpoint.earliest(0), 0))
-        await owner.handle(Polled(0, 1, tuple(self.log)))
+        await owner.handle(Polled(0, 1, Messages.of(self.log)))
         await owner.beat()
 
     def finals(self) -> list[CohortWindow]:

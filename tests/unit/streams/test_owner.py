@@ -9,7 +9,7 @@ import pytest
 from davylamp_sdk._event import EventBatch, RequestEvent
 from schemas.windows import MAX_DEAD_LETTERS, CohortWindow
 from streams.checkpoint import Checkpoint
-from streams.handover import Assigned, Polled, Revoked
+from streams.handover import Assigned, Messages, Polled, Revoked
 from streams.outbox import DeliveryError, MemoryOutbox, Outgoing
 from streams.owner import FAILING_FOR, LostBatchError, Owner, Pace
 from streams.publisher import Publisher
@@ -55,7 +55,7 @@ class Scene:
     async def poll(self, *records: Record) -> None:
         partition = records[0].partition
         self.numbers[partition] += 1
-        await self.owner.handle(Polled(partition, self.numbers[partition], records))
+        await self.owner.handle(Polled(partition, self.numbers[partition], Messages.of(records)))
 
     def sent(self, topic: str = "cohort-windows") -> list[Outgoing]:
         return [r for r in self.outbox.records if r.topic == topic]
@@ -277,7 +277,7 @@ async def test_a_missing_batch_is_an_error() -> None:
     await scene.assign()
     await scene.poll(record(0, 1000, event(1)))
     with pytest.raises(LostBatchError, match="batch 3, expected 2"):
-        await scene.owner.handle(Polled(0, 3, (record(9, 1000, event(2)),)))
+        await scene.owner.handle(Polled(0, 3, Messages.of([record(9, 1000, event(2))])))
 
 
 async def test_a_batch_of_a_partition_that_is_not_ours_is_an_error() -> None:

@@ -142,7 +142,7 @@ def messages(partition: int, *offsets: int) -> list[FakeMessage]:
 
 def polled(handed: Sequence[Handover]) -> list[tuple[int, int, list[int]]]:
     """(partition, number, offsets) of each batch."""
-    return [(h.partition, h.number, [r.offset for r in h.records]) for h in handed if isinstance(h, Polled)]
+    return [(h.partition, h.number, h.messages.offsets.tolist()) for h in handed if isinstance(h, Polled)]
 
 
 def test_an_assignment_without_a_commit_begins_at_the_first_retained_message() -> None:
@@ -265,7 +265,7 @@ def test_a_record_is_what_the_broker_said() -> None:
     fake.steps = [fake.rebalance("on_assign", 0), messages(0, 5)]
     *_, batch = run(fake)
     assert isinstance(batch, Polled)
-    (found,) = batch.records
+    (found,) = batch.messages.records()
     assert (found.topic, found.timestamp_ms, found.key, found.value, found.headers) == (
         TOPIC,
         1005,
@@ -280,7 +280,7 @@ def test_a_record_with_a_header_whose_name_is_not_utf_8_has_none() -> None:
     fake.steps = [fake.rebalance("on_assign", 0), [OddMessage(0, 5)]]
     *_, batch = run(fake)
     assert isinstance(batch, Polled)
-    assert [(r.offset, r.headers) for r in batch.records] == [(5, {})]
+    assert [(r.offset, r.headers) for r in batch.messages.records()] == [(5, {})]
 
 
 def test_a_poll_is_bounded_by_bytes() -> None:

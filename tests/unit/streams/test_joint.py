@@ -1,0 +1,174 @@
+"""Batches read together are read as each alone: accepted, refused and for the same reason."""
+
+import json
+import os
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.batches import Batch
+from streams.decoding import BadEvent, Tick, decode, decode_all
+from streams.joint import parse, read_joint
+from streams.singles import batch_of
+from tests.mutations import mutated
+from tests.rows import made_event, rows
+from tests.telemetry import TOPIC, batch, event, record, tick
+
+EXAMPLES = int(os.environ.get("DAVYLAMP_FUZZ", "2000")) // 20
+TWO = batch([event(7, metrics={"tokens": 1.5}), event(8, session="s8", metrics={"tokens": 2.0})])
+
+Seen = list[tuple[int, Any]]
+"""Message, and what it says: a request, a reason or a tick."""
+
+
+def together(values: Sequence[bytes | None]) -> Seen:
+    records = [tick(i, 1) if value is None else record(i, 1, value) for i, value in enumerate(values)]
+    seen: Seen = []
+    for some in decode_all(values, TOPIC, records.__getitem__):
+        if isinstance(some.said, Batch) and some.n > 1:
+            assert len(some.said) == some.n
+            seen += ((some.at + i, said) for i, said in enumerate(requests(some.said)))
+        else:
+            seen += ((some.at, said) for said in requests(some.said))
+    return seen
+
+
+def singly(values: Sequence[bytes | None]) -> Seen:
+    seen: Seen = []
+    for i, value in enumerate(values):
+        said = decode(tick(i, 1) if value is None else record(i, 1, value))
+        seen += ((i, request) for request in requests(said))
+    return seen
+
+
+def requests(said: Any) -> list[Any]:
+    if isinstance(said, BadEvent | Tick):
+        return [said]
+    found: Batch = said if isinstance(said, Batch) else batch_of(said)
+    who = found.producer, found.service, found.dropped
+    fails = found.fails if len(found) > 1 else None  # of a stretch of single ones it is said together
+    return [
+        (*who, found.sequence + i, row, fails if found.dropped else None) for i, row in enumerate(rows(found.columns))
+    ]
+
+
+def made(dice: Random) -> bytes:
+    first, service = dice.choice([0, 7, 2**53 - 2]), dice.choice(["orders", "orders", "stock", "Bad Name"])
+    events = [made_event(first + i, dice).model_copy(update={"service": service}) for i in range(dice.randint(1, 4))]
+    return events[0].dump() if dice.random() < 0.5 else batch(events, dropped=dice.choice([0, 2])).dump()
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.integers(0, 2**64))
+def test_whatever_messages_say_they_say_together(seed: int) -> None:
+    dice = Random(seed)
+    values: list[bytes | None] = []
+    for _ in range(dice.randint(1, 12)):
+        raw = made(dice)
+        values.append(dice.choice([None, b"", mutated(raw, dice.getrandbits(32)), *[raw] * 4]))
+    assert together(values) == singly(values)
+
+
+def test_what_is_written_as_the_sdk_writes_it_is_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.decoding.decode", lambda _: pytest.fail("alone"))
+    values = [batch([event(i), event(i + 1, outcome="ended", session=None)]).dump() for i in range(0, 20, 2)]
+    values += [TWO.dump(), event(99, metrics={"tokens": 1}).dump()]
+    heard = decode_all(values, TOPIC, lambda i: record(i, 1, values[i]))
+    tables = {id(some.said.table) for some in heard if isinstance(some.said, Batch)}
+    assert (len(heard), len(tables)) == (12, 2)
+
+
+def test_what_a_newer_sdk_adds_is_read_together_as_well() -> None:
+    newer = json.dumps(json.loads(TWO.dump()) | {"more": {"names": [1.5, None, "ä"]}}, ensure_ascii=False).encode()
+    assert parse(newer) is not None
+    assert together([newer]) == together([TWO.dump()])
+
+
+@pytest.mark.parametrize(
+    "more", [b'"\xff"', b'"\xed\xa0\x80"', b"[" * 300 + b"]" * 300, b"NaN", b"1e400", b"[" * 10_000], ids=repr
+)
+def test_what_is_passed_over_is_json_that_the_models_read(more: bytes) -> None:
+    for raw in (TWO.dump(), event(1).dump()):
+        changed = raw[:-1] + b',"more":' + more + b"}"
+        assert together([changed, raw]) == singly([changed, raw])
+
+
+def changed(**fields: Any) -> bytes:
+    return json.dumps(json.loads(TWO.dump()) | fields).encode()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        changed(session=[2, 9]),
+        changed(session=[2, -2]),
+        changed(method=[0, -1]),
+        changed(session=[2**63, 0]),
+        changed(started_at=[-1, 0]),
+        changed(duration_ms=[0, 1e9]),
+        changed(session_age_ms=[-0.5, 1]),
+        changed(session_gap_ms=[-1, 1e12]),
+        changed(first_of_session=[1, 0]),
+        changed(first_of_session=[0, 0]),
+        changed(first_of_session=[2]),
+        changed(sequence=2**53 - 1),
+        changed(metrics={"tokens": {"at": [1, 0], "values": [1, 2]}}),
+        changed(names=["tools/call", "ok", "x" * 65, *TWO.names[3:]]),
+        changed(names=["tools/call", "fine", *TWO.names[2:]]),
+        changed(names=[*TWO.names[:4], ""]),
+        TWO.dump().replace(b'"tokens":', b'"tokens":{"at":["x"],"values":[]},"tokens":'),
+    ],
+    ids=lambda raw: raw[-60:].decode(),
+)
+def test_a_bad_batch_takes_no_other_with_it(bad: bytes) -> None:
+    others = [batch([event(i, session=f"s{i}", tool=f"t{i}"), event(i + 1)]).dump() for i in (0, 2)]
+    (refused,) = requests(decode(record(0, 1, bad)))
+    assert isinstance(refused, BadEvent)
+    assert together([others[0], bad, others[1]]) == singly([others[0], bad, others[1]])
+
+
+def test_a_long_name_is_no_reason_to_read_a_batch_alone() -> None:
+    digest = "7.1.session.786db6f38e0cd8b7;" + "f" * 64
+    raw = batch([event(1, tool="t" * 120, assignment=digest)]).dump()
+    sent = parse(raw)
+    assert sent is not None
+    assert read_joint([sent])[0] is not None
+
+
+def test_a_service_that_says_little_keeps_nothing_of_others() -> None:
+    values = [batch([event(i, service=f"s{i % 3}", session=f"x{i}")]).dump() for i in range(9)]
+    for some in decode_all(values, TOPIC, lambda i: record(i, 1, values[i])):
+        assert isinstance(some.said, Batch)
+        assert (len(some.said.table), some.said.table.session.values) == (1, [f"x{some.at}"])
+
+
+def test_single_events_of_a_producer_whose_sequences_count_up_are_one_batch() -> None:
+    def said(sequence: int, producer: str = "a", service: str = "orders") -> bytes:
+        return event(sequence, producer=producer, service=service).dump()
+
+    values: list[bytes | None] = [
+        said(1),
+        said(2),
+        said(2),
+        said(3),
+        None,
+        said(4),
+        said(5, "b"),
+        said(6, "b", "stock"),
+    ]
+    records = [tick(i, 1) if value is None else record(i, 1, value) for i, value in enumerate(values)]
+    heard = decode_all(values, TOPIC, records.__getitem__)
+    assert [(some.at, some.n) for some in heard] == [(0, 2), (2, 2), (4, 1), (5, 1), (6, 1), (7, 1)]
+
+
+@pytest.mark.parametrize("name", ["é", "\x00", "\ud83d\ude00", "\\u00e9", "\u2028", "x" * 120, "x" * 121, "é" * 120])
+@pytest.mark.parametrize("escaped", [True, False])
+def test_names_are_the_same_however_they_are_written(name: str, *, escaped: bool) -> None:
+    name = name.encode("utf-16", "surrogatepass").decode("utf-16")
+    single = json.dumps(json.loads(event(1).dump()) | {"tool": name}, ensure_ascii=escaped).encode()
+    many = json.dumps(json.loads(TWO.dump()) | {"names": [*TWO.names[:4], name]}, ensure_ascii=escaped).encode()
+    assert together([single, many]) == singly([single, many])
