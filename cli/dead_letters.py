@@ -1,11 +1,12 @@
 """Dead letters: telemetry that nobody could read, as `mcp-requests.dlq` keeps it; and how one is sent again. Pure."""
 
 from collections.abc import AsyncGenerator, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol, Self
 
 from schemas.topics import Topic
+from streams.decoding import BadEvent, Tick, decode
 from transport.log import Position, Reader, Record
 
 DEAD_LETTERS: Topic = "mcp-requests.dlq"
@@ -108,6 +109,15 @@ def why_not(letter: DeadLetter, done: Collection[str]) -> str | None:
     if letter.original_size is not None:
         return f"is cut: {len(letter.value)} of {letter.original_size} bytes are kept"
     return None
+
+
+def repaired(letter: DeadLetter, value: bytes) -> DeadLetter:
+    """The letter with what a person made of it. Raises ``ValueError`` where streams could not read that either."""
+    said = decode(Record(letter.topic, letter.partition, letter.offset, letter.at_ms, letter.key, value))
+    if isinstance(said, BadEvent | Tick):
+        why = f"{letter.id}: streams could not read what it was repaired to either: {said}"
+        raise ValueError(why)  # noqa: TRY004 - of its content
+    return replace(letter, value=value, original_size=None)
 
 
 async def replay(sender: Sender, letter: DeadLetter) -> Position:

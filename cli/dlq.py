@@ -4,11 +4,23 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import aclosing
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from cli.dead_letters import DEAD_LETTERS, DeadLetter, Wanted, letters, render, render_line, replay, replayed, why_not
+from cli.dead_letters import (
+    DEAD_LETTERS,
+    DeadLetter,
+    Wanted,
+    letters,
+    render,
+    render_line,
+    repaired,
+    replay,
+    replayed,
+    why_not,
+)
 from cli.terminal import EXIT_UNDECIDED, fail, seconds
 from transport.log import LogError
 from transport.settings import KafkaSettings, SettingsError
@@ -58,15 +70,24 @@ def send_again(
     reason: Annotated[str | None, typer.Option(help="All of this reason.")] = None,
     topic: Annotated[str | None, typer.Option(help="Only what came to this topic.")] = None,
     since: Since = "1d",
+    mended: Annotated[
+        Path | None, typer.Option("--repaired", help="Of one id: send what this file holds in place of what was kept.")
+    ] = None,
     timeout_s: Timeout = 60.0,
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only say what would be done.")] = False,
 ) -> None:
-    """Send dead letters again to the partition they came from, each once: after an upgrade that can read them."""
+    """Send dead letters again to the partition they came from, each once: repaired, or after an upgrade that can read them."""
     if not ids and reason is None:
         fail("Say which: ids, or --reason.", 2)
-    wanted = Wanted(frozenset(ids or ()), reason, topic)
-    _run(_send_again(since, wanted, yes=yes), timeout_s)
+    if mended is not None and len(ids or ()) != 1:
+        fail("--repaired is what one message was repaired to: name its id.", 2)
+    try:
+        value = None if mended is None else mended.read_bytes()
+        wanted = Wanted(frozenset(ids or ()), reason, topic)
+        _run(_send_again(since, wanted, value, yes=yes), timeout_s)
+    except (OSError, ValueError) as error:
+        fail(str(error), 2)
 
 
 def _kafka() -> KafkaSettings:
@@ -101,10 +122,12 @@ async def _page(since: str, wanted: Wanted, most: int) -> list[DeadLetter]:
     return found
 
 
-async def _send_again(since: str, wanted: Wanted, *, yes: bool) -> None:
+async def _send_again(since: str, wanted: Wanted, value: bytes | None, *, yes: bool) -> None:
     from cli.dlq_sender import KafkaSender
 
     chosen = await _page(since, wanted, -1)
+    if value is not None:
+        chosen = [repaired(letter, value) for letter in chosen]
     for missing in sorted(wanted.ids - {letter.id for letter in chosen}):
         print(f"{missing}  is no dead letter of the last {since}")
     done = await _done(chosen)

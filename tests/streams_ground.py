@@ -215,7 +215,7 @@ class Ground:
         duplicates = sum(row.get("duplicates", 0) for row in said.windows.values())
         malformed = sum(row.get("malformed", 0) for row in said.windows.values())
         assert sum(len(read(r)[0]) for r in messages) == counted + duplicates
-        dead = [r for r in await self.whole("mcp-requests.dlq") if r.headers["topic"] == self.topic.encode()]
+        dead = [r for r in await self.whole("mcp-requests.dlq") if r.headers.get("topic") == self.topic.encode()]
         places = {(r.headers["partition"], r.headers["offset"]) for r in dead}
         assert len(places) == malformed == sum(not read(r)[0] for r in messages)
         restarts = ", ".join(f"{s:.1f}" for s in self.restarts_s) or "none"

@@ -10,6 +10,7 @@ from cli.dead_letters import (
     letters,
     render,
     render_line,
+    repaired,
     replay,
     replayed,
     safe,
@@ -90,6 +91,24 @@ async def test_a_letter_that_was_cut_is_not_sent_again() -> None:
     long = b'{"v": 2, "x": "' + b"x" * DEAD_LETTER_BYTES + b'"}'
     *_, cut = await found(await log_with(long))
     assert why_not(cut, ()) == f"is cut: {DEAD_LETTER_BYTES} of {len(long)} bytes are kept"
+
+
+async def test_what_a_person_repaired_is_sent_in_place_of_what_was_kept() -> None:
+    log = await log_with(b'{"x": "' + b"x" * DEAD_LETTER_BYTES + b'"}')
+    *_, cut = await found(log)
+    mended = repaired(cut, event(1).dump())
+    assert why_not(mended, ()) is None
+    await replay(log, mended)
+    (sent,) = log.records(TOPIC)
+    assert decode(sent) == event(1)
+    assert why_not(cut, await replayed(log.reader(DEAD_LETTERS))) == "was sent again before"
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b'{"v": 2}'])
+async def test_what_nobody_could_read_either_is_not_sent(value: bytes) -> None:
+    first, *_ = await found(await log_with())
+    with pytest.raises(ValueError, match="0@0: streams could not read what it was repaired to either"):
+        repaired(first, value)
 
 
 async def test_what_a_stranger_wrote_there_is_no_letter() -> None:
