@@ -76,6 +76,8 @@ class Owner:
         self._owned: dict[int, _Owned] = {}
         self._turn = asyncio.Lock()
         self._failing_until_s = float("-inf")
+        self._rested_s = float("-inf")
+        """When as much time will have been left to read as partials took; they may be ahead of it by an interval."""
         self._counters = Counters()
         self._told = Counters()
         self._told_s = float("-inf")
@@ -94,8 +96,8 @@ class Owner:
     async def beat(self) -> None:
         """Publish partials that are due and tick idle partitions; call it a few times per publishing interval."""
         async with self._turn:
+            await self._publish_due()
             for partition, owned in self._owned.items():
-                await self._publish_partials(owned)
                 await self._tick(partition, owned)
             self._publisher.check()
 
@@ -123,7 +125,7 @@ class Owner:
             await self._read(owned.fold, item.messages, start, end)
         if owned.fold.failing:
             self._failing_until_s = owned.heard_s + FAILING_FOR * self._pace.publish_interval_s
-        await self._publish_partials(owned)
+        await self._publish_due()
 
     async def _read(self, fold: PartitionFold, messages: Messages, start: int, end: int) -> None:
         """Some messages, all of one window."""
@@ -151,18 +153,26 @@ class Owner:
             )
         self._tell()
 
-    async def _publish_partials(self, owned: _Owned) -> None:
-        start_s = self._clock.monotonic_s()
-        if start_s < (owned.failing_due_s if start_s < self._failing_until_s else owned.due_s):
-            return
+    async def _publish_due(self) -> None:
+        """Partials of those that have waited longest, for at most half of the time: or nobody would read the log.
+
+        Many services with many cells take long to say, and all partitions of this worker share its one thread.
+        """
+        interval_s = self._pace.publish_interval_s
+        for owned in sorted(self._owned.values(), key=lambda owned: owned.due_s):
+            now_s = self._clock.monotonic_s()
+            if now_s < self._rested_s - interval_s:
+                return
+            if now_s >= (owned.failing_due_s if now_s < self._failing_until_s else owned.due_s):
+                await self._publish_partials(owned, now_s, interval_s)
+
+    async def _publish_partials(self, owned: _Owned, start_s: float, interval_s: float) -> None:
         partials = owned.fold.partials()
         if partials:
             await self._publisher.windows(partials)
-            end_s = self._clock.monotonic_s()
-            # Many services with many cells take long to say: at most half of the time, or nobody would read the log.
-            interval_s, earliest_s = self._pace.publish_interval_s, 2 * end_s - start_s
-            owned.due_s = max(start_s + interval_s, earliest_s)
-            owned.failing_due_s = max(start_s + SOONER * interval_s, earliest_s)
+            took_s = self._clock.monotonic_s() - start_s
+            self._rested_s = max(self._rested_s, start_s) + 2 * took_s
+            owned.due_s, owned.failing_due_s = start_s + interval_s, start_s + SOONER * interval_s
 
     async def _tick(self, partition: int, owned: _Owned) -> None:
         now_s = self._clock.monotonic_s()

@@ -123,12 +123,28 @@ async def test_partials_that_take_long_to_say_leave_as_long_to_read(monkeypatch:
     monkeypatch.setattr(scene.outbox, "send", lambda sent, send=scene.outbox.send: slowly(scene, send(sent)))
     await scene.poll(record(0, 1000, event(1)))
     await scene.poll(record(1, 1001, event(2)))
-    scene.clock.advance(2.9)
+    scene.clock.advance(2.9 - INTERVAL_S)
     await scene.owner.beat()
     assert scene.told() == [(1000, False, 1)]
     scene.clock.advance(0.1)
     await scene.owner.beat()
     assert scene.told() == [(1000, False, 1), (1000, False, 2)]
+
+
+async def test_partitions_share_that_time_and_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    for partition in (0, 1):
+        await scene.assign(partition)
+    monkeypatch.setattr(scene.outbox, "send", lambda sent, send=scene.outbox.send: slowly(scene, send(sent)))
+    began_s = scene.clock.monotonic_s()
+    for offset in range(40):
+        for partition in (0, 1):
+            await scene.poll(record(offset, 1000, event(offset), partition=partition))
+        scene.clock.advance(1)
+    told = [CohortWindow.read(r.value or b"").partition for r in scene.sent()]
+    assert told == [i % 2 for i in range(len(told))]
+    half_s = (scene.clock.monotonic_s() - began_s) / 2
+    assert half_s - 3 <= 3 * len(told) <= half_s + 3
 
 
 async def slowly(scene: Scene, sent: Awaitable[None]) -> None:
