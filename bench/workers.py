@@ -7,9 +7,11 @@ one group. All of them are members before the first event is sent. CPU time is t
 import argparse
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from bench.ground import Counts, Ear, Heard, Sender, Worker, make_topic, node, workers
@@ -84,15 +86,20 @@ def total(made: Sequence[Worker]) -> float:
 def await_shared(kafka: KafkaSettings, topic: str, n: int) -> None:
     """Return when the group has given each worker its part of the topic."""
     end = time.monotonic() + PATIENCE_S
-    with AdminClient(kafka.librdkafka("bench")) as admin:
-        while time.monotonic() < end:
-            (told,) = admin.describe_consumer_groups([GROUP]).values()
-            parts = [member.assignment.topic_partitions for member in told.result().members]
-            mine = [sum(part.topic == topic for part in some) for some in parts]
-            if sorted(size for size in mine if size) == [PARTITIONS // n] * n:
+    while time.monotonic() < end:
+        with suppress(KafkaException):  # librdkafka sometimes forgets what it was asked early
+            if sorted(shares(kafka, topic)) == [PARTITIONS // n] * n:
                 return
-            time.sleep(0.1)
+        time.sleep(0.1)
     raise TimeoutError(f"{n} workers did not share {topic}")
+
+
+def shares(kafka: KafkaSettings, topic: str) -> list[int]:
+    """How many partitions of the topic each member of the group has that has any."""
+    with AdminClient(kafka.librdkafka("bench")) as admin:
+        (told,) = admin.describe_consumer_groups([GROUP], request_timeout=10).values()
+        parts = [member.assignment.topic_partitions for member in told.result().members]
+    return [mine for some in parts if (mine := sum(part.topic == topic for part in some))]
 
 
 def row(one: Run) -> str:
