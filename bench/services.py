@@ -1,4 +1,4 @@
-"""A thousand services on one topic: `python -m bench.services [--services 1000] [--seconds 60] [--write]`.
+"""A thousand services on one topic: `python -m bench.services [--services 1000] [--rate 2] [--seconds 60] [--write]`.
 
 Each service is registered and has two servers, a version each, whose telemetry comes in small batches at a steady rate; all
 on one topic, counted by one worker at its usual settings. Of a sample of services every window is heard: when an event was
@@ -26,8 +26,6 @@ from transport.settings import KafkaSettings
 TITLE = "A thousand services on one topic"
 TOPIC, PARTITIONS = "bench-services", 4
 A_MESSAGE = 5
-RATE = 10.0
-"""Events a second of each service."""
 SAMPLE = 20
 """Services whose windows are heard."""
 WARM_UP_S = 15.0
@@ -40,6 +38,8 @@ class Found:
     """What was measured."""
 
     services: int
+    rate: float
+    """Events a second of each."""
     events_a_second: float
     windows_a_second: float
     cpu_percent: float
@@ -110,7 +110,7 @@ class Listener:
                 waiting[:] = [place for place in waiting if place[0] >= window.through]
 
 
-def measure(services: int, seconds: float) -> Found:
+def measure(services: int, rate: float, seconds: float) -> Found:
     """Send at the rate, hear, and read the worker's CPU time after a warm-up."""
     with node() as (kafka, folder):
         make_topic(kafka, TOPIC, PARTITIONS)
@@ -122,7 +122,7 @@ def measure(services: int, seconds: float) -> Found:
             ear.until(bool, PATIENCE_S)
             began, before = time.monotonic(), (0.0, 0, 0, 0.0)
             while (at_s := time.monotonic() - began) < WARM_UP_S + seconds:
-                for _ in range(round(at_s * RATE * services / A_MESSAGE) - sender.sent):
+                for _ in range(round(at_s * rate * services / A_MESSAGE) - sender.sent):
                     _send(sender, listener, next(made), frozenset(sample))
                 listener.hear(ear.hear(0.005))
                 if at_s >= WARM_UP_S and not before[0]:
@@ -131,6 +131,7 @@ def measure(services: int, seconds: float) -> Found:
             lasted = at_s - before[0]
             found = Found(
                 services=services,
+                rate=rate,
                 events_a_second=(sender.sent - before[1]) * A_MESSAGE / lasted,
                 windows_a_second=(listener.windows - before[2]) / lasted,
                 cpu_percent=100 * (cpu_s(worker.pid) - before[3]) / lasted,
@@ -154,7 +155,7 @@ def table(found: Found) -> str:
     """For the page."""
     p50, p99 = np.percentile(found.heard_ms, [50, 99])
     return (
-        f"{found.services:,} registered services on one topic of {PARTITIONS} partitions, {RATE:g} events a second each in batches of "
+        f"{found.services:,} registered services on one topic of {PARTITIONS} partitions, {found.rate:g} events a second each in batches of "
         f"{A_MESSAGE}, each service's on one partition; one worker. {machine()}, shared with Kafka, the sender and other work. *Heard*: from "
         f"an event's sending to the first window that counts it at a reader, of {len(found.heard_ms):,} events of {SAMPLE} services.\n\n"
         "| events a second | windows published a second | CPU, of one core | peak memory | heard, p50 | p99 |\n"
@@ -168,13 +169,14 @@ def main() -> None:
     """Measure, print, and with ``--write`` put it into the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--services", type=int, default=1000)
+    parser.add_argument("--rate", type=float, default=2.0, help="events a second of each")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--write", action="store_true")
     said = parser.parse_args()
-    text = table(measure(said.services, said.seconds))
+    text = table(measure(said.services, said.rate, said.seconds))
     print(text)
     if said.write:
-        command = f"python -m bench.services --services {said.services} --seconds {said.seconds:g} --write"
+        command = f"python -m bench.services --services {said.services} --rate {said.rate:g} --seconds {said.seconds:g} --write"
         write_section(TITLE, command, text)
 
 

@@ -78,7 +78,7 @@ def test_the_tables_say_what_was_read() -> None:
     assert "changed by +1.5 MB" in text
     assert "**1,000 not counted**" in soak_table(Soak(50, [*looks[:2], Look(120.0, 121.5, 13.0, 6000, 5000)]))
     assert "| 500 | 2 | 2.50 | 100,000 | 90 MB |" in workers_table([Run(2, 500, 1_000_000, 2.5, 10.0, 90.0)])
-    found = Found(1000, 9990.0, 4000.0, 55.0, 210.0, [10.0, 30.0])
+    found = Found(1000, 2.0, 9990.0, 4000.0, 55.0, 210.0, [10.0, 30.0])
     assert "| 9,990 | 4,000 | 55 % | 210 MB | 20 ms | 30 ms |" in services_table(found)
 
 
