@@ -22,6 +22,7 @@ from status.metrics import Counted, tell
 from status.news import News
 from status.picture import Pictures, cohorts
 from status.problems import answer_problems
+from status.rows import Rows
 from status.sessions import Sessions, new_key
 from status.tokens import Token
 from transport.clock import Clock, SystemClock
@@ -48,13 +49,19 @@ def create_app(
     news, counted = News(), Counted()
     feed = Feed(
         reader,
-        (lambda message, _: _publish(news, message), lambda message, record: _count(counted, feed, message, record)),
+        (
+            lambda message, _: _publish(news, message),
+            lambda message, record: _count(counted, feed, message, record),
+            lambda message, _: _draw(rows, message),
+        ),
     )
     lately = _lately(telemetry, clock, feed, news, counted) if telemetry is not None else None
+    pictures = Pictures(feed, lately, clock)
+    rows = Rows(pictures)
     sessions = Sessions(tokens, signs_by or new_key(), clock) if tokens else None
     app = FastAPI(lifespan=lambda _: _following(feed, lately, reader, writer), **_DESCRIBED)
     app.state.desk = Desk(feed, writer, clock, answer_within_s)
-    app.state.news, app.state.pictures = news, Pictures(feed, lately, clock)
+    app.state.news, app.state.pictures, app.state.rows = news, pictures, rows
     app.state.tokens, app.state.sessions, app.state.counted = tokens, sessions, counted
     app.add_middleware(Door, tokens=tokens, sessions=sessions)
     for part in (reads, stream, definitions, words, proxies, pages):
@@ -112,6 +119,11 @@ def _publish(news: News, message: Message) -> None:
         news.publish("route", message.service, message)
     elif isinstance(message, Service):
         news.publish("service", message.service, message)
+
+
+def _draw(rows: Rows, message: Message) -> None:
+    if isinstance(message, RolloutView):
+        rows.heard(message.service)
 
 
 def _count(counted: Counted, feed: Feed, message: Message, record: Record) -> None:

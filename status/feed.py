@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 TOPICS: tuple[Topic, ...] = ("services", "rollouts", "rollout-decisions", "route-changes")
 
-TURN = 32
+TURN = 16
 """After so many records everybody else has a turn: whoever asks must not wait for a whole batch, of up to 500."""
 
 Listener = Callable[[Message, Record], None]

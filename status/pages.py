@@ -16,6 +16,7 @@ from status.page.snapshot import Viewer
 from status.picture import Pictures
 from status.problems import NotReady, Refused, Unanswered, Wrong
 from status.reads import AtPictures
+from status.rows import Rows
 from status.sessions import COOKIE, LASTS_S, Sessions
 from status.tokens import Token, find_token
 from transport.log import LogError
@@ -30,23 +31,32 @@ def _viewer(request: Request) -> Viewer:
     return Viewer(state.actor, state.may_act, state.known)
 
 
+def _rows(request: Request) -> Rows:
+    rows: Rows = request.app.state.rows
+    return rows
+
+
+AtRows = Annotated[Rows, Depends(_rows)]
 AsViewer = Annotated[Viewer, Depends(_viewer)]
 Names = Annotated[list[str], Query()]
 Typed = Annotated[str, Form()]
 
 
 @routes.get("/")
-async def everything(desk: AtDesk, pictures: AtPictures, viewer: AsViewer) -> HTMLResponse:
+async def everything(desk: AtDesk, pictures: AtPictures, rows: AtRows, viewer: AsViewer) -> HTMLResponse:
     """Every service, those that need a person first."""
     desk.require_ready()
-    return HTMLResponse(listing.page(pictures.all(viewer), desk.clock.now_ms(), viewer, desk.feed.away_s))
+    found, now_ms = pictures.all(viewer), desk.clock.now_ms()
+    return HTMLResponse(listing.page(found, now_ms, viewer, desk.feed.away_s, rows))
 
 
 @routes.get("/regions")
-async def list_regions(desk: AtDesk, pictures: AtPictures, viewer: AsViewer, names: Names) -> HTMLResponse:
+async def list_regions(
+    desk: AtDesk, pictures: AtPictures, rows: AtRows, viewer: AsViewer, names: Names
+) -> HTMLResponse:
     """Regions of the list, as they are now."""
     desk.require_ready()
-    return HTMLResponse(listing.regions(pictures.all(viewer), names))
+    return HTMLResponse(listing.regions(pictures.all(viewer), names, rows))
 
 
 @routes.get("/rollouts/{service}")

@@ -4,18 +4,14 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
-from status.page import figures
-from status.page.answer import Headline, drain_ends_ms, headline
-from status.page.facts import counted_sessions
+from status.page.answer import Headline, headline
 from status.page.health import Health, Item, items, station
-from status.page.markup import Template, ago, glyph, joined, moment, none, region
-from status.page.plot import axis, empty_plot, plot
+from status.page.listed import Draw, row
+from status.page.markup import glyph, joined, none, region
+from status.page.plot import axis
 from status.page.shell import document, lost, top
-from status.page.shown import Row
 from status.page.snapshot import BACK, PROMOTED, Snapshot, Viewer
-from status.page.track import mini
 
-HEIGHT = 58
 AWAY_S = 15.0
 
 _HEAD = Markup(
@@ -24,29 +20,16 @@ _HEAD = Markup(
     '<th role="columnheader" class="axis plot">{}</th><th role="columnheader" class="r">canary sessions</th>'
     '<th role="columnheader" class="r">score</th><th role="columnheader">next, by itself</th></tr></thead>'
 )
-_ROW = Template(
-    '<tr role="row" class="{style}"><th role="rowheader" scope="row"><a href="/rollouts/{service}">{service}</a><small>{versions}</small></th>'
-    '<td role="cell" class="state">{state}</td><td role="cell" class="num r l-share">{share}</td>'
-    '<td role="cell" class="l-chk">{check}</td><td role="cell" class="plot">{plot}</td>'
-    '<td role="cell" class="num r l-sess">{sessions}</td><td role="cell" class="num r l-score">{score}</td>'
-    '<td role="cell" class="l-next">{next}</td></tr>'
-)
-
-_SHARE = Template("{share}<small>{track} {proxies}</small>")
-_STATE = Template('<span class="{style}">{glyph}{word}</span>{when}')
-_CHECK = Template('{name} <b class="nb">{difference}</b><small>limit {limit}</small>')
-_SESSIONS = Template('{n}<span class="unit"> canary sessions</span>')
-_SMALL = Template("<small>{text}</small>")
 
 
-def page(snapshots: Sequence[Snapshot], now_ms: int, viewer: Viewer, away_s: float) -> Markup:
-    """The whole document."""
+def page(snapshots: Sequence[Snapshot], now_ms: int, viewer: Viewer, away_s: float, draw: Draw = row) -> Markup:
+    """The whole document. `draw` may have rows ready."""
     stale = away_s > AWAY_S
     root = Markup(' data-stream="/api/stream" data-regions="/regions"{}').format(Markup(" data-stale") if stale else "")
     body = Markup('<div class="page">{}{}<main>{}</main>{}</div>').format(
         top(Markup("<span>rollouts</span>"), now_ms, viewer, home=True),
         lost(away_s if stale else 0.0, now_ms, "davylamp status"),
-        regions(snapshots, list(REGIONS)),
+        regions(snapshots, list(REGIONS), draw),
         Markup(
             '<footer><span>Same numbers as <a href="/api/rollouts">JSON</a>, <a href="/api/stream">stream</a>, '
             '<a href="/metrics">metrics</a>; <a href="/openapi.json">API</a></span><span><code>davylamp status</code></span>'
@@ -57,9 +40,9 @@ def page(snapshots: Sequence[Snapshot], now_ms: int, viewer: Viewer, away_s: flo
     return document("? davylamp" if stale else title(snapshots), icon, body, root)
 
 
-def regions(snapshots: Sequence[Snapshot], names: list[str]) -> Markup:
+def regions(snapshots: Sequence[Snapshot], names: list[str], draw: Draw = row) -> Markup:
     """Some regions; a name that is not known is left out."""
-    return joined(REGIONS[name](snapshots) for name in names if name in REGIONS)
+    return joined(REGIONS[name](snapshots, draw) for name in names if name in REGIONS)
 
 
 def title(snapshots: Sequence[Snapshot]) -> str:
@@ -85,7 +68,7 @@ def _urgency(snapshot: Snapshot) -> int:
     return order.get(snapshot.state or "", 7)
 
 
-def tally(snapshots: Sequence[Snapshot]) -> Markup:
+def tally(snapshots: Sequence[Snapshot], _: Draw = row) -> Markup:
     """The first line: how many in which state."""
     words = [
         ("rolled back", sum(s.state in BACK for s in snapshots)),
@@ -114,7 +97,7 @@ def _part(word: str, n: int, *, last: bool) -> Markup:
     return Markup('<span class="nb">{} {}{}</span>').format(n, word, end)
 
 
-def table(snapshots: Sequence[Snapshot]) -> Markup:
+def table(snapshots: Sequence[Snapshot], draw: Draw = row) -> Markup:
     """A row a service."""
     if not snapshots:
         return Markup(
@@ -123,72 +106,10 @@ def table(snapshots: Sequence[Snapshot]) -> Markup:
     return Markup(
         '<div class="list" id="list" data-region="list" data-on="snapshot entry view route window service">'
         '<table role="table" aria-label="Rollouts">{}<tbody role="rowgroup">{}</tbody></table></div>'
-    ).format(_HEAD.format(axis(narrow=True)), joined(map(_row, urgent_first(snapshots))))
+    ).format(_HEAD.format(axis(narrow=True)), joined(map(draw, urgent_first(snapshots))))
 
 
-def _row(snapshot: Snapshot) -> Markup:
-    over = snapshot.state in PROMOTED or snapshot.state is None or snapshot.state == "drained"
-    row = snapshot.nearest if snapshot.state not in PROMOTED else None
-    running, known = snapshot.acknowledged
-    score = snapshot.frozen_at.score if snapshot.frozen_at else snapshot.view.score
-    back = f", back on {snapshot.baseline}" if snapshot.state in BACK else ""
-    return _ROW(
-        style="ended" if over else "",
-        service=snapshot.service,
-        versions=f"{snapshot.baseline} → {snapshot.canary}{back}" if snapshot.state else snapshot.baseline,
-        state=_state(snapshot),
-        share=_SHARE(
-            share=figures.share(snapshot.view.share),
-            track=mini(snapshot),
-            proxies=f"{running} of {known}" if known else "no proxy",
-        ),
-        check=_check(row, snapshot),
-        plot=plot(row, HEIGHT) if row else empty_plot(HEIGHT),
-        sessions=_sessions(snapshot),
-        score="–" if score is None or snapshot.no_data else f"{score:.0f}",
-        next=_next(snapshot),
-    )
-
-
-def _state(snapshot: Snapshot) -> Markup:
-    found = headline(snapshot)
-    word = found.brief.partition(" at ")[0].partition(" to ")[0].partition(",")[0]
-    since = snapshot.decision
-    when = _SMALL(text=ago(since.decided_at, snapshot.now_ms)) if since else ""
-    return _STATE(style=found.style, glyph=glyph(found.glyph), word=word, when=when)
-
-
-def _check(row: Row | None, snapshot: Snapshot) -> Markup:
-    if row is None:
-        words = "comparison ended" if snapshot.state in PROMOTED else "nothing compared"
-        return Markup('<span class="muted">{}</span>').format(words)
-    return _CHECK(name=row.name, difference=row.difference, limit=row.limit)
-
-
-def _sessions(snapshot: Snapshot) -> Markup:
-    """The unit is for phones, where no heading stands above."""
-    n = counted_sessions(snapshot)[1]
-    if snapshot.state is None or (snapshot.no_data and not n):
-        return Markup("–")
-    return _SESSIONS(n=figures.count(n))
-
-
-def _next(snapshot: Snapshot) -> Markup:
-    view = snapshot.view
-    back = next((e for e in reversed(snapshot.entries) if e.kind == "rollback"), None)
-    if snapshot.state == "rolled_back" and back is not None and back.hold_mode == "drain":
-        return Markup("<span>Drain ends {}</span><small>then nothing by itself</small>").format(
-            moment(drain_ends_ms(snapshot, back), snapshot.now_ms)
-        )
-    if snapshot.state == "held":
-        word = "Waits for telemetry" if snapshot.no_data else "Waits for a person"
-        return Markup("<span>{}</span><small>{}</small>").format(word, view.held_because or "")
-    if snapshot.live:
-        return _SMALL(text=view.waiting_for or "")
-    return Markup('<span class="muted">Nothing</span>')
-
-
-def shared_health(snapshots: Sequence[Snapshot]) -> Markup:
+def shared_health(snapshots: Sequence[Snapshot], _: Draw = row) -> Markup:
     """The worst of each station, over the services whose rollouts run; over all where none does."""
     snapshots = [s for s in snapshots if s.state in ("shifting", "collecting", "held")] or snapshots
     lists = [items(s) for s in snapshots]
@@ -212,4 +133,8 @@ def _station(item: Item, service: str, services: int) -> Markup:
     return station(item, f"{service}: {item.detail}" if named else None)
 
 
-REGIONS: dict[str, Callable[[Sequence[Snapshot]], Markup]] = {"tally": tally, "list": table, "health": shared_health}
+REGIONS: dict[str, Callable[[Sequence[Snapshot], Draw], Markup]] = {
+    "tally": tally,
+    "list": table,
+    "health": shared_health,
+}
