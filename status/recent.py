@@ -16,6 +16,9 @@ from status.page.tail import Distribution
 SPANS = 240
 """Of one service, at most."""
 
+COVERED_MS = 60_000
+"""How far back requests are looked at for whose they are."""
+
 TOOLS = 200
 """Of one version, at most; further ones are counted together."""
 
@@ -25,6 +28,10 @@ class Tally:
     """What sessions of one version did. Latency bins are the contract's, four to one in spans."""
 
     sessions: int = 0
+    ended: int = 0
+    """Of the sessions those whose clients said so, as far as servers tell it."""
+    told: int = 0
+    """Of the sessions those whose servers tell when they end."""
     requests: int = 0
     errors: int = 0
     tool_calls: int = 0
@@ -34,6 +41,8 @@ class Tally:
     def take(self, cell: Cell, per_bin: int = 1) -> None:
         """Count a cell; `per_bin` bins of its histogram become one."""
         self.sessions += cell.new_sessions
+        self.ended += sum(sum(ages.values()) for ages in cell.ends.values())
+        self.told += cell.told_sessions
         self.requests += total(cell.outcomes, ERROR_COUNTED)
         self.errors += total(cell.outcomes, ERROR_BAD)
         self.tool_calls += cell.tool_calls
@@ -43,6 +52,8 @@ class Tally:
     def add(self, other: "Tally") -> None:
         """Two become one."""
         self.sessions += other.sessions
+        self.ended += other.ended
+        self.told += other.told
         self.requests += other.requests
         self.errors += other.errors
         self.tool_calls += other.tool_calls
@@ -98,6 +109,8 @@ class Recent:
     losses: Losses = field(default_factory=Losses)
     _taken: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     """(source, partition) → (start, part) of the newest final message that was counted."""
+    _covered: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Start of a window → its requests of this rollout's sessions, and all. Of :data:`COVERED_MS`."""
     _latencies: dict[str, Distribution] = field(default_factory=dict)
     """Version → what was worked out since its newest cell."""
 
@@ -131,6 +144,17 @@ class Recent:
         clocks = [reached.clock_ms for reached in self.reached.values()]
         return min(clocks) if clocks and len(clocks) >= self.partitions else None
 
+    @property
+    def coverage(self) -> float | None:
+        """Which part of the newest requests is of this rollout's sessions; None without any.
+
+        The others are of sessions that began before it, or were sent past the proxies: nobody judges them.
+        """
+        ours, requests = (
+            (sum(counts) for counts in zip(*self._covered.values(), strict=True)) if self._covered else (0, 0)
+        )
+        return ours / requests if requests else None
+
     def latencies(self, version: str) -> Distribution:
         """How the latencies of all that is kept of a version lie."""
         if version not in self._latencies:
@@ -141,14 +165,16 @@ class Recent:
     def _begin(self, rollout: int) -> None:
         """A new rollout: the old one's numbers go."""
         self.rollout, self.step_ms = rollout, 0
-        for kept in (self.spans, self.totals, self.born, self.tools, self._latencies):
+        for kept in (self.spans, self.totals, self.born, self.tools, self._covered, self._latencies):
             kept.clear()
 
     def _count(self, window: CohortWindow) -> None:
+        ours = 0
         for cell in window.cells:
             label = Label.parse(cell.label)
             if label is None or label.rollout != self.rollout:
                 continue
+            ours += sum(cell.outcomes.values())
             self.step_ms = self.step_ms or window.window_ms
             span = self.spans.setdefault(window.window_start // self.step_ms * self.step_ms, {})
             span.setdefault(cell.version, Tally()).take(cell, COARSE_PER_FINE)
@@ -159,6 +185,14 @@ class Recent:
             self._count_tools(cell)
         while len(self.spans) > SPANS:
             self._coarsen()
+        self._cover(window, ours)
+
+    def _cover(self, window: CohortWindow, ours: int) -> None:
+        before = self._covered.get(window.window_start, (0, 0))
+        requests = sum(sum(cell.outcomes.values()) for cell in window.cells)
+        self._covered[window.window_start] = before[0] + ours, before[1] + requests
+        oldest = max(self._covered) - COVERED_MS
+        self._covered = {start: counts for start, counts in self._covered.items() if start > oldest}
 
     def _count_tools(self, cell: Cell) -> None:
         counts = self.tools.setdefault(cell.version, {})

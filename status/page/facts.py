@@ -9,6 +9,7 @@ from status.page.answer import drain_ends_ms
 from status.page.markup import glyph, joined, moment, none, small, until
 from status.page.snapshot import BACK, PROMOTED, RESUMES_ITSELF, Snapshot
 from status.ratio import Sessions, born
+from status.recent import Tally
 
 _STALE_DATA_S = 15.0
 
@@ -132,10 +133,19 @@ def _sessions(snapshot: Snapshot) -> Markup:
     if snapshot.state == "drained" or (snapshot.state in BACK and _mode(snapshot) != "drain"):
         first: str | Markup = "Nobody."
     elif began is not None and began.sessions:
-        first = Markup("Some of {} sessions that began there").format(_strong(figures.count(began.sessions)))
+        first = _living(began)
     else:
         first = none("not counted")
     return _fact(question, first, _under_way(snapshot, old), _deadline(snapshot))
+
+
+def _living(began: Tally) -> Markup:
+    """Nobody knows who is still there: sessions end by silence, unless their clients say so and their servers tell it."""
+    sessions = figures.count(began.sessions)
+    if not began.told:
+        return Markup("Some of {} sessions that began there").format(_strong(sessions))
+    most = figures.count(max(0, began.sessions - began.ended))
+    return Markup("At most {} of {} sessions that began there").format(_strong(most), sessions)
 
 
 def _under_way(snapshot: Snapshot, version: str) -> str:

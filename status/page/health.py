@@ -5,6 +5,7 @@ from typing import Literal
 
 from markupsafe import Markup
 
+from schemas.units import FULL_SHARE
 from status.page import figures
 from status.page.markup import glyph, joined, none, region
 from status.page.snapshot import Snapshot
@@ -34,6 +35,7 @@ def items(snapshot: Snapshot) -> tuple[Item, ...]:
         _requests(snapshot),
         _windows(snapshot),
         _losses(snapshot),
+        _coverage(snapshot),
         _judge(snapshot),
         _proxies(snapshot),
         _log(snapshot),
@@ -107,6 +109,17 @@ def _losses(snapshot: Snapshot) -> Item:
         figures.count(losses.malformed),
         detail,
     )
+
+
+def _coverage(snapshot: Snapshot) -> Item:
+    """Requests that carry no label of the rollout are no fault: of old sessions there are many when it begins."""
+    if not snapshot.live:
+        return Item("coverage", "idle", "at rest", "nothing is compared")
+    part = snapshot.recent.coverage if snapshot.recent else None
+    if part is None:
+        return Item("coverage", "unknown", "–", "no request lately")
+    detail = "of requests are of this rollout’s sessions"
+    return Item("coverage", "good" if part else "unknown", figures.share(part * FULL_SHARE), detail)
 
 
 def _judge(snapshot: Snapshot) -> Item:

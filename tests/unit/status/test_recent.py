@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from schemas.labels import Label
 from schemas.windows import OTHER, Bucket, Cell, CohortWindow, ToolCount
-from status.recent import SPANS, TOOLS, Recent
+from status.recent import COVERED_MS, SPANS, TOOLS, Recent
 
 SEED = "0a" * 16
 
@@ -129,6 +129,29 @@ def test_tools_beyond_the_cap_are_counted_together() -> None:
     recent.read(window(1, cell(tools={f"t{i}": ToolCount(n=1) for i in range(TOOLS + 50)})), 1)
     assert len(recent.tools["v2"]) == TOOLS + 1
     assert recent.tools["v2"][OTHER].n == 50
+
+
+def test_sessions_that_ended_are_told_apart_from_those_that_may_go_on() -> None:
+    recent = Recent()
+    recent.read(window(1, cell(new_sessions=5, told_sessions=5, ends={0: {0: 1}})), rollout=1)
+    recent.read(window(2, cell(new_sessions=1, told_sessions=1, ends={0: {2: 1}, 1: {1: 1}})), rollout=1)
+    total = recent.totals["v2"]
+    assert (total.sessions, total.ended, total.told) == (6, 3, 6)
+
+
+def test_coverage_is_the_part_of_the_newest_requests_whose_sessions_are_the_rollouts() -> None:
+    recent = Recent()
+    assert recent.coverage is None
+    recent.read(window(1, cell(n=10), cell("v1", n=10, label="-")), rollout=1)
+    assert recent.coverage == 0.5
+    recent.read(window(2, cell(n=10), cell("v1", n=20, label=label("v1", rollout=0))), rollout=1)
+    assert recent.coverage == 0.4
+    recent.read(window(2, partition=1, partitions=2), rollout=1)
+    assert recent.coverage == 0.4
+    recent.read(window(2 + COVERED_MS // 5_000, cell(n=10)), rollout=1)
+    assert recent.coverage == 1.0
+    recent.read(window(30, cell("v1", label="-")), rollout=2)
+    assert recent.coverage == 0.0
 
 
 def test_how_latencies_lie_follows_each_cell_and_goes_with_the_rollout() -> None:

@@ -232,6 +232,31 @@ def test_the_facts_answer_the_five_questions() -> None:
         assert fact in said
 
 
+def test_who_is_still_there_is_bounded_by_what_servers_tell_and_nothing_more_exact_is_claimed() -> None:
+    held = scene("rolled_back")
+    assert "Some of 325 sessions that began there" in text(facts(snapshot_of(held)))
+    for at, (topic, message) in enumerate(held.records):
+        if isinstance(message, CohortWindow):
+            told = {"ends": {0: {0: 1}}}
+            cells = tuple(c.model_copy(update={**told, "told_sessions": c.new_sessions}) for c in message.cells)
+            held.records[at] = topic, message.model_copy(update={"cells": cells})
+    shown = snapshot_of(held)
+    assert shown.recent is not None
+    ended = shown.recent.totals["v9"].ended
+    assert ended > 0
+    assert f"At most {325 - ended} of 325 sessions that began there" in text(facts(shown))
+
+
+def test_coverage_says_which_part_of_the_requests_is_judged_at_all() -> None:
+    def coverage(name: Name) -> tuple[str, str]:
+        found = next(item for item in items(snapshot(name)) if item.name == "coverage")
+        return found.health, plain(found.value)
+
+    assert coverage("collecting") == ("good", "100.0 %")
+    assert coverage("promoted") == ("idle", "at rest")
+    assert coverage("pending") == ("unknown", "–")
+
+
 def test_sessions_that_do_not_fit_the_share_are_marked() -> None:
     held = scene("collecting")
     held.records = [(topic, message) for topic, message in held.records if topic != "proxy-reports"]
