@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import httpx2
+import jsonschema
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -156,3 +157,15 @@ def test_every_event_of_a_stream_has_a_type(url: str) -> None:
 def test_no_page_of_somebody_elses_script_is_served(url: str) -> None:
     for path in ("/docs", "/redoc"):
         assert httpx2.get(f"{url}{path}").status_code == 404
+
+
+def test_every_example_is_valid_by_the_schema_that_it_stands_in(url: str) -> None:
+    components = httpx2.get(f"{url}/openapi.json").json()["components"]
+    found = [
+        (name, schema, example)
+        for name, schema in components["schemas"].items()
+        for example in schema.get("examples", ())
+    ]
+    assert {name.partition("-")[0] for name, _, _ in found} >= {*MODELS, "Answer", "Problem"}
+    for name, schema, example in found:
+        assert jsonschema.Draft202012Validator({**schema, "components": components}).is_valid(example), name
