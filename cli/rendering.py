@@ -114,8 +114,14 @@ def _check(check: CheckResult) -> str:
         f"{value} of {arm.n}" if arm.n else "no data"
         for value, arm in ((row.baseline, check.baseline), (row.canary, check.canary))
     )
-    limit = "" if check.kind == "latency" else f"limit {row.limit}  "
+    limit = "" if check.kind == "latency" else f"limit {_limit(row)}  "
     return figures.plain(f"{_VERDICTS[check.verdict]} {check.check:<13}  {arms}  {limit}{check.verdict}")
+
+
+def _limit(row: shown.Row) -> str:
+    """With its unit. That it is drawn turned is the page's business."""
+    text, turned, _ = row.limit.partition(", turned")
+    return f"{text} points" if turned and "×" not in text else text
 
 
 def _time(unix_ms: int) -> str:

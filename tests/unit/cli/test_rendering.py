@@ -147,7 +147,7 @@ def test_an_empty_history_says_so() -> None:
     [
         (
             {"check": "tool_success", "baseline": Count(n=50, bad=0), "canary": Count(n=20, bad=5), "margin": 0.01},
-            "… tool_success   100.00 % of 50 → 75.00 % of 20  limit −1.00, turned  undecided",
+            "… tool_success   100.00 % of 50 → 75.00 % of 20  limit −1.00 points  undecided",
         ),
         (
             {"check": "session_loss", "kind": "loss", "ratio": 1.5, "margin": 0.0},
@@ -171,7 +171,7 @@ def test_an_empty_history_says_so() -> None:
                 "ratio": 1.25,
                 "margin": 0.0,
             },
-            "… cache_hits     2 of 4 → – of 60  limit × 0.80, turned  undecided",
+            "… cache_hits     2 of 4 → – of 60  limit × 0.80  undecided",
         ),
     ],
     ids=["success", "ratio", "latency", "mean"],
