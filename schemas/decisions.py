@@ -32,6 +32,14 @@ class Reason(Message):
     sentence: str
 
 
+MISSING_DATA = frozenset({"stale", "telemetry_lost", "baseline_silent", "canary_silent", "incomplete"})
+"""Codes of holds that say: nobody knows how the canary does."""
+
+RESUMES_ITSELF = MISSING_DATA | {"blind"}
+"""Codes of holds that end by themselves, once the data is back, or the judge whom a router missed (`blind`). Any other
+needs a person."""
+
+
 class Count(Message):
     """What one cohort brought to a check."""
 

@@ -68,7 +68,7 @@ class DeadlinePolicy(Message):
 
 
 Approval = Annotated[str, StringConstraints(pattern=r"^(start|promote|[1-9][0-9]?)$")]
-"""`start`, a stage's number, or `promote` (100 %)."""
+"""`start`, a stage's number (stage 1 is `start`), or `promote` (100 %)."""
 
 
 def _document_stages() -> tuple[Stage, ...]:
@@ -97,7 +97,7 @@ def _of_the_stages(approve: tuple[Approval, ...], info: ValidationInfo) -> tuple
     unknown = [a for a in approve if a.isdigit() and stages and int(a) > len(stages)]
     if unknown:
         raise ValueError(f"there are {len(stages)} stages, no stage {', '.join(unknown)}")
-    return approve
+    return tuple(dict.fromkeys("start" if a == "1" else a for a in approve))
 
 
 def _of_the_longest_stage(max_stage_s: float, info: ValidationInfo) -> float:

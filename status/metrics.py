@@ -174,7 +174,7 @@ def _ages(snapshot: Snapshot) -> Iterator[tuple[MetricName, Labels, float]]:
     if (until := snapshot.recent.complete_until_ms) is not None:
         yield "davylamp_windows_age_seconds", (), (snapshot.now_ms - until) / 1000
     losses = snapshot.recent.losses
-    reasons = ("malformed", "duplicates", "holes", "dropped", "folded")
+    reasons = ("malformed", "duplicates", "holes", "dropped", "folded", "stale")
     for reason in reasons:
         yield "davylamp_events_lost_total", (("reason", reason),), float(getattr(losses, reason))
 

@@ -80,6 +80,8 @@ class Losses:
     holes: int = 0
     dropped: int = 0
     folded: int = 0
+    stale: int = 0
+    """Counted all the same, but by a clock that was an hour off."""
 
     def take(self, window: CohortWindow) -> None:
         self.malformed += window.malformed
@@ -87,6 +89,7 @@ class Losses:
         self.holes += window.holes
         self.dropped += sum(window.dropped.values())
         self.folded += window.folded
+        self.stale += sum(cell.stale for cell in window.cells)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from judge.rollout.drafts import Drafts
-from judge.rollout.gate import MISSING_DATA
 from judge.rollout.objections import (
     LOOK_AGAIN,
     approving,
@@ -17,7 +16,7 @@ from judge.rollout.objections import (
 from judge.rollout.state import Asked, ServiceState
 from judge.rollout.wording import started_sentence
 from schemas.control import Command, CommandKind, Outcome
-from schemas.decisions import Cut, EntryKind, LedgerEntry, Reason
+from schemas.decisions import RESUMES_ITSELF, Cut, EntryKind, LedgerEntry, Reason
 
 COMMAND_EXPIRES_S = 10.0
 """An older command is not carried out: nobody expects a release to start by itself after an outage. So long the status API
@@ -123,7 +122,7 @@ def _hold(drafts: Drafts, asked: Asked) -> LedgerEntry:
     """Whatever the person saw; but not if somebody has decided since: then what to stop is no longer there."""
     chain = drafts.state.chain
     held = drafts.state.clock.held if chain.standing.phase == "held" else None
-    if held is not None and held.reason.code not in MISSING_DATA:  # that one would resume by itself
+    if held is not None and held.reason.code not in RESUMES_ITSELF:  # that one would resume by itself
         raise RefusedError(f"it is held already: davylamp resume {drafts.state.name} lets it go on")
     _refuse(illegal(drafts.state, "hold", "hold"))
     if chain.head is not None and chain.head.decided_at > asked.at_ms and chain.head.command is not None:

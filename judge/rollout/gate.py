@@ -13,15 +13,13 @@ from schemas.plan import Plan
 MAX_EXTENSION = 2.0
 """A stage that proves nothing is extended to at most this many times its planned duration."""
 
-MISSING_DATA = frozenset({"stale", "telemetry_lost", "baseline_silent", "canary_silent", "incomplete", "blind"})
-"""Codes of holds that resume by themselves, once the data is back (`blind`: once the judge is, whom a router missed). Any
-other needs a person."""
-
 UNKNOWN_SCORE = 75.0
 """Of a check without evidence: below it there is evidence against the canary, above it some is proved."""
 
 LOST_ANSWERS = 3
 """So many requests that proxies saw answered while telemetry was silent are not chance."""
+
+_LATE = Reason(code="deadline", sentence="The rollout has not ended by its deadline.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +161,13 @@ def _mismatch(look: StageLook) -> Gate | None:
     return Rollback(reason) if look.plan.on_mismatch == "rollback" else Hold(reason)
 
 
-def _overdue(look: StageLook) -> Gate | None:
-    if look.overdue is None:
-        return None
-    reason = Reason(code="deadline", sentence="The rollout has not ended by its deadline.")
-    return Rollback(reason) if look.overdue == "rollback" else Hold(reason)
+def _out_of_time(look: StageLook) -> Rollback | None:
+    """By the plan's own word a rollout ends at its deadline, also one whose data went missing before it."""
+    return Rollback(_LATE) if look.overdue == "rollback" else None
+
+
+def _overdue(look: StageLook) -> Hold | None:
+    return Hold(_LATE) if look.overdue == "hold" else None
 
 
 def _too_early(look: StageLook) -> Wait | None:
@@ -231,6 +231,7 @@ def _unproven(look: StageLook) -> Gate:
 
 _ROWS: tuple[Row, ...] = (
     _breach,
+    _out_of_time,
     missing_data,
     _low_score,
     _sample_ratio,
@@ -243,7 +244,8 @@ _ROWS: tuple[Row, ...] = (
     _suspicious,
     _unproven,
 )
-"""Breach, missing data, a low score, cohorts that are not what they should be, deadline, time, the baseline's health, sessions, proof."""
+"""Breach, a deadline that rolls back, missing data, a low score, cohorts that are not what they should be, a deadline that
+holds, time, the baseline's health, sessions, proof."""
 
 
 def _extended(look: StageLook) -> bool:

@@ -14,6 +14,7 @@ from judge.rollout.wording import breach_sentence
 from judge.stats.sample_ratio import THRESHOLD, sample_ratio_log_e
 from judge.trial import COHORTS, Cohort, Stratum
 from schemas.decisions import Cut, EntryKind
+from schemas.plan import MAX_ROLLOUT_S
 from schemas.units import FULL_SHARE
 
 SILENT_GAPS = 5
@@ -117,12 +118,14 @@ def _expected_gap_s(state: ServiceState, evidence: Evidence, clock: StageClock, 
 
 
 def _overdue(state: ServiceState, cut: Cut) -> Literal["hold", "rollback"] | None:
-    """The plan's word about a rollout that goes on for too long; a hold for it comes once, then a person decides."""
+    """The plan's word about a rollout that goes on for too long. A hold for it comes once, then a person decides; but past
+    :data:`MAX_ROLLOUT_S`, when what it rests on begins to expire, a rollout that was resumed is held again."""
     deadline, began = state.plan.deadline, state.rollout[0].decided_at
     if cut.now - began < deadline.after_s * 1000:
         return None
     told = any(e.kind == "hold" and e.reason.code == "deadline" for e in state.rollout)
-    return None if told and deadline.then == "hold" else deadline.then
+    resumed = told and deadline.then == "hold" and cut.now - began < MAX_ROLLOUT_S * 1000
+    return None if resumed else deadline.then
 
 
 def _hole_s(state: ServiceState) -> float | None:

@@ -7,13 +7,13 @@ from functools import cached_property
 from judge.policies.port import Assessment, Policy
 from judge.rollout.commands import answer
 from judge.rollout.drafts import Drafts
-from judge.rollout.gate import MISSING_DATA, Gate, Hold, Proceed, Rollback, Wait, gate, missing_data
+from judge.rollout.gate import Gate, Hold, Proceed, Rollback, Wait, gate, missing_data
 from judge.rollout.look import stage_look
 from judge.rollout.stage_clock import first_acknowledgement
 from judge.rollout.state import Compared, ServiceState
 from judge.rollout.view import Seen, view
 from schemas.control import Outcome, RolloutView
-from schemas.decisions import CheckResult, Cut, LedgerEntry, Reason
+from schemas.decisions import RESUMES_ITSELF, CheckResult, Cut, LedgerEntry, Reason
 from schemas.standing import Phase
 
 
@@ -128,7 +128,7 @@ def _running(drafts: Drafts, verdict: Gate | None) -> LedgerEntry | None:
 def _held(drafts: Drafts, verdict: Gate | None) -> LedgerEntry | None:
     """A hold for missing data resumes by itself; any other needs a person."""
     held = drafts.state.clock.held
-    if held is None or held.reason.code not in MISSING_DATA or isinstance(verdict, Hold):
+    if held is None or held.reason.code not in RESUMES_ITSELF or isinstance(verdict, Hold):
         return None
     return drafts.stay("resume", Reason(code="data_back", sentence="The data is back."))
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from schemas.control import RolloutState
-from schemas.decisions import EntryKind, LedgerEntry
+from schemas.decisions import RESUMES_ITSELF, EntryKind, LedgerEntry
 from status.page import figures
 from status.page.markup import Glyph, ago, glyph, joined, moment
 from status.page.shown import Row
-from status.page.snapshot import BACK, PROMOTED, RESUMES_ITSELF, Snapshot
+from status.page.snapshot import BACK, PROMOTED, Snapshot
 
 PASS, MARGINAL = 95.0, 75.0
 """Marks of the score, which is for people and decides nothing."""

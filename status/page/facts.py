@@ -2,12 +2,13 @@
 
 from markupsafe import Markup
 
+from schemas.decisions import RESUMES_ITSELF
 from schemas.units import FULL_SHARE
 from status.page import figures
 from status.page.actions import buttons
 from status.page.answer import drain_ends_ms
 from status.page.markup import glyph, joined, moment, none, small, until
-from status.page.snapshot import BACK, PROMOTED, RESUMES_ITSELF, Snapshot
+from status.page.snapshot import BACK, PROMOTED, Snapshot
 from status.ratio import Sessions, born
 from status.recent import Tally
 

@@ -103,6 +103,8 @@ def _losses(snapshot: Snapshot) -> Item:
         return Item("unread events", "unknown", "–", "nothing is followed")
     losses = snapshot.recent.losses
     detail = f"{figures.count(losses.dropped)} dropped by servers, {figures.count(losses.duplicates)} sent twice"
+    if losses.stale:
+        detail += f", {figures.count(losses.stale)} from clocks that are an hour off"
     return Item(
         "unread events",
         "bad" if losses.malformed or losses.dropped else "good",

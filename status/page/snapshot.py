@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from schemas.control import ProxyRoute, RolloutState, RolloutView
-from schemas.decisions import CheckResult, LedgerEntry
+from schemas.decisions import MISSING_DATA, CheckResult, LedgerEntry
 from schemas.plan import Plan
 from status.page.shown import Row, nearest, row
 from status.proxied import Proxied
@@ -18,12 +18,6 @@ LIVE: frozenset[RolloutState | None] = frozenset({"pending", "shifting", "collec
 
 BACK: frozenset[RolloutState | None] = frozenset({"rolled_back", "drained"})
 PROMOTED: frozenset[RolloutState | None] = frozenset({"completed", "retired"})
-
-MISSING_DATA = frozenset({"stale", "baseline_silent", "canary_silent"})
-"""Codes of holds that say: nobody knows how the canary does."""
-
-RESUMES_ITSELF = MISSING_DATA | {"blind"}
-"""Codes of holds that end by themselves, once what was missing is back."""
 
 BLIND_S = 15.0
 """A judge beats once a second while a rollout runs; one that has not for so long is not looking."""

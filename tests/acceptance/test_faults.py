@@ -16,8 +16,8 @@ import pytest
 import pytest_asyncio
 
 from cli.stack import service_argv
-from judge.rollout.gate import MISSING_DATA
 from router.local_envoy import LocalEnvoy
+from schemas.decisions import RESUMES_ITSELF
 from schemas.service import Service
 from tests.broken_router import BROKEN_HOST
 from tests.field import SERVICE, Clients, Field, eventually, lay_out
@@ -134,7 +134,7 @@ async def test_a_rollout_goes_on_by_itself_when_kafka_was_restarted(ground: Fiel
     await asyncio.to_thread(kafka.stop)
     await asyncio.to_thread(kafka.start)
     await ground.until("completed", within_s=120)  # over a hold, where no window closed for too long
-    assert {e.reason.code for e in ground.watcher.rollout if e.kind == "hold"} <= MISSING_DATA
+    assert {e.reason.code for e in ground.watcher.rollout if e.kind == "hold"} <= RESUMES_ITSELF
     assert_lawful(ground)
     await ground.back_to_v1()
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from alerts.cause import Limits
-from judge.rollout.gate import MISSING_DATA
+from schemas.decisions import RESUMES_ITSELF
 from tests.unit.control_hands import Name
 from tests.unit.control_people import Person
 from tests.unit.control_stories import Story, say_directly, tell
@@ -109,7 +109,7 @@ async def without_a_canary(world: World, traffic: Traffic, person: Person) -> No
     traffic.dead = frozenset({"v2"})
     await person.start()
     await world.until_state("held")
-    assert world.entries[-1].reason.code in MISSING_DATA
+    assert world.entries[-1].reason.code in RESUMES_ITSELF
     await world.until(lambda: [m.cause.severity for m in world.told] == ["page"], 2)
     await asyncio.sleep(20)
     assert [e.kind for e in world.entries] == ["start", "hold"]

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from alerts.cause import Again, Began, Cause, Ended, Event, Happened, Limits
 from alerts.causes import Causes
-from judge.rollout.gate import MISSING_DATA
 from schemas.control import RolloutView, RouteChange
-from schemas.decisions import EntryKind, LedgerEntry, Reason
+from schemas.decisions import RESUMES_ITSELF, EntryKind, LedgerEntry, Reason
 from schemas.ledger import Void
 from schemas.plan import HoldMode
 from tests.builders import entry, opening
@@ -163,7 +162,7 @@ def test_a_hold_is_told_at_once_as_gravely_as_its_reason(code: str, actor: str, 
     assert story.events[0].cause.sentence == "Why it is held."
 
 
-@pytest.mark.parametrize("code", sorted(MISSING_DATA - {"blind"}))
+@pytest.mark.parametrize("code", sorted(RESUMES_ITSELF - {"blind"}))
 def test_every_hold_that_resumes_by_itself_for_want_of_data_pages(code: str) -> None:
     """The judge's own list: a code that is added there must not be forgotten here. Whoever is blind has a page already."""
     ((_, _, severity),) = running(hold(code)).said

@@ -421,6 +421,14 @@ def test_a_person_promotes_to_the_next_stage_or_to_all() -> None:
     assert (got.kind, got.stage, got.share) == ("complete", 3, 10_000)
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_a_persons_promotion_waits_for_no_other_word(full: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    start = entry("start", now=T0, opening=opening(approve=["2", "promote"]))
+    made = state(start)
+    ask(made, "promote", full=full)
+    assert kind_of(decide(made)) == ("complete" if full else "proceed")
+
+
 def test_nobody_promotes_while_a_proxy_has_not_acknowledged_or_after_the_end() -> None:
     made = state(START, acknowledged=False)
     ask(made, "promote")
@@ -570,6 +578,28 @@ def test_a_rollout_without_end_is_held_once_or_rolled_back_as_the_plan_says() ->
     assert kind_of(decide(resumed, CALM, after_s=3701)) == "proceed"
 
 
+def test_a_rollout_that_is_resumed_after_its_longest_time_is_held_again() -> None:
+    day_s = 86_400
+    hold = entry("hold", START, now=T0 + 14 * day_s * 1000, reason=Reason(code="deadline", sentence="Late."))
+    resumed = state(START, hold, entry("resume", hold, now=T0 + 14 * day_s * 1000 + 1000))
+    close_windows(resumed, 14 * day_s + 2, *BOTH)
+    got = decide(resumed, WITHIN, after_s=14 * day_s + 2).entry
+    assert got is not None
+    assert (got.kind, got.reason.code) == ("hold", "deadline")
+
+
+def test_a_rollout_that_nobody_hears_of_ends_at_a_deadline_that_rolls_back() -> None:
+    start = entry("start", now=T0, opening=opening(deadline={"after": "1h", "then": "rollback"}))
+    made = state(start)
+    stale = decide(made, CALM, after_s=3599).entry
+    assert stale is not None
+    assert (stale.kind, stale.reason.code) == ("hold", "stale")
+    made.read_entry(stale, 7)
+    got = decide(made, CALM, after_s=3600).entry
+    assert got is not None
+    assert (got.kind, got.reason.code) == ("rollback", "deadline")
+
+
 def test_a_rolled_back_canary_drains_until_the_deadline() -> None:
     back = entry("rollback", START, now=T0)
     made = state(START, back)
@@ -624,7 +654,7 @@ def test_the_plans_own_rollback_mode_is_written_into_the_entry() -> None:
     assert got.hold_mode == "evict"
 
 
-def test_a_plan_that_is_edited_later_changes_nothing() -> None:
+def test_a_service_that_is_edited_later_changes_no_running_rollout() -> None:
     made = state(START)
     edited = SERVICE.model_copy(update={"versions": {"v1": SERVICE.versions["v1"]}})
     made.read_service(edited)

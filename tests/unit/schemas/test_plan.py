@@ -179,3 +179,8 @@ def test_a_plan_that_compares_nothing_is_refused() -> None:
 @given(st.integers(0, 10_000))
 def test_percent_survives_being_written(hundredths: int) -> None:
     assert parse_percent(format_percent(hundredths / 10_000)) == hundredths / 10_000
+
+
+def test_the_first_stage_begins_with_the_start_so_one_word_approves_both() -> None:
+    for written, meant in ((["start", "1", "2"], ("start", "2")), ([1], ("start",))):
+        assert Plan.model_validate({"service": "orders", "canary": "v2", "approve": written}).approve == meant

@@ -98,9 +98,10 @@ def test_a_new_rollout_forgets_the_old_one() -> None:
 
 def test_what_was_lost_is_counted() -> None:
     recent = Recent()
-    recent.read(window(1, malformed=2, duplicates=3, holes=1, dropped={"a": 4, "b": 1}, folded=6), 1)
+    recent.read(window(1, cell(stale=4), malformed=2, duplicates=3, holes=1, dropped={"a": 4, "b": 1}, folded=6), 1)
     losses = recent.losses
     assert (losses.malformed, losses.duplicates, losses.holes, losses.dropped, losses.folded) == (2, 3, 1, 5, 6)
+    assert losses.stale == 4
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5_000)), min_size=1, max_size=40))
