@@ -12,11 +12,15 @@ from schemas.service import Service
 
 TOKEN_VARIABLE = "DAVYLAMP_TOKEN"  # noqa: S105 - the variable's name
 
-_UNANSWERED = 504
+_AWAY, _UNANSWERED = 503, 504
 
 
 class ApiError(Exception):
     """The status API refused, or could not be reached."""
+
+
+class AwayError(ApiError):
+    """It could not be reached, or cannot reach the log itself."""
 
 
 class UnansweredError(ApiError):
@@ -133,10 +137,15 @@ class Client:
         params = {**(query or {}), "actor": actor or self._actor}
         try:
             response = self._http.request(method, path, content=body, params=params, headers=headers)
+        except (httpx2.ReadTimeout, httpx2.WriteTimeout) as error:
+            said = f"{self._url} has not answered in time: nobody knows whether it was done. davylamp doctor says what is away."
+            raise UnansweredError(said) from error
         except httpx2.HTTPError as error:
-            raise ApiError(f"{self._url} is not reachable ({error}): is `davylamp up` running?") from error
+            raise AwayError(f"{self._url} is not reachable ({error}): is `davylamp up` running?") from error
         if response.status_code == _UNANSWERED:
             raise UnansweredError(_detail(response))
+        if response.status_code == _AWAY:
+            raise AwayError(_detail(response))
         if response.is_error:
             raise ApiError(_detail(response))
         return response

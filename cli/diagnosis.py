@@ -16,7 +16,7 @@ _NEXT = {
     "unread events": "kcat -C -t mcp-requests.dlq",
     "judge looked": "davylamp run judge",
     "proxies": "davylamp proxy list",
-    "log": "davylamp run status",
+    "log": "davylamp topics",
 }
 """Station of a service's health → what to type when it is not well."""
 

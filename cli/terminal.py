@@ -12,7 +12,7 @@ import typer
 import yaml
 from pydantic import ValidationError
 
-from cli.client import ApiError, Client, UnansweredError
+from cli.client import ApiError, AwayError, Client, UnansweredError
 from davylamp_sdk._message import Message
 from schemas.units import parse_duration_s
 from status.mistakes import mistakes
@@ -31,6 +31,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class NotAnsweredExit(typer.Exit):
+    """The end of a command that nobody answered: away, or silent about what became of a word."""
+
+
 def connect(url: str) -> Client:
     """A client that says who is asking: by DAVYLAMP_TOKEN, and by the user's name where no token is needed."""
     return Client(url, actor=user())
@@ -40,8 +44,9 @@ def ask(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """What the API answers; its refusal ends the command."""
     try:
         return call(*args, **kwargs)
-    except UnansweredError as error:
-        fail(str(error), EXIT_UNDECIDED)
+    except (AwayError, UnansweredError) as error:
+        print(error, file=sys.stderr)
+        raise NotAnsweredExit(EXIT_UNDECIDED if isinstance(error, UnansweredError) else EXIT_REFUSED) from error
     except ApiError as error:
         fail(str(error))
 

@@ -1,6 +1,7 @@
 """The commands by which people speak to a rollout."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -8,7 +9,7 @@ import typer
 
 from cli import plan
 from cli.completion import Mode, Service
-from cli.terminal import DEFAULT_URL, Url, ask, connect, fail, read_file
+from cli.terminal import DEFAULT_URL, NotAnsweredExit, Url, ask, connect, fail, read_file
 from schemas.plan import HoldMode, Plan
 
 app = typer.Typer()
@@ -88,7 +89,8 @@ def rollback(
     if not direct:
         if router or rollout is not None:
             raise typer.BadParameter("--router and --rollout belong to --direct")
-        _say(url, service, "rollback", reason, None, mode=_known(mode))
+        with _way_around(service):
+            _say(url, service, "rollback", reason, None, mode=_known(mode))
         return
     if mode is not None:
         raise typer.BadParameter("--direct uses the plan's own mode")
@@ -125,6 +127,16 @@ def _say(url: str, service: str, word: str, reason: str, seen: str | None, **mor
     body = {"reason": reason, "seen": seen, **more}
     with connect(url) as client:
         print(ask(client.say, service, word, {key: value for key, value in body.items() if value is not None}))
+
+
+@contextlib.contextmanager
+def _way_around(service: str) -> Iterator[None]:
+    """A rollback that the status API does not answer is an emergency: say what needs neither it nor Kafka."""
+    try:
+        yield
+    except NotAnsweredExit:
+        typer.echo(f'Without it, and without Kafka: davylamp rollback {service} --direct --reason "…"', err=True)
+        raise
 
 
 def _require_reason(reason: str) -> None:

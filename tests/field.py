@@ -47,6 +47,9 @@ that came in time are read too late. What nobody answers is still found."""
 
 Sees = dict[str, Any]
 
+_NOBODY = ("not reachable", "not answered in time", "not been read to its end")
+"""What the command line says where nobody has answered."""
+
 
 def quick_plan(canary: str, within: str = "12pp", **changes: Any) -> Plan:
     """Two stages of five seconds, and one check with a wide margin: what is tried here is not the statistics."""
@@ -245,7 +248,7 @@ class Field:
                 try:
                     return await asyncio.to_thread(word)
                 except ApiError as error:
-                    if not any(words in str(error) for words in ("not reachable", "not been read to its end")):
+                    if not any(words in str(error) for words in _NOBODY):
                         return str(error)
                 await asyncio.sleep(0.1)
 

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx2
 import pytest
 import uvicorn
 from typer.testing import CliRunner, Result
 
+from cli.client import ApiError, AwayError, Client, UnansweredError
 from cli.completion import services
 from cli.main import app
 from cli.stack import SERVICES, StackOptions, service_argv
@@ -410,3 +412,34 @@ def test_the_stack_tells_every_service_where_kafka_is() -> None:
     assert environment["DAVYLAMP_KAFKA_BOOTSTRAP"] == "kafka:9092"
     assert environment["DAVYLAMP_ROUTER_XDS_PORT"] == "1"
     assert StackOptions(kafka_port=3).service_environment()["DAVYLAMP_KAFKA_BOOTSTRAP"] == "127.0.0.1:3"
+
+
+def test_a_rollback_that_nobody_answers_names_the_way_around_the_status_api_and_kafka() -> None:
+    away = CliRunner().invoke(app, ["rollback", "orders", "--reason", "it burns", "--url", "http://127.0.0.1:9"])
+    assert away.exit_code == 1
+    first, second = away.stderr.splitlines()
+    assert "is not reachable" in first
+    assert second == 'Without it, and without Kafka: davylamp rollback orders --direct --reason "…"'
+    hold = CliRunner().invoke(app, ["hold", "orders", "--reason", "wait", "--url", "http://127.0.0.1:9"])
+    assert "--direct" not in hold.stderr
+
+
+@pytest.mark.parametrize("status", [503, 504])
+def test_a_word_that_the_log_does_not_take_is_not_answered(status: int) -> None:
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(status, json={"detail": "The log did not acknowledge it."})
+
+    with Client("http://status", httpx2.MockTransport(answer)) as client, pytest.raises(ApiError) as raised:
+        client.say("orders", "rollback", {"reason": "it burns"})
+    assert isinstance(raised.value, AwayError if status == 503 else UnansweredError)
+
+
+def test_what_takes_too_long_may_have_been_done() -> None:
+    def sleeps(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ReadTimeout("timed out", request=request)
+
+    with (
+        Client("http://status", httpx2.MockTransport(sleeps)) as client,
+        pytest.raises(UnansweredError, match="nobody knows whether it was done"),
+    ):
+        client.say("orders", "hold", {"reason": "wait"})
