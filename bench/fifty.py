@@ -2,7 +2,7 @@
 
 The whole stack as it ships (a real local Kafka, streams, judge, router, alerts, status, a real Envoy), a service with two
 servers' telemetry for each rollout, all through the SDK. While every rollout collects, the page's list is asked for
-twice a second, over HTTP by a process of its own, and each process's CPU time is read before and after. The servers' side
+three to four times a second, over HTTP by a process of its own, and each process's CPU time is read before and after. The servers' side
 runs on the same machine, so an answer waits for it, too. Linux only: CPU times come from `/proc`.
 """
 
@@ -44,7 +44,7 @@ RATES = {"v1": 8.0, "v2": 2.0}
 PER_SESSION = 5
 """Requests of a session."""
 WARM_UP_S = 15.0
-ASK_EVERY_S = 0.5
+ASK_EVERY_S = 0.25
 PATIENCE_S = 120.0
 
 

@@ -44,6 +44,8 @@ class Drawn:
 
     before: Markup
     after: Markup
+    by_latencies: bool
+    """It shows a latency, whose interval is drawn by how the baseline's lie."""
 
     def at(self, snapshot: Snapshot) -> Markup:
         """The row, as of the snapshot."""
@@ -58,20 +60,23 @@ def row(snapshot: Snapshot) -> Markup:
 
 
 def rests_on(snapshot: Snapshot) -> tuple[object, ...]:
-    """What a drawn row depends on, beside the judge's view: while this and that are the same, so is the row.
+    """What a drawn row depends on, beside the judge's view and latencies: while these are the same, so is the row.
 
-    The entries are those up to the head; a latency is drawn by the baseline's requests counted so far; a time of day
-    has its date where that is another than today's.
+    The entries are those up to the head; a time of day has its date where that is another than today's.
     """
-    total = snapshot.recent.totals.get(snapshot.baseline) if snapshot.recent else None
     return (
         snapshot.head.id if snapshot.head else "",
         snapshot.baseline,
         snapshot.acknowledged,
         counted_sessions(snapshot),
-        total.requests if total else 0,
         snapshot.now_ms // _DAY_MS,
     )
+
+
+def latencies_counted(snapshot: Snapshot) -> int:
+    """Of the baseline: while there are no more, they lie as they lay."""
+    total = snapshot.recent.totals.get(snapshot.baseline) if snapshot.recent else None
+    return total.requests if total else 0
 
 
 def drawn(snapshot: Snapshot) -> Drawn:
@@ -99,7 +104,7 @@ def drawn(snapshot: Snapshot) -> Drawn:
         score="–" if score is None or snapshot.no_data else f"{score:.0f}",
         next=_next(snapshot),
     )
-    return Drawn(before, after)
+    return Drawn(before, after, by_latencies=check is not None and check.check.startswith("latency"))
 
 
 def _state(snapshot: Snapshot) -> Markup:

@@ -67,6 +67,19 @@ def test_while_nothing_happens_only_the_age_is_written_anew() -> None:
     assert second == row(replace(later)) != first
 
 
+def test_windows_that_close_change_a_row_only_where_it_shows_a_latency() -> None:
+    cases: tuple[tuple[Name, bool], ...] = (("collecting", True), ("rolled_back", False))
+    for name, latency in cases:
+        kept, shown = rows(), snapshot(name)
+        kept(replace(shown))
+        assert shown.recent is not None
+        total = shown.recent.totals[shown.baseline]
+        totals = {**shown.recent.totals, shown.baseline: replace(total, requests=total.requests + 1)}
+        later = replace(shown, recent=replace(shown.recent, totals=totals))
+        assert kept(later) == row(replace(later))
+        assert worked_out(later) is latency
+
+
 def test_news_draw_a_row_ahead_only_while_somebody_looks_at_the_list() -> None:
     clock = FakeClock()
     kept = rows(
