@@ -11,15 +11,19 @@ from typer.main import get_command
 
 from cli.main import app
 from cli.routers import DirectSettings
+from judge.remote import RemoteJudgeSettings
 from router.settings import RouterSettings
 from schemas.plan import Plan
 from schemas.service import Service
 from status.settings import StatusSettings
+from streams.otel_bridge import OtelBridgeSettings
 from transport.settings import KafkaSettings, Settings
 
 SETTINGS: dict[str, type[Settings]] = {
     "direct": DirectSettings,
+    "remote_judge": RemoteJudgeSettings,
     "kafka": KafkaSettings,
+    "otel_bridge": OtelBridgeSettings,
     "router": RouterSettings,
     "status": StatusSettings,
 }
@@ -95,6 +99,59 @@ def test_a_command_exists_and_takes_these_options(block: Block, command: str) ->
     known = {option for parameter in node.params for option in (*parameter.opts, *parameter.secondary_opts)}
     for word in words:
         assert not word.startswith("--") or word.split("=")[0] in known, f"{block}: {word}"
+
+
+ELSEWHERE = {"docs/howto/from-kayenta.md", "docs/howto/ask-what-would-have-happened.md", "docs/reference/telemetry.md"}
+"""Pages whose other blocks are run by tests of their own."""
+
+FOREIGN = {
+    "touch",
+    "rm",
+    "grep",
+    "curl",
+    "jq",
+    "eval",
+    "export",
+    "envoy",
+    ".venv/bin/envoy",
+    "kafka-console-consumer.sh",
+}
+"""Commands that are not ours. The quickstart's are typed by `tests/acceptance/test_stranger.py`."""
+
+
+def test_no_block_is_of_a_kind_that_nothing_checks() -> None:
+    for page in PAGES:
+        for language in re.findall(r"^ *```(\w+)", page.read_text(encoding="utf-8"), re.MULTILINE):
+            known = language in ("yaml", "toml", "python", "sh") or str(page.relative_to(ROOT)) in ELSEWHERE
+            assert known, f"{page}: {language}"
+
+
+def typed() -> list[tuple[Block, str]]:
+    return [(block, line) for block in blocks("sh") for line in block.text.replace("\\\n", " ").splitlines()]
+
+
+@pytest.mark.parametrize(("block", "line"), typed(), ids=str)
+def test_what_else_is_typed_exists_too(block: Block, line: str) -> None:
+    for table, field in re.findall(rf"\bDAVYLAMP_({'|'.join(SETTINGS).upper()})_(\w+)=", line):
+        assert field.lower() in SETTINGS[table.lower()].model_fields, f"{block}: {field}"
+    first, *words = re.sub(r"^(?:[A-Z_]+=\S+ +)+", "", line).split()
+    if first == "make":
+        assert f"\n{words[0]}: " in (ROOT / "Makefile").read_text(encoding="utf-8")
+    elif first == "pip":
+        extra = re.findall(r"'davylamp-sdk\[(\w+)]'", line)[0]
+        sdk = tomllib.loads((ROOT / "sdk/pyproject.toml").read_text(encoding="utf-8"))
+        assert extra in sdk["project"]["optional-dependencies"]
+    elif first == ".venv/bin/python":
+        code = _code_of(words[1])
+        assert all(f'"{word}"' in code for word in words if word.startswith("--"))
+    else:
+        assert first in FOREIGN or first.removeprefix(".venv/bin/") == "davylamp", f"{block}: {line}"
+
+
+def _code_of(module: str) -> str:
+    """What `python -m` runs, by its file."""
+    place = ROOT / module.replace(".", "/")
+    return next(f for f in (place / "__main__.py", place.with_suffix(".py")) if f.exists()).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
