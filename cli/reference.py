@@ -26,6 +26,7 @@ from status import metrics
 from status.app import create_app
 from status.settings import StatusSettings
 from streams.app import StreamsSettings
+from streams.otel_bridge import OtelBridgeSettings
 from transport.memory_log import MemoryLog
 from transport.settings import CONFIG_VARIABLE, KafkaSettings, Settings
 
@@ -47,6 +48,7 @@ TABLES: dict[str, type[Settings]] = {
     "alerts": AlertsSettings,
     "status": StatusSettings,
     "direct": DirectSettings,
+    "otel_bridge": OtelBridgeSettings,
 }
 """Every table of the settings file."""
 
