@@ -77,7 +77,8 @@ class Alerts:
             service = self._read_entry(LedgerEntry.read(record.value), record, at_s)
         elif record.topic == "route-changes":
             change = RouteChange.read(record.value)
-            service, self._causes = change.service, self._causes.read_route(change, at_s)
+            place = f"{record.topic}-{record.partition}", record.offset
+            service, self._causes = change.service, self._causes.read_route(change, at_s, place)
         else:
             view = RolloutView.read(record.value)
             service, self._causes = view.service, self._causes.read_view(view, at_s)

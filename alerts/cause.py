@@ -35,7 +35,7 @@ class Limits:
     proxies_unknown_s: float = 5.0
     """A router's silence, while another one speaks, after which nothing is known of what it alone vouches for."""
     blind_s: float = 120.0
-    """The judge's heartbeat does not move."""
+    """The judge reads nothing of what there is to read; less where a plan's `blind_after` is."""
     repeat_s: float = 1800.0
     """A page that still burns is told again."""
 

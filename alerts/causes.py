@@ -41,9 +41,9 @@ class Causes:
         stated = fact(entry, before.chain.standing, at_s)
         return self._with(watch), None if stated is None else Happened(stated)
 
-    def read_route(self, change: RouteChange, at_s: float) -> "Causes":
-        """A router's newest picture of a service's proxies."""
-        return self._with(self._watch(change.service).read_route(change, at_s))
+    def read_route(self, change: RouteChange, at_s: float, place: tuple[str, int] | None = None) -> "Causes":
+        """A router's newest picture of a service's proxies, and where it lies: topic and partition, and offset."""
+        return self._with(self._watch(change.service).read_route(change, at_s, place))
 
     def read_view(self, view: RolloutView, at_s: float) -> "Causes":
         """The judge's newest view: its heartbeat."""

@@ -67,13 +67,14 @@ _HOLD_KINDS: dict[str, tuple[ConditionKind, Severity]] = {
     "mismatch": ("mismatch", "page"),
     "sample_ratio": ("sample_ratio", "page"),
     "would_rollback": ("would_rollback", "page"),
+    "blind": ("blind", "page"),
     "sick_baseline": ("sick_baseline", "notice"),
 }
 """By a hold's code. A page: what is compared is not what people think, or nothing is. Any other hold waits for working
 hours: nothing gets worse, and a rollback stays armed."""
 
-_HOLDS: frozenset[CauseKind] = frozenset({"held", "hold_too_long", *(kind for kind, _ in _HOLD_KINDS.values())})
 _SILENCES: frozenset[CauseKind] = frozenset({"router_silent", "blind"})
+_HOLDS: frozenset[CauseKind] = frozenset({"held", "hold_too_long", *(k for k, _ in _HOLD_KINDS.values())}) - _SILENCES
 _ENDINGS: dict[CauseKind, str] = {
     "route_rejected": "The proxy no longer rejects this route: it accepted it, or was asked for another one.",
     "drift": "Every proxy runs the newest route, or the canary gets no sessions any more.",
@@ -87,7 +88,8 @@ def _holds(watch: Watch, now_s: float, limits: Limits) -> Iterator[Cause]:
     if watch.held_s is None or hold is None:
         return
     kind, severity = _hold_kind(hold)
-    yield _cause(watch, kind, severity, watch.held_s, shortened(hold.reason.sentence), hold.id)
+    which = () if kind in _SILENCES else (hold.id,)  # a router that held for it and our own ears: one cause
+    yield _cause(watch, kind, severity, watch.held_s, shortened(hold.reason.sentence), *which)
     if now_s - watch.held_s >= limits.hold_too_long_s:
         sentence = f"Held for {lasted(now_s - watch.held_s)}: {shortened(hold.reason.sentence)}"
         yield _cause(watch, "hold_too_long", "page", watch.held_s, sentence, hold.id)
@@ -129,7 +131,7 @@ def _silences(watch: Watch, now_s: float, limits: Limits) -> Iterator[Cause]:
         return
     rows: tuple[tuple[ConditionKind, float, float, Callable[[str], str]], ...] = (
         ("router_silent", watch.router_heard_s, limits.router_silent_s, _router_silent),
-        ("blind", watch.judge_heard_s, limits.blind_s, _blind),
+        ("blind", watch.judge_heard_s, watch.blind_after_s(limits), _blind),
     )
     for kind, heard_s, limit_s, sentence in rows:
         if now_s - heard_s >= limit_s:

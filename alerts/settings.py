@@ -51,7 +51,9 @@ class AlertsSettings(Settings):
     hold_too_long_s: Annotated[float, Field(gt=0)] = Limits().hold_too_long_s
     drift_s: Annotated[float, Field(gt=0)] = Limits().drift_s
     router_silent_s: Annotated[float, Field(gt=0)] = Limits().router_silent_s
-    blind_s: Annotated[float, Field(gt=0)] = Limits().blind_s
+    blind_s: Annotated[float, Field(gt=0, description="At most; a plan's `blind_after` may be less.")] = (
+        Limits().blind_s
+    )
     repeat_s: Annotated[float, Field(gt=0)] = Limits().repeat_s
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What alerts knows of one service: its chain, the newest word of each router, and when the judge last moved."""
+"""What alerts knows of one service: its chain, the newest word of each router, and when the judge last got on."""
 
 import math
 from collections.abc import Mapping
@@ -36,6 +36,10 @@ class Watch:
     judge_heard_s: float = -math.inf
     looked_at: int = 0
     """The judge's newest heartbeat, by its own clock: only whether it moves matters."""
+    judged: Mapping[str, int] = field(default_factory=dict)
+    """How far the judge has read its inputs, by that heartbeat."""
+    told: tuple[str, int] | None = None
+    """Topic and partition, and offset, of the newest route change: one of the judge's inputs."""
 
     def read_entry(self, entry: LedgerEntry, offset: int, at_s: float) -> "tuple[Watch, Accepted | Void]":
         """The next ledger entry, under the chain rule."""
@@ -45,8 +49,10 @@ class Watch:
         before = self._started(at_s) if entry.kind == "start" else self
         return replace(before, chain=chain, held_s=self._held_since(chain, at_s)), result
 
-    def read_route(self, change: RouteChange, at_s: float) -> "Watch":
-        """A router's newest picture; its acknowledgement may come before the entry, or long after."""
+    def read_route(self, change: RouteChange, at_s: float, place: tuple[str, int] | None = None) -> "Watch":
+        """A router's newest picture, and where it lies in the log; its acknowledgement may come before the entry, or long
+        after.
+        """
         voices, roster = {**self.voices, change.router: Voice(change, at_s)}, self.roster.read(change)
         everywhere = in_force(picture(voices.values(), roster.names, change.entry, at_s, math.inf))
         return replace(
@@ -54,14 +60,23 @@ class Watch:
             voices=voices,
             roster=roster,
             router_heard_s=max(self.router_heard_s, at_s),
+            told=place or self.told,
             acknowledged=change.entry if everywhere else self.acknowledged,
         )
 
     def read_view(self, view: RolloutView, at_s: float) -> "Watch":
-        """The judge's newest view."""
+        """The judge's newest view. One that reads nothing while there is something to read does not look, however it beats."""
         if view.looked_at <= self.looked_at:
             return self
-        return replace(self, looked_at=view.looked_at, judge_heard_s=max(self.judge_heard_s, at_s))
+        behind = self.told is not None and view.judged.get(self.told[0], 0) <= self.told[1]
+        stuck = behind and view.judged == self.judged
+        heard_s = self.judge_heard_s if stuck else max(self.judge_heard_s, at_s)
+        return replace(self, looked_at=view.looked_at, judged=view.judged, judge_heard_s=heard_s)
+
+    def blind_after_s(self, limits: Limits) -> float:
+        """How long the judge may be silent: as the rollout's plan says, or less."""
+        opening = self.chain.standing.opening
+        return limits.blind_s if opening is None else min(limits.blind_s, opening.plan.blind_after_s)
 
     def proxies(self, now_s: float, limits: Limits) -> tuple[ProxyRoute, ...]:
         """Every proxy that exists, measured by the head."""

@@ -47,7 +47,8 @@ class World:
         for _ in range(seconds):
             if head is not None:
                 self.beats += 1
-                await self.write(view(self.beats), says(head, lb0="acknowledged"))
+                read = {"route-changes-0": len(self.log.records("route-changes"))}
+                await self.write(view(self.beats, judged=read), says(head, lb0="acknowledged"))
             await self.time.advance(1)
 
     @contextlib.asynccontextmanager
@@ -140,6 +141,16 @@ async def test_a_judge_that_dies_pages_after_two_minutes_and_resolves_when_it_is
         assert world.told == [("began", "blind")]
         await world.pass_by(2, START.id)
     assert world.told == [("began", "blind"), ("ended", "blind")]
+
+
+async def test_a_judge_whose_reader_gets_nothing_pages_although_it_beats(world: World) -> None:
+    async with world.alerts():
+        await world.write(START)
+        await world.pass_by(3, START.id)
+        for beat in range(125):
+            await world.write(says(START, lb0="acknowledged"), view(10 + beat, judged={"route-changes-0": 2}))
+            await world.pass_by(1)
+        assert world.told == [("began", "blind")]
 
 
 async def test_a_record_that_is_not_understood_is_skipped_and_named(

@@ -149,7 +149,7 @@ def test_a_void_entry_is_no_cause() -> None:
         ("unproven", "judge", "held", "notice"),
         ("min_sessions", "judge", "held", "notice"),
         ("deadline", "judge", "held", "notice"),
-        ("blind", "router", "held", "notice"),
+        ("blind", "router", "blind", "page"),
         ("would_rollback", "judge", "would_rollback", "page"),
         ("would_proceed", "judge", "held", "notice"),
         ("something_new", "judge", "held", "notice"),
@@ -162,9 +162,9 @@ def test_a_hold_is_told_at_once_as_gravely_as_its_reason(code: str, actor: str, 
     assert story.events[0].cause.sentence == "Why it is held."
 
 
-@pytest.mark.parametrize("code", sorted(RESUMES_ITSELF - {"blind"}))
+@pytest.mark.parametrize("code", sorted(RESUMES_ITSELF))
 def test_every_hold_that_resumes_by_itself_for_want_of_data_pages(code: str) -> None:
-    """The judge's own list: a code that is added there must not be forgotten here. Whoever is blind has a page already."""
+    """The judge's own list: a code that is added there must not be forgotten here."""
     ((_, _, severity),) = running(hold(code)).said
     assert severity == "page"
 
@@ -343,6 +343,51 @@ def test_a_heartbeat_that_does_not_move_is_silence() -> None:
         story.read(says(START, lb0="acknowledged"), now_s).read(view(1), now_s)
     assert story.said == [("Began", "blind", "page")]
     story.read(view(2), 125)
+    assert story.said[1:] == [("Ended", "blind", "page")]
+    assert isinstance(story.events[-1], Ended)
+    assert story.events[-1].how == "The judge looks again."
+
+
+def test_a_judge_that_beats_and_reads_nothing_is_blind_until_it_reads_on() -> None:
+    """Its reader gets nothing, whatever its clock says: what counts is how far it has read."""
+    story = running()
+    for now_s in range(1, 122):
+        place = "route-changes-0", 10 + now_s
+        story.causes = story.causes.read_route(says(START, lb0="acknowledged"), now_s, place)
+        story.read(view(now_s * 1000, judged={"route-changes-0": 11}), now_s)
+    assert story.said == [("Began", "blind", "page")]
+    story.read(view(122_000, judged={"route-changes-0": 100}), 122)
+    assert story.said[1:] == [("Ended", "blind", "page")]
+
+
+def test_a_judge_that_has_read_all_there_is_may_beat_without_reading() -> None:
+    story = running()
+    story.causes = story.causes.read_route(says(START, lb0="acknowledged"), 0, ("route-changes-0", 7))
+    for now_s in range(1, 200):
+        story.read(view(now_s * 1000, judged={"route-changes-0": 8}), now_s)
+    assert "blind" not in story.burning
+
+
+def test_a_plan_that_wants_to_know_sooner_pages_sooner_and_a_patient_one_not_later() -> None:
+    for blind_after, limit_s in (("6s", 6.0), ("10m", LIMITS.blind_s)):
+        story = Story().read(entry("start", opening=opening(blind_after=blind_after)), 0)
+        assert "blind" not in story.look(limit_s - 0.1).burning
+        assert "blind" in story.look(limit_s).burning
+
+
+@pytest.mark.parametrize("first", ["our ears", "the router"])
+def test_a_hold_for_a_blind_judge_and_its_silence_are_one_cause_until_both_are_over(first: str) -> None:
+    start = entry("start", opening=opening(blind_after="6s"))
+    held = hold("blind", start, actor="router")
+    story = Story().read(start, 0).read(says(start, lb0="acknowledged"), 0)
+    if first == "our ears":
+        story.look(6).read(held, 7)
+    else:
+        story.read(held, 5).look(7)
+    assert story.said == [("Began", "blind", "page")]
+    story.read(view(8_000), 8)
+    assert story.said == [("Began", "blind", "page")]
+    story.read(entry("resume", held, now=3), 9)
     assert story.said[1:] == [("Ended", "blind", "page")]
     assert isinstance(story.events[-1], Ended)
     assert story.events[-1].how == "The judge looks again."
