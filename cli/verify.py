@@ -11,6 +11,7 @@ from cli.completion import services
 from cli.rollouts import read_log
 from cli.terminal import EXIT_REFUSED, EXIT_UNDECIDED, fail
 from judge.verdicts import ByPerson, Differs, Expired, OtherVersion, Same, Verdict
+from schemas.decisions import LedgerEntry
 
 app = typer.Typer()
 
@@ -55,13 +56,18 @@ def _line(verdict: Verdict) -> str:
         case OtherVersion():
             return f"{line}: written by {entry.code_version}"
         case ByPerson():
-            return f"{line}: {entry.actor}"
+            return f"{line}: {entry.reason.code if _by_router(entry) else entry.actor}"
         case _:
             return line
 
 
 def _word(verdict: Verdict) -> str:
-    return _WORDS[type(verdict)]
+    return "by a router" if isinstance(verdict, ByPerson) and _by_router(verdict.entry) else _WORDS[type(verdict)]
+
+
+def _by_router(entry: LedgerEntry) -> bool:
+    """Its own word, for a judge that did not look; a rollback that was said to it directly is a person's."""
+    return entry.actor == "router" and entry.reason.code == "blind"
 
 
 def _text(dumped: bytes) -> str:

@@ -5,10 +5,14 @@ from typer.testing import CliRunner
 
 from cli import verify
 from judge.verdicts import ByPerson, Differs, Expired, OtherVersion, Same, Verdict
+from schemas.decisions import Reason
 from tests.builders import entry
 
 START = entry("start")
 HOLD = entry("hold", START, actor="anna")
+BLIND = entry(
+    "hold", START, actor="router", reason=Reason(code="blind", sentence="The judge has not looked for 120 s.")
+)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *verdicts: Verdict) -> tuple[int, str]:
@@ -29,6 +33,12 @@ def test_every_verdict_is_a_line_in_its_own_words() -> None:
     assert told[2].endswith("other version: written by 0")
     assert told[3].endswith("evidence expired: the log no longer holds all of services, cohort-windows")
     assert told[4] == "4 entries: 1 by a person, 1 evidence expired, 1 other version, 1 same"
+
+
+def test_a_routers_own_word_for_a_blind_judge_is_no_persons() -> None:
+    told = verify.render_verdicts([ByPerson(BLIND), ByPerson(HOLD)]).splitlines()
+    assert told[0].endswith("by a router: blind")
+    assert told[2] == "2 entries: 1 by a person, 1 by a router"
 
 
 def test_a_difference_shows_both() -> None:
