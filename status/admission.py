@@ -16,7 +16,13 @@ def objections(service: Service, chain: ServiceLedger, others: Iterable[Service]
     `others` are the definitions of all services; its own older one does not count.
     """
     standing = chain.standing
-    found = [_baseline(service, standing), *_removed(service, chain), *(_overlap(service, other) for other in others)]
+    found = [
+        _baseline(service, standing),
+        *_removed(service, chain),
+        *_eras(service, standing),
+        _telemetry(service, standing),
+        *(_overlap(service, other) for other in others),
+    ]
     return [objection for objection in found if objection is not None]
 
 
@@ -41,6 +47,34 @@ def _removed(service: Service, chain: ServiceLedger) -> list[str]:
         "it still serves sessions."
         for version in gone
     ]
+
+
+def _eras(service: Service, standing: Standing) -> list[str]:
+    """Who is drawn follows from what both versions speak: another answer would take the canary its sessions."""
+    if not standing.live or standing.opening is None:
+        return []
+    began = standing.opening.service.versions
+    both = [v for v in (standing.own_baseline, standing.canary) if v in began and v in service.versions]
+    return [
+        f"versions: the eras of {version} cannot change while {_running(service, standing)}: its draw would change; "
+        f"write `eras: [{', '.join(began[version].eras)}]`, or davylamp rollback {service.service} first."
+        for version in both
+        if set(began[version].eras) != set(service.versions[version].eras)
+    ]
+
+
+def _telemetry(service: Service, standing: Standing) -> str | None:
+    """Its windows would stop, and nobody would see the canary."""
+    if not standing.live or standing.opening is None or service.telemetry == standing.opening.service.telemetry:
+        return None
+    return (
+        f"telemetry: it cannot change while {_running(service, standing)}: nobody would see the canary; "
+        f"write `telemetry: {standing.opening.service.telemetry}`, or davylamp rollback {service.service} first."
+    )
+
+
+def _running(service: Service, standing: Standing) -> str:
+    return f"rollout {standing.rollout} of {service.service} is {standing.phase}"
 
 
 def _overlap(service: Service, other: Service) -> str | None:

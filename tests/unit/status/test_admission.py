@@ -55,6 +55,42 @@ def test_an_old_baseline_cannot_be_removed_while_it_can_be_returned_to() -> None
     assert objection.startswith("versions: v1 cannot go while rollout 1 of orders is completed")
 
 
+def with_eras(version: str, *eras: str) -> Service:
+    versions = body(SERVICE)["versions"]
+    return service(versions={**versions, version: {**versions[version], "eras": list(eras)}})
+
+
+@pytest.mark.parametrize(("kinds", "phase"), [(("start",), "running"), (("start", "hold"), "held")])
+def test_what_a_rollouts_versions_speak_cannot_change_under_it(kinds: tuple[EntryKind, ...], phase: str) -> None:
+    """Who is drawn follows from it: the canary would get no session any more, and no label."""
+    for version in ("v1", "v2"):
+        (objection,) = objections(with_eras(version, "stateless"), read(*kinds), [SERVICE])
+        assert objection == (
+            f"versions: the eras of {version} cannot change while rollout 1 of orders is {phase}: its draw would change; "
+            "write `eras: [sessions, stateless]`, or davylamp rollback orders first."
+        )
+
+
+def test_a_rollouts_telemetry_cannot_move_under_it() -> None:
+    (objection,) = objections(service(telemetry="mcp-requests.orders"), read("start"), [SERVICE])
+    assert objection == (
+        "telemetry: it cannot change while rollout 1 of orders is running: nobody would see the canary; "
+        "write `telemetry: mcp-requests`, or davylamp rollback orders first."
+    )
+
+
+@pytest.mark.parametrize("kinds", [(), ("start", "rollback"), ("start", "rollback", "drained"), ("start", "complete")])
+def test_where_no_rollout_is_live_they_may(kinds: tuple[EntryKind, ...]) -> None:
+    baseline = "v2" if "complete" in kinds else "v1"
+    moved = with_eras("v2", "sessions").model_copy(update={"telemetry": "mcp-requests.orders", "baseline": baseline})
+    assert objections(moved, read(*kinds), [SERVICE]) == []
+
+
+def test_eras_in_another_order_and_those_of_other_versions_change_no_draw() -> None:
+    for same in (with_eras("v2", "stateless", "sessions"), with_eras("v3", "sessions")):
+        assert objections(same, read("start"), [SERVICE]) == []
+
+
 @pytest.mark.parametrize(
     ("kinds", "version", "baseline"),
     [
