@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from schemas.decisions import LedgerEntry
 from schemas.generate import folder, machine_file, render, render_machine
 from schemas.messages import SCHEMAS
-from schemas.topics import load_topics
+from schemas.topics import Topic, load_topics
 
 EXAMPLES = sorted((folder().parent / "examples").glob("*/*.json"))
 
@@ -82,3 +82,9 @@ def test_windows_and_stage_clocks_need_broker_time_on_every_topic_that_decides()
 
 def test_the_ledger_is_kept_for_ever() -> None:
     assert load_topics()["rollout-decisions"].config["retention.ms"] == "-1"
+
+
+@pytest.mark.parametrize("topic", ["cohort-windows", "proxy-reports"])
+def test_what_a_decision_rests_on_is_kept_for_thirty_days(topic: Topic) -> None:
+    """So long after a rollout `davylamp verify` still recomputes its entries."""
+    assert load_topics()[topic].config["retention.ms"] == str(30 * 24 * 60 * 60 * 1000)
