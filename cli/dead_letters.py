@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Protocol, Self
 
 from schemas.topics import Topic
-from streams.decoding import BadEvent, Tick, decode
 from transport.log import Position, Reader, Record
 
 DEAD_LETTERS: Topic = "mcp-requests.dlq"
@@ -113,6 +112,8 @@ def why_not(letter: DeadLetter, done: Collection[str]) -> str | None:
 
 def repaired(letter: DeadLetter, value: bytes) -> DeadLetter:
     """The letter with what a person made of it. Raises ``ValueError`` where streams could not read that either."""
+    from streams.decoding import BadEvent, Tick, decode  # half the command line's start, for one of its commands
+
     said = decode(Record(letter.topic, letter.partition, letter.offset, letter.at_ms, letter.key, value))
     if isinstance(said, BadEvent | Tick):
         why = f"{letter.id}: streams could not read what it was repaired to either: {said}"

@@ -112,6 +112,7 @@ def topics() -> None:
         ensure_topics(KafkaSettings.load("kafka"))
     except (SettingsError, TopicsError) as error:
         fail(str(error))
+    print("every topic is there, as it must be")
 
 
 @service_app.command("apply")

@@ -1,12 +1,14 @@
 """A rollout named on the command line, and its records from the log itself."""
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from cli.terminal import fail
-from judge.verify import Records
 from schemas.topics import Topic
 from transport.log import LogError, Record
 from transport.recording import Header
+
+if TYPE_CHECKING:
+    from judge.verify import Records
 
 ROLLOUT_HELP = "SERVICE for its newest rollout, or SERVICE/NUMBER."
 
@@ -19,7 +21,7 @@ def rollout_named(text: str) -> tuple[str, int | None]:
     return service, int(number) if separator else None
 
 
-async def read_log(service: str, client: str) -> Records:
+async def read_log(service: str, client: str) -> "Records":
     """The service's partition of what the judge reads, up to where it ends now. Ends the command if it cannot be read."""
     from judge.verify import TOPICS, read_partition
     from schemas.partitions import partition_of
@@ -39,7 +41,7 @@ async def read_log(service: str, client: str) -> Records:
         await reader.close()
 
 
-def lasted_ms(header: Header, records: Records) -> tuple[int, int | None]:
+def lasted_ms(header: Header, records: "Records") -> tuple[int, int | None]:
     """When the log took the rollout's start, and that of the next one, if there is one."""
     from judge.verify import links
 
