@@ -17,9 +17,9 @@ from davylamp_sdk._event import MAX_BATCH, EventBatch, RequestEvent
 from streams import strict
 from streams.columns import ABSENT, OUTCOME_INDEX, TOOL_CALL, Bools, Coded, Columns, Floats, Ints, Values
 from streams.counts import TOOL_FAILURES
+from streams.parsing import OPTIONAL_PLACES
 from streams.strict import UnusualError, must
 
-OPTIONAL = ("session", "assignment", "tool", "error_type", "protocol_version")
 NEVER_EMPTY = ("method", "tool", "error_type", "protocol_version")
 LIMITS = {"session": 64, "assignment": 100}
 _LONGEST_NAME = 120
@@ -127,9 +127,9 @@ def _places(fields: Mapping[str, Any], names: int) -> dict[str, Ints]:
     method = fields.get("method")
     n = len(method) if isinstance(method, list | tuple) else 0
     must(0 < n <= MAX_BATCH)
-    places = strict.table(fields, ("method", "outcome", *OPTIONAL), "q", ABSENT, names, n)
+    places = strict.table(fields, ("method", "outcome", *OPTIONAL_PLACES), "q", ABSENT, names, n)
     must("outcome" in places)
-    return dict.fromkeys(OPTIONAL, np.full(n, ABSENT)) | places
+    return dict.fromkeys(OPTIONAL_PLACES, np.full(n, ABSENT)) | places
 
 
 def _ages(fields: Mapping[str, Any], n: int) -> dict[str, Floats]:

@@ -20,6 +20,9 @@ from schemas.windows import (
 )
 from streams.columns import OUTCOMES, Ints
 from streams.counts import (
+    BUCKET_LATENCY,
+    COARSE_BINS,
+    LATENCY,
     MARKS,
     MAX_LABELS,
     MAX_TOOLS,
@@ -33,7 +36,7 @@ from streams.counts import (
 )
 from streams.histogram import BINS
 from streams.service_window import ServiceWindow
-from streams.tables import COARSE_BINS, Entries, Requests, by_cell, nested, sparse
+from streams.tables import Entries, Requests, by_cell, from_floor, nested, sparse
 
 
 def _bucket_columns() -> Ints:
@@ -51,7 +54,11 @@ def cells_of(service: ServiceWindow, *, final: bool) -> tuple[Cell, ...]:
     """The cells so far, by version and label; in final ones with the histograms of the session buckets."""
     service.settle()
     counts = service.counts
-    requests = {cell: Requests.of(entries) for cell, entries in by_cell(counts.requests, REQUESTS).items()}
+    latency = by_cell(counts.latency, LATENCY)
+    requests = {
+        cell: Requests.of(entries, latency.get(cell)) for cell, entries in by_cell(counts.requests, REQUESTS).items()
+    }
+    bucket_latency = by_cell(counts.bucket_latency, BUCKET_LATENCY) if final else {}
     floor = bucket_floor(r for cell, r in requests.items() if cell < MAX_LABELS) if final else None
     tools, marks = by_cell(counts.tools, TOOLS), by_cell(counts.marks, MARKS)
     lives, ends = (by_cell(tally, lives_shape(service.window_ms)) for tally in (counts.lives, counts.ends))
@@ -71,7 +78,9 @@ def cells_of(service: ServiceWindow, *, final: bool) -> tuple[Cell, ...]:
                 stale=stale,
                 buckets=_buckets(counted),
                 histogram=sparse(counted.latency),
-                bucket_histograms={} if floor is None or label == UNJUDGED else counted.bucket_latency(floor),
+                bucket_histograms={}
+                if floor is None or label == UNJUDGED
+                else from_floor(bucket_latency.get(cell), floor),
                 bucket_floor=None if label == UNJUDGED else floor,
                 tools=_tools(tools.get(cell), service.tools.names()),
                 lives=_lives(lives.get(cell)),

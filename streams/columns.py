@@ -51,7 +51,7 @@ class Coded:
         known: dict[str | None, int] = dict.fromkeys(column, ABSENT)
         values = [value for value in known if value is not None]
         known |= {value: code for code, value in enumerate(values)}
-        return cls(values, np.array(list(map(known.__getitem__, column)), np.int64))
+        return cls(values, np.fromiter(map(known.__getitem__, column), np.int64, len(column)))
 
     def looked_up(self, of: Callable[[str], int], absent: int = ABSENT) -> Ints:
         """``of`` the value of each row; it is asked once for each code that occurs."""
@@ -63,7 +63,7 @@ class Coded:
         occurs[self.codes] = True
         used = np.flatnonzero(occurs[:-1])
         table = np.full(len(occurs), absent)  # code -1 finds its last entry
-        table[used] = of([self.values[code] for code in used.tolist()])
+        table[used] = np.array(of([self.values[code] for code in used.tolist()]), np.int64)
         return table[self.codes]
 
     def where(self, keep: Bools) -> "Coded":

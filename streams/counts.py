@@ -12,7 +12,7 @@ import numpy as np
 
 from davylamp_sdk._event import Outcome
 from schemas.outcomes import LATENCY_COUNTED, TOOL_BAD, TOOL_COUNTED
-from schemas.windows import BUCKETS, MAX_MICRO, MICRO, OLDEST_BIRTH_S, SESSION_AGES_S
+from schemas.windows import BUCKETS, COARSE_PER_FINE, MAX_MICRO, MICRO, OLDEST_BIRTH_S, SESSION_AGES_S
 from streams.assignments import buckets_of
 from streams.columns import ABSENT, OUTCOME_INDEX, OUTCOMES, Bools, Coded, Columns, Floats, Ints, Values
 from streams.histogram import BINS, bin_index
@@ -30,8 +30,13 @@ CELLS = MAX_LABELS + MAX_VERSIONS + 1
 NO_BUCKET = 0
 """Bucket ``i`` is at ``i + 1`` on its axis: rows without a session are never judged and have none."""
 
-REQUESTS = CELLS, BUCKETS + 1, 2, len(OUTCOMES), BINS
-"""Cell, bucket, is a tool call, outcome, latency's bin (0 where it has none)."""
+REQUESTS = CELLS, BUCKETS + 1, 2, len(OUTCOMES)
+"""Cell, bucket, is a tool call, outcome."""
+LATENCY = CELLS, BINS
+"""Cell, latency's bin; here and in the next only those that have one."""
+COARSE_BINS = BINS // COARSE_PER_FINE
+BUCKET_LATENCY = CELLS, BUCKETS + 1, COARSE_BINS
+"""Cell, bucket, latency's coarse bin."""
 TOOLS = CELLS, MAX_TOOLS + 1, 2
 """Cell, tool, failed."""
 MARKS = CELLS, 4
@@ -96,6 +101,8 @@ class Counts:
     """What is counted so far."""
 
     requests: Tally = field(default_factory=Tally)
+    latency: Tally = field(default_factory=Tally)
+    bucket_latency: Tally = field(default_factory=Tally)
     tools: Tally = field(default_factory=Tally)
     marks: Tally = field(default_factory=Tally)
     lives: Tally = field(default_factory=Tally)
@@ -108,10 +115,11 @@ class Counts:
     def add(self, rows: Columns, placed: Placed, tool: Ints, moment: Moment) -> Ints:
         """Count rows, all but their metrics; ``tool`` is the place of each row's tool. Returns the rows' buckets."""
         bucket = _buckets(rows.session, placed)
-        bins = bin_index(rows.duration_ms) * LATENCIES[rows.outcome]
-        self.requests.add(
-            np.ravel_multi_index((placed.cell, bucket, rows.tool_call.astype(np.int64), rows.outcome, bins), REQUESTS)
-        )
+        self.requests.add(keys_in(REQUESTS, placed.cell, bucket, rows.tool_call, rows.outcome))
+        timed = np.flatnonzero(LATENCIES[rows.outcome])
+        cell, bins = placed.cell[timed], bin_index(rows.duration_ms[timed])
+        self.latency.add(keys_in(LATENCY, cell, bins))
+        self.bucket_latency.add(keys_in(BUCKET_LATENCY, cell, bucket[timed], bins // COARSE_PER_FINE))
         self._add_tools(rows, placed.cell, tool)
         first, stale = rows.first_of_session, np.abs(rows.started_at - moment.appended_ms) >= _STALE_MS
         for mark, marked in enumerate((first, placed.mismatch, stale, first & rows.tells_ends)):
@@ -131,17 +139,15 @@ class Counts:
         inside &= passed <= LARGEST_SUM - before
         at, within = values.at[inside], values.values[inside]
         metric = np.full(len(at), place)
-        self.metrics.add(np.ravel_multi_index((cell[at], metric, bucket[at], bin_index(within)), METRICS))
+        self.metrics.add(keys_in(METRICS, cell[at], metric, bucket[at], bin_index(within)))
         micro = np.rint(within * MICRO).astype(np.int64)
         for part, amount in enumerate((micro // MICRO, micro % MICRO)):
-            parts = np.full(len(at), part)
-            self.sums.add(np.ravel_multi_index((cell[at], metric, bucket[at], parts), SUMS), amount)
+            self.sums.add(keys_in(SUMS, cell[at], metric, bucket[at], np.full(len(at), part)), amount)
         return len(values.at) - len(at)
 
     def _add_tools(self, rows: Columns, cell: Ints, tool: Ints) -> None:
         calls = is_counted_call(rows)
-        failed = TOOL_FAILURES[rows.outcome[calls]].astype(np.int64)
-        self.tools.add(np.ravel_multi_index((cell[calls], tool[calls], failed), TOOLS))
+        self.tools.add(keys_in(TOOLS, cell[calls], tool[calls], TOOL_FAILURES[rows.outcome[calls]]))
 
     def _add_lives(self, rows: Columns, placed: Placed, moment: Moment) -> None:
         reached, already = _ages_reached(rows.age_ms, rows.gap_ms)
@@ -150,7 +156,7 @@ class Counts:
         ended = np.flatnonzero(judged & (rows.outcome == _ENDED) & (reached > 0))
         if len(ended):
             slot = _since_birth(rows, moment, ended)
-            self.ends.add(np.ravel_multi_index((placed.cell[ended], slot, reached[ended] - 1), shape))
+            self.ends.add(keys_in(shape, placed.cell[ended], slot, reached[ended] - 1))
         new = np.where(judged, reached - already, 0)
         grown = np.flatnonzero(new)
         if not len(grown):
@@ -159,7 +165,16 @@ class Counts:
         nth = np.arange(new.sum()) - np.repeat(np.cumsum(new) - new, new)
         ages = np.repeat(already[grown], new) + nth
         cells, slots = np.repeat(placed.cell[grown], new), np.repeat(slot, new)
-        self.lives.add(np.ravel_multi_index((cells, slots, ages), shape))
+        self.lives.add(keys_in(shape, cells, slots, ages))
+
+
+def keys_in(shape: tuple[int, ...], *axes: Ints | Bools) -> Ints:
+    """The places in a table of the shape, as `numpy.ravel_multi_index`, which looks at each number three times."""
+    keys = axes[0].astype(np.int64)
+    for size, axis in zip(shape[1:], axes[1:], strict=True):
+        keys *= size
+        keys += axis
+    return keys
 
 
 def is_counted_call(rows: Columns) -> Bools:
@@ -168,6 +183,11 @@ def is_counted_call(rows: Columns) -> Bools:
 
 
 def _buckets(session: Coded, placed: Placed) -> Ints:
+    if len(placed.rollouts) == 1 and ABSENT not in placed.rollouts:
+        (rollout,) = placed.rollouts
+        if len(session.values) <= len(session.codes):  # most of them are sessions, and all of these are asked for
+            return 1 + np.array(buckets_of(rollout, session.values))[session.codes]
+        return 1 + session.looked_up_all(partial(buckets_of, rollout))
     bucket = np.full(len(placed.rollout), NO_BUCKET)
     for rollout in set(placed.rollouts) - {ABSENT}:
         mine = placed.rollout == rollout

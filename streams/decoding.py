@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -12,8 +12,9 @@ from pydantic_core import from_json
 from davylamp_sdk._event import RequestEvent
 from schemas.names import ServiceName
 from streams.batches import BadRequestError, Batch, read_batch
-from streams.joint import Sent, parse, read_joint
-from streams.singles import Event, event_of, in_stretches, parse_single
+from streams.joint import read_joint
+from streams.parsing import Packed, Row, parse_batch, parse_event, parse_newer
+from streams.singles import in_stretches, row_of
 from transport.log import Record
 
 CONTENT_TYPE = "content-type"
@@ -87,33 +88,33 @@ def decode_all(values: Sequence[bytes | None], topic: str, record: Callable[[int
     ``record``: gives the i-th whole, for what has to be read alone.
     """
     heard: list[Heard] = []
-    batches: list[tuple[int, Sent]] = []
-    events: list[tuple[int, Event]] = []
+    batches: dict[int, Packed] = {}
+    rows: dict[int, Row] = {}
 
     def alone(i: int) -> None:
         said = decode(record(i))
         if isinstance(said, RequestEvent):
-            events.append((i, event_of(said)))
+            rows[i] = row_of(said)
         else:
             heard.append(Heard(i, 1, said))
 
     for i, raw in enumerate(values):
-        if raw and b'"names"' in raw:
-            if (sent := parse(raw)) is None:
-                alone(i)
-            else:
-                batches.append((i, sent))
-        elif raw and b"\\u" not in raw and (event := parse_single(raw)) is not None:
-            events.append((i, event))
-        else:
+        # What came before is likely to come again.
+        parse, other = (parse_event, parse_batch) if rows else (parse_batch, parse_event)
+        found = raw and (parse(raw) or other(raw) or parse_newer(raw))
+        if not found:
             alone(i)
-    for (i, _), batch in zip(batches, read_joint([sent for _, sent in batches]), strict=True):
+        elif isinstance(found, Packed):
+            batches[i] = found
+        else:
+            rows[i] = found
+    for i, batch in zip(batches, read_joint(list(batches.values())), strict=True):
         if batch is None:
             alone(i)
         else:
             heard.append(Heard(i, 1, misplaced(batch.service, topic) or batch))
-    events.sort(key=itemgetter(0))
-    for i, batch in in_stretches([event for _, event in events], [i for i, _ in events]):
+    at = sorted(rows)
+    for i, batch in in_stretches([rows[i] for i in at], at):
         heard.append(Heard(i, len(batch), misplaced(batch.service, topic) or batch))
     return sorted(heard, key=attrgetter("at"))
 

@@ -1,118 +1,67 @@
-"""Single events: parsed one by one, and counted as columns like those of batches. Pure.
+"""Single events as batches: so there is one way to count. Pure."""
 
-As with batches, :class:`RequestEvent` says what an event is. What is parsed here it accepts as well, and reads the same;
-whatever else comes goes by way of the model.
-"""
-
+import struct
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
 
-import msgspec
 import numpy as np
-from msgspec import Meta
 
-from davylamp_sdk._event import Outcome, RequestEvent
+from davylamp_sdk._event import RequestEvent
 from streams.batches import Batch
-from streams.columns import ABSENT, OUTCOME_INDEX, TOOL_CALL, Coded, Columns, Floats, Ints, Values
+from streams.columns import ABSENT, OUTCOME_INDEX, TOOL_CALL, Bools, Coded, Columns, Floats, Ints, Values
 from streams.counts import TOOL_FAILURES
-from streams.joint import is_readable
+from streams.parsing import FIELDS, Row
 
-_Name = Annotated[str, Meta(min_length=1, max_length=120)]
-_Whole = Annotated[int, Meta(ge=0, lt=2**53)]
-_Age = Annotated[float, Meta(ge=0, lt=1e12)]
-_MOST_METRICS = 32
+_PRODUCER, _SEQUENCE, _SERVICE, _INSTANCE = map(FIELDS.index, ("producer", "sequence", "service", "instance"))
 
 
-class Event(msgspec.Struct, gc=False):
-    """A `RequestEvent`, without the weight of a model."""
-
-    producer: _Name
-    sequence: _Whole
-    service: _Name
-    version: _Name
-    instance: _Name
-    method: _Name
-    outcome: Outcome
-    started_at: _Whole
-    duration_ms: Annotated[float, Meta(ge=0, lt=1e9)]
-    v: Literal[1] = 1
-    session: Annotated[str, Meta(max_length=64)] | None = None
-    assignment: Annotated[str, Meta(max_length=100)] | None = None
-    tool: _Name | None = None
-    error_type: _Name | None = None
-    protocol_version: _Name | None = None
-    first_of_session: bool = False
-    tells_ends: bool = False
-    session_age_ms: _Age | None = None
-    session_gap_ms: _Age | None = None
-    metrics: dict[_Name, float] = {}
-
-
-_decode = msgspec.json.Decoder(Event).decode
-_FIELDS = Event.__struct_fields__
-
-
-def parse_single(raw: bytes) -> Event | None:
-    """The event in ``raw``; None if it is none, or one that only the model knows to read."""
-    try:
-        event = _decode(raw)
-    except (ValueError, RecursionError):
-        return None
-    # A metric that is named twice counts twice for the model's limit: each has a colon.
-    many = event.metrics and raw.count(b":") > _MOST_METRICS
-    return None if many or not is_readable(raw) else event
-
-
-def event_of(said: RequestEvent) -> Event:
+def row_of(said: RequestEvent) -> Row:
     """An event that the model has read."""
-    return Event(**{name: getattr(said, name) for name in _FIELDS})
+    return tuple(getattr(said, name) for name in FIELDS)
 
 
-def columns_of(events: Sequence[Event | RequestEvent]) -> Columns:
+def columns_of(rows: Sequence[Row]) -> Columns:
     """Single events, in order, as columns."""
+    said = dict(zip(FIELDS, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(FIELDS, ())
     return Columns(
-        version=Coded.of([e.version for e in events]),
-        assignment=Coded.of([e.assignment for e in events]),
-        session=Coded.of([e.session for e in events]),
-        tool=Coded.of([e.tool for e in events]),
-        tool_call=np.array([e.method == TOOL_CALL for e in events], np.bool_),
-        outcome=np.array([OUTCOME_INDEX[e.outcome] for e in events], np.int64),
-        started_at=np.array([e.started_at for e in events], np.int64),
-        duration_ms=np.array([e.duration_ms for e in events], np.float64),
-        age_ms=_optional([e.session_age_ms for e in events]),
-        gap_ms=_optional([e.session_gap_ms for e in events]),
-        first_of_session=np.array([e.first_of_session for e in events], np.bool_),
-        tells_ends=np.array([e.tells_ends for e in events], np.bool_),
-        metrics=_metrics([e.metrics for e in events]),
+        version=Coded.of(said["version"]),
+        assignment=Coded.of(said["assignment"]),
+        session=Coded.of(said["session"]),
+        tool=Coded.of(said["tool"]),
+        tool_call=np.fromiter(map(TOOL_CALL.__eq__, said["method"]), np.bool_, len(rows)),
+        outcome=np.fromiter(map(OUTCOME_INDEX.__getitem__, said["outcome"]), np.int64, len(rows)),
+        started_at=_whole(said["started_at"]),
+        duration_ms=_real(said["duration_ms"]),
+        age_ms=_real(said["session_age_ms"]),
+        gap_ms=_real(said["session_gap_ms"]),
+        first_of_session=_flags(said["first_of_session"]),
+        tells_ends=_flags(said["tells_ends"]),
+        metrics=_metrics(said["metrics"]),
     )
 
 
-def batch_of(event: Event | RequestEvent) -> Batch:
+def batch_of(event: RequestEvent) -> Batch:
     """One event as a batch of one."""
-    return Batch.alone(event.producer, event.sequence, event.service, event.instance, 0, columns_of([event]))
+    who = event.producer, event.sequence, event.service, event.instance
+    return Batch.alone(*who, 0, columns_of([row_of(event)]))
 
 
-def in_stretches(events: Sequence[Event], at: Sequence[int]) -> Iterator[tuple[int, Batch]]:
+def in_stretches(rows: Sequence[Row], at: Sequence[int]) -> Iterator[tuple[int, Batch]]:
     """Events as batches of a producer whose sequences count up, in messages that follow each other.
 
     ``at``: the number of each event's message, ascending. Yields each batch with that of its first.
     """
-    if not events:
+    if not rows:
         return
-    table = columns_of(events)
-    service = Coded.of([e.service for e in events])
-    starts = _starts(
-        np.array(at),
-        np.array([e.sequence for e in events]),
-        Coded.of([e.producer for e in events]).codes,
-        service.codes,
-    )
+    table = columns_of(rows)
+    producer, service = (Coded.of([row[field] for row in rows]) for field in (_PRODUCER, _SERVICE))
+    starts = _starts(np.array(at), _whole([row[_SEQUENCE] for row in rows]), producer.codes, service.codes)
     fails = np.logical_or.reduceat(TOOL_FAILURES[table.outcome], starts).tolist()
-    for start, end, fail in zip(starts, [*starts[1:], len(events)], fails, strict=True):
-        said, rows, first, last = events[start], table, start, end
+    for start, end, fail in zip(starts, [*starts[1:], len(rows)], fails, strict=True):
+        said, of, first, last = rows[start], table, start, end
         if len(service.values) > 1:  # as with batches: see `streams.joint`
-            rows, first, last = table.part(start, end).alone(), 0, end - start
-        yield at[start], Batch(said.producer, said.sequence, said.service, said.instance, 0, rows, first, last, fail)
+            of, first, last = table.part(start, end).alone(), 0, end - start
+        who = said[_PRODUCER], said[_SEQUENCE], said[_SERVICE], said[_INSTANCE]
+        yield at[start], Batch(*who, 0, of, first, last, fail)
 
 
 def _starts(at: Ints, sequence: Ints, *who: Ints) -> list[int]:
@@ -122,13 +71,24 @@ def _starts(at: Ints, sequence: Ints, *who: Ints) -> list[int]:
     return [0, *(np.flatnonzero(begins) + 1).tolist()]
 
 
-def _optional(column: Sequence[float | None]) -> Floats:
-    return np.array([ABSENT if value is None else value for value in column], np.float64)
+def _whole(column: Sequence[int]) -> Ints:
+    return np.frombuffer(struct.pack(f"{len(column)}q", *column), np.int64)
+
+
+def _real(column: Sequence[float | None]) -> Floats:
+    try:
+        return np.frombuffer(struct.pack(f"{len(column)}d", *column), np.float64)
+    except struct.error:  # somebody says none
+        return _real([ABSENT if value is None else value for value in column])
+
+
+def _flags(column: Sequence[bool]) -> Bools:
+    return np.frombuffer(bytes(column), np.bool_)
 
 
 def _metrics(column: Sequence[dict[str, float]]) -> dict[str, Values]:
     found: dict[str, tuple[list[int], list[float]]] = {}
-    for row, metrics in enumerate(column):
+    for row, metrics in enumerate(column) if any(column) else ():
         for name, value in metrics.items():
             at, values = found.setdefault(name, ([], []))
             at.append(row)

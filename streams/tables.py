@@ -5,13 +5,10 @@ from typing import Self
 
 import numpy as np
 
-from schemas.windows import COARSE_PER_FINE
 from streams.columns import Ints
-from streams.counts import LATENCIES, REQUESTS
+from streams.counts import BUCKET_LATENCY, COARSE_BINS, LATENCY, REQUESTS
 from streams.histogram import BINS
 from streams.tally import Tally
-
-COARSE_BINS = BINS // COARSE_PER_FINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +62,22 @@ class Requests:
     """Bucket (0: none), is a tool call, outcome."""
     latency: Ints
     """By bin."""
-    timed: Entries
-    """Of those with a latency: bucket, tool call, outcome, bin."""
 
     @classmethod
-    def of(cls, entries: Entries) -> Self:
-        """Sum a cell's entries of :data:`streams.counts.REQUESTS`."""
-        bucket, tool_call, outcome, _ = entries.at
-        timed = entries.where(LATENCIES[outcome])
-        joint = entries.dense(REQUESTS[1:4], bucket, tool_call, outcome)
-        return cls(joint, timed.dense((BINS,), timed.at[3]), timed)
+    def of(cls, requests: Entries, latency: Entries | None) -> Self:
+        """A cell's entries of :data:`streams.counts.REQUESTS` and :data:`streams.counts.LATENCY`."""
+        bins = np.zeros(BINS, np.int64) if latency is None else latency.dense(LATENCY[1:], *latency.at)
+        return cls(requests.dense(REQUESTS[1:], *requests.at), bins)
 
     def p75_bin(self) -> int | None:
         """The bin of the latency's 75th percentile; None without a latency."""
         below = np.cumsum(self.latency)
         return int(np.searchsorted(4 * below, 3 * below[-1])) if below[-1] else None
 
-    def bucket_latency(self, floor: int) -> dict[int, dict[int, int]]:
-        """Session bucket → coarse bin → latencies, from the coarse bin ``floor`` up."""
-        bucket, _, _, bins = self.timed.at
-        table = self.timed.dense((REQUESTS[1], COARSE_BINS), bucket, bins // COARSE_PER_FINE)
-        return nested(np.where(np.arange(COARSE_BINS) < floor, 0, table[1:]))
+
+def from_floor(entries: Entries | None, floor: int) -> dict[int, dict[int, int]]:
+    """Of :data:`streams.counts.BUCKET_LATENCY`: session bucket → coarse bin → latencies, from the bin ``floor`` up."""
+    if entries is None:
+        return {}
+    table = entries.dense(BUCKET_LATENCY[1:], *entries.at)
+    return nested(np.where(np.arange(COARSE_BINS) < floor, 0, table[1:]))

@@ -1,17 +1,21 @@
 """What the streams' benchmark measures is what it says: the same requests in every form, and ratios of what was seen."""
 
 import json
+from collections.abc import Iterable
 from itertools import islice
 
 import pytest
 
+from bench.streams import profile
 from bench.streams.__main__ import table
 from bench.streams.contenders import OURS, PLAIN, RAW
 from bench.streams.measure import Run
 from bench.streams.traffic import FORMS, Form, messages, producer_of, truth
 from schemas.outcomes import LATENCY_COUNTED
+from schemas.windows import CohortWindow
 from streams.batches import Batch
 from streams.decoding import decode
+from streams.publisher import Publisher
 from tests.telemetry import read, record
 
 
@@ -49,3 +53,18 @@ def test_the_table_says_shares_of_the_raw_limit_and_who_is_ahead_by_how_much() -
     assert f"| {OURS} | 500 | 25.0 % | 1.00 | 250 | 90 MB |" in text
     assert f"| {PLAIN} | 1,000 | 50.0 % | 0.50 | 500 | 50 MB |" in text
     assert "Left out: Kafka Streams: there is no javac here." in text
+
+
+def test_the_profile_polls_as_the_consumer_does_and_counts_every_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    form = Form("batches of 500", 500, 100_000)
+    polled = profile.polls(form)
+    assert [len(records) for records in polled[:-1]] == [len(polled[0])] * (len(polled) - 1)
+    assert sum(map(len, polled)) == 200
+    counted: list[CohortWindow] = []
+    monkeypatch.setattr(Publisher, "windows", lambda _, windows: kept(counted, windows))
+    profile.ours(polled[:3])
+    assert max(sum(n for c in w.cells for n in c.outcomes.values()) for w in counted) == 500 * len(polled[0])
+
+
+async def kept(counted: list[CohortWindow], windows: Iterable[CohortWindow]) -> None:
+    counted += windows

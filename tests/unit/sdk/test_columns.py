@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from davylamp_sdk._columns import MAX_BYTES, TooLargeError, encode
 from davylamp_sdk._event import EventBatch, RequestEvent, events_in
 from davylamp_sdk._finished import FinishedRequest, Heard, Row, row_of
+from streams import singles
 from streams.batches import read_batch
 from streams.columns import Columns
-from streams.singles import columns_of
 from tests.unit.sdk.fakes import DONE, IDENTITY
 
 WHO = {**IDENTITY, "producer": "p"}
@@ -86,7 +86,7 @@ def test_streams_count_what_was_recorded_and_need_no_second_look_at_it(
     value = encode(WHO, 7, 2, rows)
     batch = read_batch(value, json.loads(value))
     assert (batch.sequence, batch.dropped, batch.service, batch.instance) == (7, 2, "orders", "i-1")
-    assert counted(batch.columns) == counted(columns_of(events_in(value)))
+    assert counted(batch.columns) == counted(singles.columns_of(list(map(singles.row_of, events_in(value)))))
 
 
 def counted(columns: Columns) -> list[list[Any]]:

@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 from schemas.windows import BUCKETS
-from streams.assignments import Assignment, bucket_of, read_assignment
+from streams import assignments
+from streams.assignments import Assignment, bucket_of, buckets_of, read_assignment
 from tests.telemetry import BASELINE, LABEL
 
 
@@ -47,3 +48,14 @@ def test_buckets_are_used_evenly() -> None:
     counts = Counter(bucket_of(1, f"s{i}") for i in range(64 * 200))
     assert set(counts) == set(range(BUCKETS))
     assert max(counts.values()) < 2 * min(counts.values())
+
+
+def test_buckets_are_the_same_remembered_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = [f"s{i % 40}" for i in range(100)]
+    truth = {rollout: [bucket_of(rollout, session) for session in sessions] for rollout in (1, 2)}
+    assert truth[1] != truth[2]
+    monkeypatch.setattr(assignments, "REMEMBERED", 30)
+    for _ in range(3):
+        for rollout in (1, 2):
+            assert buckets_of(rollout, sessions) == truth[rollout]
+        assert sum(map(len, assignments._known.values())) <= 30 + 40

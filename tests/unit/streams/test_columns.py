@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from davylamp_sdk._event import RequestEvent
 from streams.columns import Coded, Columns, first_seen
-from streams.singles import columns_of
+from streams.singles import columns_of, row_of
 from tests.rows import made_event, row, rows
 from tests.telemetry import event
 
@@ -17,6 +17,10 @@ some_events = st.lists(st.randoms(use_true_random=False), max_size=6).map(
     lambda dice: [made_event(i, die) for i, die in enumerate(dice)]
 )
 texts = st.lists(st.one_of(st.none(), st.sampled_from("abc")), max_size=9)
+
+
+def columns(events: Sequence[RequestEvent]) -> Columns:
+    return columns_of(list(map(row_of, events)))
 
 
 def plain(column: Coded) -> list[str | None]:
@@ -61,26 +65,42 @@ def test_a_lone_value_of_many_columns_stands_there_once() -> None:
     assert joined.values == ["a", "b", "c", "d"]
 
 
+@given(texts, st.integers(0, 9), st.integers(0, 9))
+def test_rows_that_follow_each_other_stay_what_they_were_alone_too(column: list[str | None], a: int, b: int) -> None:
+    start, end = sorted(min(i, len(column)) for i in (a, b))
+    part = Coded.of(column).part(slice(start, end))
+    assert plain(part) == plain(part.alone()) == plain(part.distinct()) == column[start:end]
+    assert part.distinct().values == list(dict.fromkeys(part.values[i] for i in sorted({*part.codes.tolist()} - {-1})))
+
+
+@given(some_events, st.integers(0, 6), st.integers(0, 6))
+def test_a_part_of_a_table_is_as_if_the_others_had_not_been(events: list[RequestEvent], a: int, b: int) -> None:
+    start, end = sorted(min(i, len(events)) for i in (a, b))
+    part = columns(events).part(start, end)
+    assert rows(part) == rows(part.alone()) == [row(e) for e in events[start:end]]
+    assert sorted(part.metrics) == sorted({name for e in events[start:end] for name in e.metrics})
+
+
 @given(some_events)
 def test_single_events_become_rows(events: list[RequestEvent]) -> None:
-    assert rows(columns_of(events)) == [row(e) for e in events]
+    assert rows(columns(events)) == [row(e) for e in events]
 
 
 @given(some_events, st.lists(st.booleans(), min_size=6, max_size=6))
 def test_some_rows_are_as_if_the_others_had_not_been(events: list[RequestEvent], keep: list[bool]) -> None:
     kept = [e for e, is_kept in zip(events, keep, strict=False) if is_kept]
-    some = columns_of(events).where(np.array(keep[: len(events)], np.bool_))
+    some = columns(events).where(np.array(keep[: len(events)], np.bool_))
     assert rows(some) == [row(e) for e in kept]
     assert sorted(some.metrics) == sorted({name for e in kept for name in e.metrics})
 
 
 @given(st.lists(some_events, min_size=1, max_size=4))
 def test_joined_rows_are_those_of_all_events(chunks: Sequence[list[RequestEvent]]) -> None:
-    joined = Columns.joined([columns_of(events) for events in chunks])
+    joined = Columns.joined([columns(events) for events in chunks])
     assert rows(joined) == [row(e) for events in chunks for e in events]
     assert set(joined.metrics) == {name for events in chunks for e in events for name in e.metrics}
 
 
 def test_no_events_are_no_rows() -> None:
-    assert len(columns_of([])) == 0
-    assert len(columns_of([event()])) == 1
+    assert len(columns([])) == 0
+    assert len(columns([event()])) == 1

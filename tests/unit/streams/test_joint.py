@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from streams.batches import Batch
 from streams.decoding import BadEvent, Tick, decode, decode_all
-from streams.joint import parse, read_joint
+from streams.joint import read_joint
+from streams.parsing import Packed, parse_batch, parse_newer
 from streams.singles import batch_of
 from tests.mutations import mutated
 from tests.rows import made_event, rows
@@ -84,7 +85,7 @@ def test_what_is_written_as_the_sdk_writes_it_is_read_together(monkeypatch: pyte
 
 def test_what_a_newer_sdk_adds_is_read_together_as_well() -> None:
     newer = json.dumps(json.loads(TWO.dump()) | {"more": {"names": [1.5, None, "ä"]}}, ensure_ascii=False).encode()
-    assert parse(newer) is not None
+    assert isinstance(parse_newer(newer), Packed)
     assert together([newer]) == together([TWO.dump()])
 
 
@@ -134,8 +135,8 @@ def test_a_bad_batch_takes_no_other_with_it(bad: bytes) -> None:
 def test_a_long_name_is_no_reason_to_read_a_batch_alone() -> None:
     digest = "7.1.session.786db6f38e0cd8b7;" + "f" * 64
     raw = batch([event(1, tool="t" * 120, assignment=digest)]).dump()
-    sent = parse(raw)
-    assert sent is not None
+    sent = parse_batch(raw)
+    assert isinstance(sent, Packed)
     assert read_joint([sent])[0] is not None
 
 

@@ -29,6 +29,13 @@ def test_keys_and_weights_add_up(log: list[tuple[list[int], int | None, bool]]) 
     assert found.tolist() == sorted(truth)
 
 
+def test_keys_that_lie_far_apart_are_counted_as_well() -> None:
+    counts = Tally()
+    counts.add(np.array([2**60, 5, 2**60, 6]))
+    counts.add(np.array([5]))
+    assert [column.tolist() for column in counts.summed()] == [[5, 6, 2**60], [2, 1, 2]]
+
+
 def test_what_waits_is_merged_before_it_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tally, "_WAITING", 10)
     counts = Tally()

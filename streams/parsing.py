@@ -1,0 +1,188 @@
+"""From bytes to typed structs, by msgspec: what it takes the models take as well, and read the same. Pure.
+
+It takes no number in quotes, no fraction for a whole number, no NaN: such things, and whatever is wrong, only the models
+know to read or to refuse with a reason.
+"""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+from msgspec.structs import astuple
+
+from davylamp_sdk._event import MAX_BATCH, Outcome
+
+_Name = Annotated[str, Meta(min_length=1, max_length=120)]
+_Names = Annotated[list[Annotated[str, Meta(max_length=120)]], Meta(max_length=3 * MAX_BATCH)]
+_Whole = Annotated[int, Meta(ge=0, lt=2**53)]
+_Age = Annotated[float, Meta(ge=0, lt=1e12)]
+_END = 2**53
+_MOST_METRICS = 32
+OPTIONAL_PLACES = ("session", "assignment", "tool", "error_type", "protocol_version")
+AGES = ("session_age_ms", "session_gap_ms")
+_DEEPEST = 150
+"""Brackets of a message: the models read no JSON that is nested deeper than 200."""
+
+
+class Event(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A `RequestEvent`; ages that are absent are -1, as in a batch."""
+
+    producer: _Name
+    sequence: _Whole
+    service: _Name
+    version: _Name
+    instance: _Name
+    method: _Name
+    outcome: Outcome
+    started_at: _Whole
+    duration_ms: Annotated[float, Meta(ge=0, lt=1e9)]
+    v: Literal[1] = 1
+    session: Annotated[str, Meta(max_length=64)] | None = None
+    assignment: Annotated[str, Meta(max_length=100)] | None = None
+    tool: _Name | None = None
+    error_type: _Name | None = None
+    protocol_version: _Name | None = None
+    first_of_session: bool = False
+    tells_ends: bool = False
+    session_age_ms: _Age | None = -1.0
+    session_gap_ms: _Age | None = -1.0
+    metrics: dict[_Name, float] = {}
+
+
+FIELDS = Event.__struct_fields__
+Row = tuple[Any, ...]
+"""An event's values, in the order of the fields. Once it is parsed, the struct is only in the way of its columns."""
+
+
+class Sent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """An `EventBatch` whose columns nobody has looked at yet."""
+
+    producer: _Name
+    sequence: _Whole
+    service: _Name
+    version: _Name
+    instance: _Name
+    names: _Names
+    method: list[int]
+    outcome: list[int]
+    started_at: list[int]
+    duration_ms: list[float]
+    v: Literal[1] = 1
+    dropped: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+    tells_ends: bool = False
+    session: list[int] = []
+    assignment: list[int] = []
+    tool: list[int] = []
+    error_type: list[int] = []
+    protocol_version: list[int] = []
+    first_of_session: list[int] = []
+    session_age_ms: list[float] = []
+    session_gap_ms: list[float] = []
+    metrics: dict[_Name, dict[str, Any]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A batch whose columns are of one length each: 64 bits a value, for lists of numbers are many times as large."""
+
+    producer: str
+    sequence: int
+    service: str
+    version: str
+    instance: str
+    dropped: int
+    tells_ends: bool
+    names: list[str]
+    metrics: Mapping[str, Any]
+    n: int
+    columns: Mapping[str, bytes]
+    """Those that are not empty, and the positions of `first_of_session`."""
+
+
+def packed(sent: Sent) -> Packed | None:
+    """None if columns are not of one length, or a number exceeds 64 bits."""
+    n = len(sent.method)
+    if not 0 < n <= MAX_BATCH or sent.sequence + n > _END:
+        return None
+    must = {"method": sent.method, "outcome": sent.outcome, "started_at": sent.started_at}
+    whole, real = f"{n}q", f"{n}d"
+    try:  # of all ways from a list to an array `struct` is the fastest; it raises unless there are n values
+        columns = {name: struct.pack(whole, *column) for name, column in must.items()}
+        columns["duration_ms"] = struct.pack(real, *sent.duration_ms)
+        for name in OPTIONAL_PLACES:
+            if column := getattr(sent, name):
+                columns[name] = struct.pack(whole, *column)
+        for name in AGES:
+            if column := getattr(sent, name):
+                columns[name] = struct.pack(real, *column)
+        columns["first_of_session"] = struct.pack(f"{len(sent.first_of_session)}q", *sent.first_of_session)
+    except struct.error:
+        return None
+    who = sent.producer, sent.sequence, sent.service, sent.version, sent.instance
+    return Packed(*who, sent.dropped, sent.tells_ends, sent.names, sent.metrics, n, columns)
+
+
+class _NewerEvent(Event, gc=False, forbid_unknown_fields=False):
+    """Of whoever says more."""
+
+
+class _NewerSent(Sent, gc=False, forbid_unknown_fields=False):
+    """Of a newer SDK, which may say more."""
+
+
+_event = msgspec.json.Decoder(Event).decode
+_newer_event = msgspec.json.Decoder(_NewerEvent).decode
+_sent = msgspec.json.Decoder(Sent).decode
+_newer_sent = msgspec.json.Decoder(_NewerSent).decode
+
+
+def parse_event(raw: bytes) -> Row | None:
+    """The single event in ``raw``, as it is usually written."""
+    try:
+        event = _event(raw)
+    except (ValueError, RecursionError):
+        return None
+    return None if event.metrics and _is_doubled(event, raw) else astuple(event)
+
+
+def parse_batch(raw: bytes) -> Packed | None:
+    """The batch in ``raw``, as it is usually written."""
+    try:
+        sent = _sent(raw)
+    except (ValueError, RecursionError):
+        return None
+    return None if sent.metrics and _is_doubled(sent, raw) else packed(sent)
+
+
+def parse_newer(raw: bytes) -> Row | Packed | None:
+    """The event or batch in ``raw``, of whoever may say more; None if only the models can tell."""
+    if not _is_readable(raw):
+        return None
+    is_batch = b"names" in raw or b"\\u" in raw  # a batch is told by its names, however they are spelled
+    try:
+        found = _newer_sent(raw) if is_batch else _newer_event(raw)
+    except (ValueError, RecursionError):
+        return None
+    if found.metrics and _is_doubled(found, raw):
+        return None
+    return packed(found) if isinstance(found, Sent) else astuple(found)
+
+
+def _is_doubled(found: Event | Sent, raw: bytes) -> bool:
+    """Whether a metric may be named twice: the models look at both, and what is parsed only holds the last."""
+    if isinstance(found, Event):
+        return raw.count(b":") > _MOST_METRICS  # of an event only their number is looked at
+    return b"\\" in raw or raw.count(b'"values"') != len(found.metrics)
+
+
+def _is_readable(raw: bytes) -> bool:
+    """Whether what msgspec passes over, the values of keys that it does not know, is JSON that the models read."""
+    if raw.count(b"[") + raw.count(b"{") > _DEEPEST:
+        return False
+    try:
+        return raw.isascii() or bool(raw.decode())
+    except UnicodeDecodeError:
+        return False
