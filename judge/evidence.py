@@ -13,7 +13,10 @@ from schemas.windows import Cell
 class Evidence:
     """A fold of final windows, in order. Nothing here speaks for or against the canary."""
 
-    _sessions: Counter[tuple[Cohort, Stratum]] = field(default_factory=Counter)
+    _sessions: Counter[tuple[Cohort, int]] = field(default_factory=Counter)
+    """By cohort and stage of birth."""
+    _drawn: Counter[tuple[Cohort, int]] = field(default_factory=Counter)
+    """Those of them that a proxy's dice assigned, one by one."""
     _served: dict[Cohort, RunningSums] = field(default_factory=lambda: {cohort: RunningSums() for cohort in COHORTS})
     """Requests, and those whose server said another version than the proxy had assigned."""
     _heard_ms: dict[Cohort, int] = field(default_factory=dict)
@@ -27,18 +30,22 @@ class Evidence:
 
     def _read(self, cohort: Cohort, stratum: Stratum, cell: Cell, end_ms: int) -> None:
         requests = requests_in(cell.outcomes)
-        self._sessions[cohort, stratum] += cell.new_sessions
+        self._sessions[cohort, stratum.stage] += cell.new_sessions
+        if stratum.kind == "session":
+            self._drawn[cohort, stratum.stage] += cell.new_sessions
         if requests:
             self._served[cohort].add(end_ms, requests, cell.mismatches)
             self._heard_ms[cohort] = end_ms
 
     def sessions(self, cohort: Cohort, stage: int | None = None) -> int:
         """Sessions of the cohort that were born in the stage, or in the rollout."""
-        return sum(n for (c, stratum), n in self._sessions.items() if c == cohort and stage in (None, stratum.stage))
+        if stage is not None:
+            return self._sessions[cohort, stage]
+        return sum(n for (c, _), n in self._sessions.items() if c == cohort)
 
     def born(self, cohort: Cohort, stage: int) -> int:
         """Sessions that a proxy's dice assigned, one by one: the only kind whose number should fit the share."""
-        return self._sessions[cohort, Stratum(stage, "session")]
+        return self._drawn[cohort, stage]
 
     def last_request_ms(self, cohort: Cohort) -> int | None:
         """End of the newest window in which the cohort was heard, Unix milliseconds; None without any."""

@@ -67,4 +67,5 @@ class History:
 
     def failures(self, version: str, from_ms: int, to_ms: int) -> tuple[int, int]:
         """Requests, and those that failed, in windows that end after `from_ms` and at or before `to_ms`."""
-        return self._versions.get(version, RunningSums()).between(from_ms, to_ms)
+        sums = self._versions.get(version)
+        return sums.between(from_ms, to_ms) if sums is not None else (0, 0)

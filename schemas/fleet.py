@@ -79,8 +79,9 @@ class Fleet:
 
     def runs(self, entry: str, now_ms: int) -> bool:
         """Whether there are proxies, and every one that exists runs the route of `entry`, by a word that counts."""
-        proxies = self.picture(entry, now_ms)
-        return bool(proxies) and all(proxy.state == "acknowledged" for proxy in proxies)
+        told = (w.change.proxies for w in self.words.values() if w.change.entry == entry and w.counts(now_ms))
+        running = {proxy.proxy for proxies in told for proxy in proxies if proxy.state == "acknowledged"}
+        return bool(self.roster.names) and self.roster.names <= running
 
 
 def _connects(change: RouteChange, proxy: str) -> bool:

@@ -1,23 +1,22 @@
 """davylamp's own policy: one exact two-sample e-process a check, valid at every look."""
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from judge.policies.families.port import Claim, Family, W
-from judge.policies.families.table import families, proxied_families, score_weight, shares
-from judge.policies.lane import Against, Asked, For, Lane
+from judge.policies.families.port import Claim, W
+from judge.policies.families.table import families, proxied_families, shares
+from judge.policies.lane import Asked, Lane
+from judge.policies.looked import Looked, Weighed
 from judge.policies.port import Assessment, StageTimes
 from judge.policies.results import Interval, Reading, Told, check_result, rounded
 from judge.proxies import Difference
 from judge.stats.mixture import combine, needed_log_e
 from judge.stats.restarts import restart_schedule
 from judge.stats.score import score
-from judge.stats.within import exceedance_margin, whole_service_margin
+from judge.stats.within import exceedance_margin, is_within, whole_service_margin
 from judge.trial import Trial, TrialWindow
 from schemas.decisions import CheckResult
 from schemas.outcomes import requests_in
@@ -85,92 +84,46 @@ class SequentialComparison:
         return found
 
     def _assess(self, still_open: Sequence[TrialWindow], times: StageTimes) -> Assessment:
-        of_windows, suspicious, intervals = self._read(self.windows, still_open, times)
-        of_proxies, also_suspicious, more_intervals = self._read(self.proxies, (), times)
-        places = {
-            check: place for place, check in enumerate(self.shares)
-        }  # those that decide first, as the plan has them
-        readings = sorted([*of_windows, *of_proxies], key=lambda r: places.get(r.check, len(places)))
-        combined = combine({r.check: r.log_e for r in readings if r.share}, self.shares, self.trial.plan.alpha)
-        if combined.breached:
-            readings = [replace(r, is_culprit=r.check == combined.worst) for r in readings]
-        proving = [r for r in readings if r.share and r.gate_margin is not None]
+        looked = [Looked.at(self.windows, still_open, times, self._asked(self.windows, times.stage))]
+        if self.proxies.families:
+            looked.append(Looked.at(self.proxies, (), times, self._asked(self.proxies, times.stage)))
+        known = {weighed.check: weighed for one in looked for weighed in one.weigh(self.shares)}
+        deciding = [known[check] for check in self.shares]
+        against = {weighed.check: weighed.evidence.log_e_breach for weighed in deciding}
+        combined = combine(against, self.shares, self.trial.plan.alpha)
+        culprit = combined.worst if combined.breached else None
+        proofs = [w.evidence.log_e_within for w in deciding if w.evidence.log_e_within is not None]
         a_session = self._requests / self._sessions if self._sessions else None
         return Assessment(
-            score=self._score(readings, breached=combined.breached),
-            checks=Told(partial(self._told, readings, (intervals, more_intervals), self._results, a_session)),
-            breached_by=combined.worst if combined.breached else None,
-            within=bool(proving) and all(r.within for r in proving),
-            suspicious=suspicious or also_suspicious,
+            score=self._score(deciding, breached=combined.breached),
+            checks=Told(partial(self._told, looked, culprit, self._results, a_session)),
+            breached_by=culprit,
+            within=bool(proofs) and all(map(is_within, proofs)),
+            suspicious=any(one.proof.suspicious for one in looked),
         )
 
     def _told(
         self,
-        readings: Sequence[Reading],
-        intervals: Sequence[Callable[[], dict[str, Interval]]],
+        looked: Sequence[Looked],
+        culprit: str | None,
         results: dict[str, tuple[Reading, Interval, CheckResult]],
         requests_a_session: float | None,
     ) -> tuple[CheckResult, ...]:
         """Most checks wait for final windows, and between these say the same at every look."""
-        known = {check: interval for found in intervals for check, interval in found().items()}
+        intervals = {check: interval for one in looked for check, interval in one.intervals()}
+        places = {check: place for place, check in enumerate(self.shares)}  # those that decide first
+        readings = [reading for one in looked for reading in one.readings(self.shares, culprit)]
+        readings.sort(key=lambda reading: places.get(reading.check, len(places)))
         for reading in readings:
             check = reading.check
-            if check not in results or results[check][:2] != (reading, known[check]):
-                result = check_result(reading, known[check], self.trial.plan.alpha, requests_a_session)
-                results[check] = reading, known[check], result
+            if check not in results or results[check][:2] != (reading, intervals[check]):
+                result = check_result(reading, intervals[check], self.trial.plan.alpha, requests_a_session)
+                results[check] = reading, intervals[check], result
         return tuple(results[reading.check][2] for reading in readings)
 
-    def _score(self, readings: Sequence[Reading], *, breached: bool) -> float:
-        """Of what is known, and of what has to be proved."""
-        known = [r for r in readings if r.share and (r.has_data or r.gate_margin is not None)]
-        scored = [r.evidence(score_weight(r.check)) for r in known]
+    def _score(self, deciding: Sequence[Weighed], *, breached: bool) -> float:
+        scored = [weighed.evidence for weighed in deciding if weighed.scores]
         return round(score(scored, self.trial.plan.alpha, breached=breached), 1) if scored else NOTHING_KNOWN
-
-    def _read(
-        self, lane: Lane[W], still_open: Sequence[W], times: StageTimes
-    ) -> tuple[list[Reading], bool, Callable[[], dict[str, Interval]]]:
-        """Every check of a lane at one look, whether any has become suspicious, and how to find their intervals."""
-        if not lane.families:
-            return [], False, dict
-        asked = self._asked(lane, times.stage)
-        against, proof = lane.look(still_open, times, asked)
-        columns = zip(
-            lane.families,
-            asked.needed.tolist(),
-            asked.gate_margins.tolist(),
-            against.log_e.tolist(),
-            against.unbelieved.tolist(),
-            against.members,
-            proof.log_e.tolist(),
-            against.spread.pooled.tolist(),
-            map(tuple, against.totals.tolist()),
-            map(tuple, proof.totals.tolist()),
-            against.since_ms,
-            strict=True,
-        )
-        return (
-            [self._reading(*column) for column in columns],
-            proof.suspicious,
-            partial(_intervals, lane, against, proof),
-        )
-
-    def _reading(self, family: Family[Any], needed: float, gate_margin: float, *rest: Any) -> Reading:
-        log_e, unbelieved, members, log_e_within, dispersion, totals, stage_totals, since_ms = rest
-        return Reading(
-            claim=family.claim,
-            tell=family.teller(),
-            share=self.shares.get(family.claim.check, 0.0),
-            needed=needed,
-            gate_margin=gate_margin if family.claim.proves else None,
-            log_e=log_e,
-            unbelieved=unbelieved,
-            members=members,
-            log_e_within=log_e_within,
-            dispersion=dispersion,
-            totals=totals,
-            stage_totals=stage_totals,
-            since_ms=since_ms,
-        )
 
     def _asked(self, lane: Lane[W], stage: int) -> Asked:
         key = lane.families[0].claim.check, stage
@@ -181,15 +134,6 @@ class SequentialComparison:
             margins = [_gate_margin(claim, next_share) for claim in claims]
             self._asks[key] = Asked(np.array(needed), np.array(margins))
         return self._asks[key]
-
-
-def _intervals(lane: Lane[W], against: Against, proof: For) -> dict[str, Interval]:
-    ends = zip(lane.families, against.lows.tolist(), proof.highs.tolist(), strict=True)
-    return {family.claim.check: (_known(low), _known(high)) for family, low, high in ends}
-
-
-def _known(bound: float) -> float | None:
-    return None if math.isnan(bound) else float(bound)
 
 
 def _gate_margin(claim: Claim, next_share: float) -> float:

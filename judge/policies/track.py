@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from judge.policies.families.port import Rows, Spread, Whole
 from judge.policies.port import StageTimes
 from judge.stats.evidence import Floats
-from judge.stats.lines import Lines
+from judge.stats.lines import Indices, Lines
 from judge.stats.process import Layout, Processes
 from judge.stats.restarts import Restart, RestartSchedule
 from schemas.labels import Kind
@@ -133,17 +133,41 @@ class Standing:
         )
 
     def add(self, start_ms: float, kinds: Sequence[Kind], rows: Whole) -> "Standing":
-        """One window: shape (rows, columns, 4). Before the rollout began nothing counts."""
-        if start_ms < self.warm_ms:
-            judged = [i for i, kind in enumerate(kinds) if kind not in UNBORN]
-            rows = rows[judged]
-        if not self.met or not len(rows):
+        """One window: shape (rows, columns, 4)."""
+        rows = self.judged(start_ms, kinds, rows)
+        if not len(rows):
             return self
         return replace(
             self,
             processes=self.processes.add(rows[..., :2], rows[..., 2:]),
-            counts=self.counts + rows.sum(axis=0, dtype=np.int64),
+            counts=self.counts + np.add.reduce(rows),
         )
+
+    def look_ahead(self, start_ms: float, kinds: Sequence[Kind], rows: Whole) -> "Standing":
+        """A window that still fills: like :meth:`add`, but what might speak for the canary is left as it was."""
+        rows = self.judged(start_ms, kinds, rows)
+        if not len(rows):
+            return self
+        processes = self.processes.look_ahead(rows[..., :2], rows[..., 2:])
+        return replace(self, processes=processes, counts=self.counts + np.add.reduce(rows))
+
+    def of(self, columns: Indices, layout: Layout) -> "Standing":
+        """Some of the columns, as the checks of `layout`."""
+        return replace(
+            self,
+            processes=self.processes.of(columns, layout),
+            counts=self.counts[columns],
+            counts_before_proof=self.counts_before_proof[columns],
+            since=tuple(Since(since.at_ms, since.counts[columns]) for since in self.since),
+        )
+
+    def judged(self, start_ms: float, kinds: Sequence[Kind], rows: Whole) -> Whole:
+        """The rows of a window that count. Before the rollout began none does."""
+        if not self.met:
+            return rows[:0]
+        if start_ms < self.warm_ms:
+            return rows[[i for i, kind in enumerate(kinds) if kind not in UNBORN]]
+        return rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)

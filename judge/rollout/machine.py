@@ -1,7 +1,7 @@
 """The rollout machine: what the judge says next. A pure function of a service's state and the cut."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from judge.policies.port import Assessment, Policy
@@ -49,7 +49,8 @@ class Machine:
         drafts = Drafts(state, cut, self.code_version, seen.assessment)
         entry, outcomes = self._next(drafts, seen)
         checks = seen.assessment.checks if seen.assessment else ()
-        return Decision(entry, view(state, cut, replace(seen, outcomes=outcomes)), checks)
+        told = Seen(seen.evidence, seen.assessment, seen.verdict, outcomes)
+        return Decision(entry, view(state, cut, told), checks)
 
     def _next(self, drafts: Drafts, seen: Seen) -> tuple[LedgerEntry | None, tuple[Outcome, ...]]:
         if isinstance(seen.verdict, Rollback):

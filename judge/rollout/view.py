@@ -1,6 +1,7 @@
 """What people are shown of a service: the judge's view. Pure."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from judge.evidence import Evidence
 from judge.policies.port import Assessment
@@ -32,35 +33,34 @@ def rollout_state(state: ServiceState) -> RolloutState | None:
 def view(state: ServiceState, cut: Cut, seen: Seen) -> RolloutView:
     """The service's newest rollout at a cut, but for the checks of a running one: :attr:`Seen.assessment` has them."""
     standing, head = state.chain.standing, state.chain.head
-    common = RolloutView(
-        service=state.name,
-        rollout=standing.rollout,
-        baseline=state.own_baseline or None,
-        frozen=standing.frozen,
-        head=state.chain.head_id,
-        outcomes=seen.outcomes,
-        judged=cut.offsets,
-        looked_at=cut.now,
-    )
+    common: dict[str, Any] = {
+        "service": state.name,
+        "rollout": standing.rollout,
+        "baseline": state.own_baseline or None,
+        "frozen": standing.frozen,
+        "head": state.chain.head_id,
+        "outcomes": seen.outcomes,
+        "judged": cut.offsets,
+        "looked_at": cut.now,
+    }
     if state.chain.opening is None or head is None:
-        return common
-    running, clock = seen.assessment, state.clock
-    return common.model_copy(
-        update={
-            "state": rollout_state(state),
-            "stage": standing.stage,
-            "stages": len(state.plan.stages),
-            "share": standing.share,
-            "canary": standing.canary,
-            "observe": state.plan.observe,
-            "held_because": clock.held.reason.sentence if clock.held and standing.phase == "held" else None,
-            "waiting_for": _waiting_for(state, seen.verdict),
-            "stage_elapsed_s": clock.elapsed_s if running else None,
-            "score": running.score if running else head.score,
-            "checks": () if running else head.checks,
-            "baseline_sessions": seen.evidence.sessions("baseline") if seen.evidence else 0,
-            "canary_sessions": seen.evidence.sessions("canary") if seen.evidence else 0,
-        }
+        return RolloutView(**common)
+    running, clock, plan = seen.assessment, state.clock, state.plan
+    return RolloutView(
+        **common,
+        state=rollout_state(state),
+        stage=standing.stage,
+        stages=len(plan.stages),
+        share=standing.share,
+        canary=standing.canary,
+        observe=plan.observe,
+        held_because=clock.held.reason.sentence if clock.held and standing.phase == "held" else None,
+        waiting_for=_waiting_for(state, seen.verdict),
+        stage_elapsed_s=clock.elapsed_s if running else None,
+        score=running.score if running else head.score,
+        checks=() if running else head.checks,
+        baseline_sessions=seen.evidence.sessions("baseline") if seen.evidence else 0,
+        canary_sessions=seen.evidence.sessions("canary") if seen.evidence else 0,
     )
 
 

@@ -65,6 +65,10 @@ class LogWealth:
         """A part of the bets."""
         return LogWealth(self.at_zero[..., first:last], self.slope[..., first:last])
 
+    def of(self, processes: NDArray[np.intp]) -> "LogWealth":
+        """Some of those that the first axis holds."""
+        return LogWealth(self.at_zero[processes], self.slope[processes])
+
 
 def log_wealth(canary: Counts, baseline: Counts, bets: Floats, ratio: float | Floats = 1.0) -> LogWealth:
     """What `bets` win on all rows together: shapes (rows, ..., 2), (rows, ..., 2), (J,) to (..., J).
@@ -74,14 +78,15 @@ def log_wealth(canary: Counts, baseline: Counts, bets: Floats, ratio: float | Fl
     and the last one stands side by side: other checks of the same rows. Where one cohort is empty nothing is compared
     and exactly 0 is won. `ratio` is r of ``p_C <= r p_B + m``, one for all or one each.
     """
+    compared = (canary[..., :1] > 0) & (baseline[..., :1] > 0)
+    canary, baseline = canary * compared, baseline * compared
     n_canary, bad_canary = canary[..., :1], canary[..., 1:]
     n_baseline, bad_baseline = baseline[..., :1], baseline[..., 1:]
-    compared = (n_canary > 0) & (n_baseline > 0)
-    weight = np.where(compared, np.asarray(ratio)[..., np.newaxis] * n_canary, 0.0)
+    weight = np.asarray(ratio)[..., np.newaxis] * n_canary
     theta = weight / np.where(compared, weight + n_baseline, 1.0)
     surplus = bets - 1
     change = theta * surplus
     log_g = np.log1p(change)
-    at_zero = np.where(compared, bad_canary * (np.log(bets) - log_g) - bad_baseline * log_g, 0.0)
-    slope = np.where(compared, n_canary * (1 - theta) * surplus / (1 + change), 0.0)
+    at_zero = bad_canary * (np.log(bets) - log_g) - bad_baseline * log_g
+    slope = n_canary * (1 - theta) * surplus / (1 + change)
     return LogWealth(np.add.reduce(at_zero), np.add.reduce(slope))

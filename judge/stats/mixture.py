@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 
 from judge.stats.evidence import Floats, LogWealth
+from judge.stats.lines import Indices
 
 _ROUNDING = 1e-9
 
@@ -20,12 +21,12 @@ class RestartMixture:
     weights: Floats
     """Shape (k,), sum at most 1."""
     since: LogWealth
-    """Shape (k, columns, J): the log wealth of the bets when each restart began."""
+    """Shape (columns, k, J): the log wealth of the bets when each restart began."""
 
     @classmethod
     def none(cls, columns: int, bets: int) -> Self:
         """Nothing has begun."""
-        return cls(np.zeros(0), LogWealth.none(0, columns, bets))
+        return cls(np.zeros(0), LogWealth.none(columns, 0, bets))
 
     @property
     def cash(self) -> float:
@@ -37,19 +38,26 @@ class RestartMixture:
         weights = np.append(self.weights, weight)
         if weight <= 0 or weights.sum() > 1 + _ROUNDING:
             raise ValueError(f"restart weights must be above 0 and sum to at most 1, not {weights.tolist()}")
-        at_zero = np.concatenate((self.since.at_zero, wealth.at_zero[np.newaxis]))
-        slope = np.concatenate((self.since.slope, wealth.slope[np.newaxis]))
+        at_zero = np.concatenate((self.since.at_zero, wealth.at_zero[:, np.newaxis]), axis=1)
+        slope = np.concatenate((self.since.slope, wealth.slope[:, np.newaxis]), axis=1)
         return RestartMixture(weights, LogWealth(at_zero, slope))
+
+    def of(self, columns: Indices) -> "RestartMixture":
+        """Some of the columns."""
+        return RestartMixture(self.weights, self.since.of(columns))
 
     def terms(self, wealth: LogWealth, pooled: Floats) -> LogWealth:
         """The logs whose exponentials, with the cash, add up to E: shape (columns, k, J), tempered by `pooled`.
 
         They are linear in the margin like the wealth they come from.
         """
-        won = wealth - self.since
-        spread = pooled[:, np.newaxis]
-        part = np.log(self.weights)[:, np.newaxis, np.newaxis] - math.log(wealth.at_zero.shape[-1])
-        return LogWealth(np.swapaxes(won.at_zero / spread + part, 0, 1), np.swapaxes(won.slope / spread, 0, 1))
+        at_zero = wealth.at_zero[:, np.newaxis] - self.since.at_zero
+        slope = wealth.slope[:, np.newaxis] - self.since.slope
+        spread = pooled[:, np.newaxis, np.newaxis]
+        at_zero /= spread  # in place: these are the largest arrays of a look
+        slope /= spread
+        at_zero += np.log(self.weights)[:, np.newaxis] - math.log(wealth.at_zero.shape[-1])
+        return LogWealth(at_zero, slope)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,13 +103,24 @@ class Processes:
         """Fold strata in: shapes (rows, columns, 2), row by row the same window, stage of birth and kind."""
         scale = self.layout.scale
         won = log_wealth(canary * scale, baseline * scale, _BETS, self.layout.ratio)
-        return replace(self, above=self.above + won.bets(0, _ABOVE), below=self.below + won.bets(_ABOVE))
+        above, below = self.above + won.bets(0, _ABOVE), self.below + won.bets(_ABOVE)
+        return Processes(self.layout, above, self.restarts, below)
+
+    def look_ahead(self, canary: Counts, baseline: Counts) -> "Processes":
+        """The same strata, but only what speaks against the canary: to the last bit what :meth:`add` makes of that."""
+        scale = self.layout.scale
+        won = log_wealth(canary * scale, baseline * scale, _BETS[:_ABOVE], self.layout.ratio)
+        return Processes(self.layout, self.above + won, self.restarts, self.below)
 
     def restart(self, restart: Restart) -> "Processes":
         """Stake `restart`'s weight from here on; with a stage its proof starts afresh too."""
         below = LogWealth.none(*self.below.at_zero.shape) if restart.opens_stage else self.below
         restarts = self.restarts.restart(self.above, restart.weight) if restart.weight else self.restarts
         return replace(self, restarts=restarts, below=below)
+
+    def of(self, columns: Indices, layout: Layout) -> "Processes":
+        """Some of the columns, as the checks of `layout`."""
+        return Processes(layout, self.above.of(columns), self.restarts.of(columns), self.below.of(columns))
 
     def alone(self) -> "Processes":
         """The same columns, each as a check by itself."""
@@ -125,8 +136,8 @@ class Processes:
         terms = self.restarts.terms(self.above, pooled[layout.owner])
         each = len(self.restarts.weights) * _ABOVE
         log_parts = layout.log_equal_parts if parts is None else np.log(np.maximum(parts, _NO_PART))
-        share = np.repeat(log_parts, each)
-        return Lines(terms.at_zero.ravel() + share, terms.slope.ravel(), layout.first * each, self.restarts.cash)
+        at_zero = terms.at_zero + log_parts[:, np.newaxis, np.newaxis]
+        return Lines(at_zero.ravel(), terms.slope.ravel(), layout.first * each, self.restarts.cash)
 
     def strongest(self, margin: Floats, pooled: Floats) -> Indices:
         """On which restart most of each check's evidence rests, shape (checks,), by number; 0 where none has begun."""
