@@ -24,9 +24,9 @@ ConditionKind = Literal[
 CauseKind = FactKind | ConditionKind
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long something may last before it is a cause; seconds."""
+    """How long something may last before it is a cause; seconds. By name only: six numbers in a row are soon shifted."""
 
     hold_too_long_s: float = 900.0
     drift_s: float = 10.0

@@ -10,6 +10,8 @@ from pydantic import AnyHttpUrl, BaseModel, BeforeValidator, ConfigDict, Field, 
 from alerts.cause import Limits, Severity
 from transport.settings import Settings
 
+_LIMITS = Limits()
+
 
 class ReceiverSettings(BaseModel):
     """Somebody to tell, by a URL of apprise: ``mailto://…``, ``slack://…``, ``pagerduty://…``, ``json://…``."""
@@ -17,7 +19,10 @@ class ReceiverSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     url: Annotated[SecretStr, Field(min_length=1, description="It may carry passwords: it is never logged.")]
-    severities: Annotated[frozenset[Severity], Field(min_length=1)] = frozenset({"page", "notice", "info"})
+    severities: Annotated[
+        frozenset[Severity],
+        Field(min_length=1, description="What it is told: `page` wakes somebody, `notice` waits for working hours."),
+    ] = frozenset({"page", "notice", "info"})
     name: Annotated[
         str | None, Field(pattern=r"^[a-z0-9._-]{1,40}$", description="In logs; else the URL's scheme and a digest.")
     ] = None
@@ -43,18 +48,34 @@ def _as_list(value: Any) -> Any:
 class AlertsSettings(Settings):
     """The table ``[alerts]``. The log is always told."""
 
-    receivers: Annotated[tuple[ReceiverSettings, ...], BeforeValidator(_as_list)] = ()
+    receivers: Annotated[
+        tuple[ReceiverSettings, ...],
+        BeforeValidator(_as_list),
+        Field(description="Whom to tell beside the log; in the environment a list in JSON."),
+    ] = ()
     data_folder: Annotated[Path, Field(description="Where it is remembered what was told.")] = Path(".davylamp/alerts")
     status_url: Annotated[AnyHttpUrl | None, Field(description="Where people find the page: messages link to it.")] = (
         None
     )
-    hold_too_long_s: Annotated[float, Field(gt=0)] = Limits().hold_too_long_s
-    drift_s: Annotated[float, Field(gt=0)] = Limits().drift_s
-    router_silent_s: Annotated[float, Field(gt=0)] = Limits().router_silent_s
-    blind_s: Annotated[float, Field(gt=0, description="At most; a plan's `blind_after` may be less.")] = (
-        Limits().blind_s
+    hold_too_long_s: Annotated[
+        float, Field(gt=0, description="A hold that lasts so long pages, whatever its cause.")
+    ] = _LIMITS.hold_too_long_s
+    drift_s: Annotated[
+        float, Field(gt=0, description="Some proxy does not run the newest route, while the canary may get sessions.")
+    ] = _LIMITS.drift_s
+    router_silent_s: Annotated[float, Field(gt=0, description="No router was heard, while a rollout is live.")] = (
+        _LIMITS.router_silent_s
     )
-    repeat_s: Annotated[float, Field(gt=0)] = Limits().repeat_s
+    proxies_unknown_s: Annotated[
+        float,
+        Field(gt=0, description="A router is silent while another speaks: its proxies are unknown, which is drift."),
+    ] = _LIMITS.proxies_unknown_s
+    blind_s: Annotated[
+        float, Field(gt=0, description="The judge does not look. At most; a plan's `blind_after` may be less.")
+    ] = _LIMITS.blind_s
+    repeat_s: Annotated[float, Field(gt=0, description="A page that still burns is told again so often.")] = (
+        _LIMITS.repeat_s
+    )
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -66,4 +87,11 @@ class AlertsSettings(Settings):
     @property
     def limits(self) -> Limits:
         """What the fold needs."""
-        return Limits(self.hold_too_long_s, self.drift_s, self.router_silent_s, self.blind_s, self.repeat_s)
+        return Limits(
+            hold_too_long_s=self.hold_too_long_s,
+            drift_s=self.drift_s,
+            router_silent_s=self.router_silent_s,
+            proxies_unknown_s=self.proxies_unknown_s,
+            blind_s=self.blind_s,
+            repeat_s=self.repeat_s,
+        )

@@ -1,12 +1,16 @@
 """Who is told what, from the file and the environment, without a secret in any message."""
 
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
 
 from alerts.__main__ import receivers
 from alerts.cause import Limits
+from alerts.causes import Causes
 from alerts.settings import AlertsSettings
+from tests.builders import entry
+from tests.unit.alerts.fakes import says
 from transport.settings import CONFIG_VARIABLE, SettingsError
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -17,8 +21,28 @@ SECRET = "mailto://ada:hunter2@mail.example"
 
 def test_without_settings_the_log_is_told_everything_within_the_documented_limits() -> None:
     settings = AlertsSettings.load("alerts", {})
-    assert settings.limits == Limits(900, 10, 15, 120, 1800)
+    assert asdict(settings.limits) == {
+        "hold_too_long_s": 900,
+        "drift_s": 10,
+        "router_silent_s": 15,
+        "proxies_unknown_s": 5,
+        "blind_s": 120,
+        "repeat_s": 1800,
+    }
     assert [(r.name, sorted(s)) for r, s in receivers(settings)] == [("log", ["info", "notice", "page"])]
+
+
+@pytest.mark.parametrize("name", [limit.name for limit in fields(Limits)])
+def test_each_limit_is_the_setting_of_its_name_and_moves_no_other(name: str) -> None:
+    settings = AlertsSettings.load("alerts", {f"DAVYLAMP_ALERTS_{name.upper()}": "77"})
+    assert asdict(settings.limits) == asdict(Limits()) | {name: 77.0}
+
+
+def test_a_dead_judge_pages_after_the_two_minutes_that_are_documented() -> None:
+    started = Causes(AlertsSettings.load("alerts", {}).limits).read_entry(entry("start"), 0, at_s=0.0)[0]
+    heard = started.read_route(says(entry("start"), lb0="acknowledged"), at_s=119.0)
+    assert [e.cause.kind for e in heard.look(119.0)[1]] == []
+    assert [e.cause.kind for e in heard.look(120.0)[1]] == ["blind"]
 
 
 def test_receivers_come_from_the_file(tmp_path: Path) -> None:
