@@ -54,6 +54,10 @@ class Looked:
                 evidence = CheckEvidence(log_e, proof, share, score_weight(claim.check))
                 yield Weighed(claim.check, evidence, totals[0] > 0 and totals[2] > 0)
 
+    def full(self) -> tuple[str, ...]:
+        """Checks that can no longer be judged."""
+        return tuple(self.claims[place].check for place in self.against.spread.full)
+
     def readings(self, shares: Mapping[str, float], culprit: str | None) -> Iterator[Reading]:
         """Every check, in the lane's order."""
         columns = zip(

@@ -36,6 +36,8 @@ class Assessment:
     suspicious: bool
     """The evidence of some check against the canary is 3 or more, short of a breach, on final windows; once it was, until
     it falls below 1."""
+    unjudged: tuple[str, ...] = ()
+    """Deciding checks that can say nothing any more, for what they count has outgrown the numbers: no share rises on that."""
     sentence: str | None = None
     """Why there is a breach, in the policy's own words; None: the culprit's numbers say it."""
 

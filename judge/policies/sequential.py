@@ -100,6 +100,7 @@ class SequentialComparison:
             breached_by=culprit,
             within=bool(proofs) and all(map(is_within, proofs)),
             suspicious=any(one.proof.suspicious for one in looked),
+            unjudged=tuple(check for one in looked for check in one.full() if check in self.shares),
         )
 
     def _told(

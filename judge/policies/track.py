@@ -10,12 +10,12 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
-from judge.policies.families.port import Rows, Spread, Whole
+from judge.policies.families.port import Rows, Spread, Whole, added
 from judge.policies.port import StageTimes
 from judge.stats.evidence import Floats
 from judge.stats.lines import Indices, Lines
@@ -64,13 +64,16 @@ class SpreadOfChecks:
     believed: NDArray[np.bool_]
     parts: Floats
     """Shape (columns,): of the members of each check, summing to 1."""
+    full: tuple[int, ...] = ()
+    """The places of those that can no longer be judged."""
 
     @classmethod
     def of(cls, spreads: Sequence[Spread], columns: Sequence[int]) -> "SpreadOfChecks":
         """One after another."""
         parts = [s.parts or (1 / n,) * n for s, n in zip(spreads, columns, strict=True)]
         flat = _array(tuple(part for each in parts for part in each))
-        return cls(np.array([s.pooled for s in spreads]), np.array([s.believed for s in spreads], bool), flat)
+        full = tuple(place for place, spread in enumerate(spreads) if spread.full)
+        return cls(np.array([s.pooled for s in spreads]), np.array([s.believed for s in spreads], bool), flat, full)
 
     def believable(self, log_e: Floats) -> Floats:
         """Evidence against the canary, at most 0 where too few sessions bear it."""
@@ -140,7 +143,7 @@ class Standing:
         return replace(
             self,
             processes=self.processes.add(rows[..., :2], rows[..., 2:]),
-            counts=self.counts + np.add.reduce(rows),
+            counts=reduce(added, rows, self.counts),
         )
 
     def look_ahead(self, start_ms: float, kinds: Sequence[Kind], rows: Whole) -> "Standing":
@@ -149,7 +152,7 @@ class Standing:
         if not len(rows):
             return self
         processes = self.processes.look_ahead(rows[..., :2], rows[..., 2:])
-        return replace(self, processes=processes, counts=self.counts + np.add.reduce(rows))
+        return replace(self, processes=processes, counts=reduce(added, rows, self.counts))
 
     def of(self, columns: Indices, layout: Layout) -> "Standing":
         """Some of the columns, as the checks of `layout`."""

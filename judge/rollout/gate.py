@@ -201,6 +201,15 @@ def _too_few_sessions(look: StageLook) -> Gate | None:
     return _hold_once(look, "min_sessions", sentence, over=look.elapsed_s >= look.plan.max_stage_s)
 
 
+def _unjudged(look: StageLook) -> Hold | None:
+    """A check that the plan asks for and that nobody can answer any more: even a proof of the others is none of it."""
+    checks = look.assessment.unjudged
+    if not checks or "unproven" in look.waived:
+        return None
+    sentence = "can no longer be judged: the sum of a cohort's values has outgrown 64 bits, in millionths"
+    return _hold("unproven", f"{', '.join(checks)} {sentence}. Send it in a larger unit.")
+
+
 def _within(look: StageLook) -> Proceed | None:
     if not look.assessment.within:
         return None
@@ -240,6 +249,7 @@ _ROWS: tuple[Row, ...] = (
     _too_early,
     _sick_baseline,
     _too_few_sessions,
+    _unjudged,
     _within,
     _suspicious,
     _unproven,

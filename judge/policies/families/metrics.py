@@ -7,7 +7,7 @@ from itertools import chain
 
 import numpy as np
 
-from judge.policies.families.port import Claim, Figures, Rows, Spread, Teller, Totals, Whole
+from judge.policies.families.port import LARGEST_SUM, Claim, Figures, Rows, Spread, Teller, Totals, Whole
 from judge.policies.families.rates import Clusters
 from judge.stats.dispersion import MIN_BUCKETS, MIN_FILLED
 from judge.stats.histogram import BINS, Dense, dense, edges, quantile_bin
@@ -45,9 +45,9 @@ def claim_of(name: str, plan: CustomCheck) -> Claim:
 
 
 def _arms(canary: Sequence[int], baseline: Sequence[int], claim: Claim) -> Whole:
-    """One row of one column, the arms exchanged where lower is worse."""
+    """One row of one column, the arms exchanged where lower is worse. Of many partitions a sum may be beyond 64 bits."""
     pair = (*canary, *baseline) if claim.worse == "higher" else (*baseline, *canary)
-    return np.array([pair], np.int64)
+    return np.array([[min(number, LARGEST_SUM) for number in pair]], np.int64)
 
 
 def _figures(claim: Claim, totals: Totals, log_e: Sequence[float]) -> Figures:  # noqa: ARG001 - a Teller
@@ -86,7 +86,8 @@ class MetricRate:
                 clusters.add(cohort, self._buckets(window, cohort))
         found = clusters.dispersion(unit=UNIT)
         told = found.canary_buckets if self.claim.worse == "higher" else found.canary_filled
-        return Spread(found.pooled, told >= MIN_BUCKETS and not self.clusters.full())
+        full = self.clusters.full()
+        return Spread(found.pooled, told >= MIN_BUCKETS and not full, full=full)
 
     def teller(self) -> Teller:
         """See :class:`Family`."""
@@ -138,7 +139,8 @@ class MetricMean:
         """See :class:`Family`."""
         counted, micro = map(sum, self.clusters.sums["baseline"].T.tolist())
         found = self.clusters.dispersion(_LEAST_VARIATION * micro * UNIT / counted if micro else 1.0, UNIT)
-        return Spread(found.pooled, found.canary_filled >= MIN_FILLED and not self.clusters.full())
+        full = self.clusters.full()
+        return Spread(found.pooled, found.canary_filled >= MIN_FILLED and not full, full=full)
 
     def teller(self) -> Teller:
         """See :class:`Family`."""
@@ -158,7 +160,7 @@ class MetricMean:
         for metric in found:
             self.clusters.add(cohort, self._bucket_sums(metric))
         histograms = [metric.histogram for metric in found if metric.histogram]
-        return sum(m.n for m in found), int(self._sums(histograms, 1).sum())
+        return sum(m.n for m in found), sum(self._sums(histograms, 1).tolist())
 
     def _bucket_sums(self, metric: Metric) -> Whole:
         table = np.zeros((BUCKETS, 2), np.int64)
@@ -176,7 +178,7 @@ class MetricMean:
         counts = np.fromiter(chain.from_iterable(h.values() for h in histograms), np.int64)
         firsts = np.cumsum([0, *map(len, histograms[:-1])])
         found: Whole = np.add.reduceat(counts * winsorised(self.limit, width)[bins], firsts)
-        return found
+        return np.where(found < 0, LARGEST_SUM, found)  # a bin's middle may be more than what streams added up
 
     @property
     def limit(self) -> float:

@@ -55,6 +55,8 @@ class Spread:
     believed: bool = False
     parts: tuple[float, ...] | None = None
     """Of each member in a check of many, fixed before they have data; None: equal ones."""
+    full: bool = False
+    """Its sums no longer fit into 64 bits: what comes now is not counted, so it says nothing any more, for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,16 @@ class Timed(Protocol):
     @property
     def end_ms(self) -> int:
         """Where it ends."""
+
+
+LARGEST_SUM = np.iinfo(np.int64).max
+"""A sum beyond stays there."""
+
+
+def added(sums: Whole, more: Whole) -> Whole:
+    """Nothing negative, of any shape: both together, or :data:`LARGEST_SUM`."""
+    found: Whole = sums + more
+    return np.where(found < 0, LARGEST_SUM, found) if found.size and np.minimum.reduce(found, axis=None) < 0 else found
 
 
 W = TypeVar("W", bound=Timed)

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from judge.policies.families.port import Claim, Figures, Rows, Spread, Teller, Totals, Whole
+from judge.policies.families.port import LARGEST_SUM, Claim, Figures, Rows, Spread, Teller, Totals, Whole, added
 from judge.stats.dispersion import MIN_BUCKETS, Dispersion, dispersion
 from judge.trial import COHORTS, Cohort, CohortCells, TrialWindow
 from schemas.decisions import Count
@@ -62,9 +62,6 @@ def rate_figures(totals: Totals, log_e: Sequence[float] = ()) -> Figures:  # noq
     return Figures(rate_count(n_baseline, bad_baseline), rate_count(n_canary, bad_canary))
 
 
-_LARGEST = np.iinfo(np.int64).max
-
-
 def _no_buckets() -> dict[Cohort, Whole]:
     return {cohort: np.zeros((BUCKETS, 2), np.int64) for cohort in COHORTS}
 
@@ -77,12 +74,11 @@ class Clusters:
 
     def add(self, cohort: Cohort, table: Whole) -> None:
         """Shape (64, 2), nothing negative. A sum beyond 64 bits stays at the largest, and :meth:`full` says so."""
-        room = _LARGEST - self.sums[cohort]
-        self.sums[cohort] = self.sums[cohort] + np.minimum(table, room)
+        self.sums[cohort] = added(self.sums[cohort], table)
 
     def full(self) -> bool:
-        """Whether a sum is no more than the largest that 64 bits hold: clusters cannot be told from each other then."""
-        return any(bool((sums == _LARGEST).any()) for sums in self.sums.values())
+        """Whether a cohort's buckets together are more than 64 bits hold: then its totals and its clusters are not known."""
+        return any(sums.sum(axis=0, dtype=np.float64).max() >= LARGEST_SUM for sums in self.sums.values())
 
     def dispersion(self, floor: float = 1.0, unit: float = 1.0) -> Dispersion:
         """Of both cohorts, pooled; one counted bad is worth `unit`."""

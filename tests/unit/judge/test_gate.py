@@ -19,6 +19,7 @@ CALM = Assessment(score=80.0, checks=(), breached_by=None, within=False, suspici
 WITHIN = replace(CALM, within=True)
 BREACH = replace(CALM, breached_by="error_rate")
 SUSPICIOUS = replace(CALM, suspicious=True)
+UNJUDGED = replace(WITHIN, unjudged=("tokens",))
 LOW = replace(CALM, score=49.0)
 NORMAL = Silence(6, 60)
 BROKEN = Silence(61, 60)
@@ -50,6 +51,11 @@ LOOK = StageLook(
     [
         ({"assessment": WITHIN}, Proceed, "within"),
         ({"assessment": WITHIN, "elapsed_s": 599.9}, Wait, "planned_time"),
+        ({"assessment": UNJUDGED}, Hold, "unproven"),
+        ({"assessment": UNJUDGED, "elapsed_s": 599.9}, Wait, "planned_time"),
+        ({"assessment": UNJUDGED, "plan": FINAL_ON, "last_stage": True}, Hold, "unproven"),
+        ({"assessment": UNJUDGED, "waived": frozenset({"unproven"})}, Proceed, "within"),
+        ({"assessment": replace(UNJUDGED, breached_by="error_rate")}, Rollback, "breach"),
         ({"assessment": WITHIN, "windows": BROKEN}, Hold, "stale"),
         ({"assessment": WITHIN, "canary": BROKEN}, Hold, "canary_silent"),
         ({"assessment": WITHIN, "baseline": BROKEN}, Hold, "baseline_silent"),

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from judge.policies.families.metrics import CAP_CALLS, MetricMean, claim_of
+from judge.policies.families.metrics import CAP_CALLS, LARGEST, MetricMean, claim_of
+from judge.policies.families.port import LARGEST_SUM
 from judge.policies.families.rates import Clusters
 from judge.policies.port import Assessment, StageTimes
 from judge.policies.sequential import Sequential
 from judge.trial import Trial, TrialWindow
 from schemas.checks import CustomCheck
 from schemas.decisions import CheckResult
-from schemas.windows import MICRO, Cell, Metric, MetricBucket
+from schemas.windows import COARSE_PER_FINE, MICRO, Cell, Metric, MetricBucket
 from streams.histogram import edges, histogram_of
 from tests.builders import ONLY_ERRORS
 from tests.unit.judge.trials import T0, cell, trial, windows
@@ -222,12 +223,36 @@ def test_the_cap_is_taken_once_from_the_baselines_values_before_any_is_judged() 
     assert family.cap == cap
 
 
-def test_a_sum_of_clusters_beyond_64_bits_stays_at_the_largest_and_is_said() -> None:
-    clusters, window = Clusters(), np.full((64, 2), 2**62, np.int64)
+def test_sums_beyond_64_bits_stay_at_the_largest_and_are_said() -> None:
+    clusters, window = Clusters(), np.full((64, 2), 2**56, np.int64)
     clusters.add("canary", window)
     assert not clusters.full()
     clusters.add("canary", window)
-    clusters.add("canary", window)
-    assert clusters.sums["canary"].tolist() == [[2**63 - 1, 2**63 - 1]] * 64
+    assert clusters.full(), "no bucket is, and what they are together is"
+    for _ in range(128):
+        clusters.add("canary", window)
+    assert clusters.sums["canary"].tolist() == [[LARGEST_SUM, LARGEST_SUM]] * 64
     assert clusters.full()
     assert clusters.dispersion().pooled >= 1.0
+
+
+def enormous(version: str, micro: int) -> Cell:
+    """So much in each of 64 session buckets, of 2,000 values of the largest size."""
+    fine = next(iter(histogram_of(np.array([LARGEST]))))
+    buckets = {i: MetricBucket(n=2000, micro=micro) for i in range(64)}
+    bins, coarse = {fine: 64 * 2000}, {i: {fine // COARSE_PER_FINE: 2000} for i in range(64)}
+    values = Metric(n=64 * 2000, micro=64 * micro, buckets=buckets, histogram=bins, bucket_histograms=coarse)
+    return cell(version, 64, metrics={"tokens": values})
+
+
+@pytest.mark.parametrize("of", [MEAN, RATE], ids=["mean", "rate"])
+def test_a_metric_whose_sums_are_beyond_64_bits_is_named_and_not_judged(of: Trial) -> None:
+    micro = 2**63 // 64 // 5
+    seconds = [[enormous("v1", micro), enormous("v2", micro)]] * 20
+    before, after = (assess(of, windows(of, seconds[:n])) for n in (3, 20))
+    assert (before.unjudged, after.unjudged) == ((), ("tokens",))
+    assert after.breached_by is None
+    assert check(after).verdict == "undecided"
+    for counted in (check(after).canary, check(after).baseline):
+        assert counted.bad == pytest.approx(LARGEST_SUM / MICRO)
+    assert assess(of, windows(of, seconds[:19]), windows(of, seconds[19:], first=20)).unjudged == ("tokens",)
