@@ -1,5 +1,6 @@
 """What the proxies themselves counted: differences of their cumulative reports. Pure: a fold of `proxy-reports`."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,6 +26,8 @@ class Sent:
 
     sent: int
     failed: int
+    """Unanswered ones (:data:`schemas.control.FailureCause`) among them: each counts as one more sent, too, for it leaves the
+    proxy's own count when its client gives it up. So their part is told too small, never too large."""
     answered: int
     """Neither failed nor still under way."""
 
@@ -58,6 +61,10 @@ class ProxyBook:
 
     _last: dict[Life, _Base] = field(default_factory=dict)
     _born: dict[RouterLife, Mapping[str, int]] = field(default_factory=dict)
+    _unanswered: dict[RouterLife, Mapping[str, int]] = field(default_factory=dict)
+    """By version, as last told."""
+    _waiting: dict[Life, Counter[str]] = field(default_factory=dict)
+    """Unanswered requests by version, told since the proxy's last difference."""
     _differences: list[Difference] = field(default_factory=list)
     _pruned: int = 0
     _now_ms: int = 0
@@ -79,6 +86,7 @@ class ProxyBook:
             self._last.pop(life, None)
             raise
         self._read_born(report)
+        self._read_unanswered(report)
         self._read_totals(base, report)
 
     def counts_from(self, report: ProxyReport) -> bool:
@@ -90,12 +98,14 @@ class ProxyBook:
         life, newest = (report.proxy, report.started), _Base(self._now_ms, report)
         if base is None:
             self._last[life] = newest
+            self._waiting.pop(life, None)
             return
         before = base.report.versions
         if self._now_ms - base.at_ms < EVERY_MS or _fell(before, report.versions):
             return
         self._last[life] = newest
-        versions = {name: _sent(before.get(name), after) for name, after in report.versions.items()}
+        waiting = self._waiting.pop(life, Counter())
+        versions = {name: _sent(before.get(name), after, waiting[name]) for name, after in report.versions.items()}
         self._differences.append(Difference(base.at_ms, self._now_ms, versions))
         if len(self._differences) % _PRUNE_EVERY == 0:
             self._prune()
@@ -105,6 +115,18 @@ class ProxyBook:
         life = report.router, report.epoch, report.proxy, report.started
         known = self._born.get(life, {})
         self._born[life] = {**known, **{at: max(n, known.get(at, 0)) for at, n in report.born.items()}}
+
+    def _read_unanswered(self, report: ProxyReport) -> None:
+        """The first report of a router's life only says from where to count; counts that fall began anew at 0."""
+        life = report.router, report.epoch, report.proxy, report.started
+        failures = {name.partition(_UNANSWERED): max(n, 0) for name, n in report.failures.items()}
+        told = {version: n for (version, found, _), n in failures.items() if found}
+        before = self._unanswered.get(life, told)
+        self._unanswered[life] = told
+        waiting = self._waiting.setdefault((report.proxy, report.started), Counter())
+        for version, n in told.items():
+            had = before.get(version, 0)
+            waiting[version] += n - had if n >= had else n
 
     def _prune(self) -> None:
         old = next((i for i, d in enumerate(self._differences) if d.end_ms >= self._now_ms - KEPT_MS), 0)
@@ -131,6 +153,8 @@ class ProxyBook:
 
 
 _NOTHING = Sent(0, 0, 0)
+_UNANSWERED = " unanswered"
+"""Ends the name of such a count, after the version's."""
 
 
 def _fell(before: Mapping[str, VersionTotals], after: Mapping[str, VersionTotals]) -> bool:
@@ -138,8 +162,8 @@ def _fell(before: Mapping[str, VersionTotals], after: Mapping[str, VersionTotals
     return any(name in after and after[name].sent < totals.sent for name, totals in before.items())
 
 
-def _sent(before: VersionTotals | None, after: VersionTotals) -> Sent:
+def _sent(before: VersionTotals | None, after: VersionTotals, unanswered: int) -> Sent:
     was = before or VersionTotals(sent=0, failed=0, active=0)
     sent, failed = after.sent - was.sent, max(0, after.failed - was.failed)
     under_way = after.active - was.active
-    return Sent(sent, min(failed, sent), max(0, sent - failed - under_way))
+    return Sent(sent + unanswered, min(failed, sent) + unanswered, max(0, sent - failed - under_way))

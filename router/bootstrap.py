@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from router.bootstrap_reports import HUNG_AFTER, TOTALS_EVERY, access_log, stats_sink
+from router.bootstrap_reports import HUNG_AFTER_S, TOTALS_EVERY, access_log, stats_sink
 from router.bootstrap_tls import ProxyTls, transport_socket
 from router.envoy_resources import ROUTES_NAME
 from router.envoy_words import (
@@ -100,7 +100,7 @@ def _listener(host: str, port: int) -> Json:
         "rds": {"route_config_name": ROUTES_NAME, "config_source": _source()},
         "http_filters": _http_filters(),
         "access_log": [access_log()],
-        "access_log_options": {"access_log_flush_interval": HUNG_AFTER},
+        "access_log_options": {"access_log_flush_interval": f"{HUNG_AFTER_S}s"},
     }
     name = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
     chain = {"filters": [_typed("envoy.filters.network.http_connection_manager", name, connections)]}

@@ -11,7 +11,7 @@ PROXY_HEADER = "x-davylamp-proxy"
 """Of a push of totals: which proxy it comes from."""
 
 TOTALS_EVERY = "0.5s"
-HUNG_AFTER = "5s"
+HUNG_AFTER_S = 5
 """A request that is open so long is told, and again after as long."""
 
 BROKEN = ["UH", "UF", "UC", "UR", "UT", "UO", "LR", "UPE"]

@@ -42,6 +42,8 @@ class Logged:
     request: Request
     """Names the request: a long one has several entries."""
     ended: bool
+    answered: bool
+    """Its answer has begun: what is open still is a stream, or slow."""
 
 
 def logged(entry: Any) -> Logged | None:
@@ -59,6 +61,7 @@ def logged(entry: Any) -> Logged | None:
         cause=_cause(entry) if ended else "hung",
         request=(common.stream_id, common.start_time.ToNanoseconds()),
         ended=ended,
+        answered=entry.response.response_code.value > 0,
     )
 
 

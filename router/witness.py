@@ -5,7 +5,9 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from router.proxy_log import Logged, Request, logged
+from router.bootstrap_reports import HUNG_AFTER_S
+from router.open_requests import OpenRequests
+from router.proxy_log import Logged, logged
 from router.proxy_totals import Totals, totals
 from router.snapshot import ServiceRoute
 from schemas.control import ProxyReport, VersionTotals
@@ -15,8 +17,8 @@ IDLE_EVERY_MS = 10_000
 """Outside a rollout a service is told of so often, if anything about it is new."""
 SILENT_MS = 60_000
 """A proxy that pushed nothing for so long is forgotten until it does again."""
-REQUESTS_KEPT = 10_000
-"""Of a proxy: how many open requests are remembered, so that each is counted once."""
+UNANSWERED_AFTER_S = 60.0
+"""As long as the SDK waits before it calls a request timed out: what may be slow there may be slow here."""
 
 _NOTHING = VersionTotals(sent=0, failed=0, active=0)
 
@@ -40,13 +42,14 @@ class _Sums:
 class Witness:
     """One router's. `epoch` is when it began, Unix milliseconds."""
 
-    def __init__(self, router: str, epoch: int) -> None:
+    def __init__(self, router: str, epoch: int, unanswered_after_s: float = UNANSWERED_AFTER_S) -> None:
         self._router = router
         self._epoch = epoch
+        self._unanswered_after = round(unanswered_after_s / HUNG_AFTER_S)
         self._pushed: dict[str, _Pushed] = {}
         self._rollouts: dict[str, int] = {}
         self._sums: dict[str, dict[str, _Sums]] = {}
-        self._open: dict[str, dict[Request, None]] = {}
+        self._open: dict[str, OpenRequests] = {}
         self._last: dict[tuple[str, str], ProxyReport] = {}
 
     def push(self, proxy: str, request: Any, now_ms: int) -> None:
@@ -59,8 +62,8 @@ class Witness:
         """Entries of a proxy's log came (`HTTPAccessLogEntry`)."""
         for entry in entries:
             one = logged(entry)
-            if one is not None and self._is_first(proxy, one):
-                self._count(proxy, one)
+            if one is not None:
+                self._read(proxy, one)
 
     def due(self, routes: Iterable[ServiceRoute], lively: Container[str], now_ms: int) -> list[ProxyReport]:
         """What is to be told now: of each service and proxy what was pushed and not told yet.
@@ -99,28 +102,27 @@ class Witness:
             failures=dict(sums.failures),
         )
 
-    def _is_first(self, proxy: str, one: Logged) -> bool:
-        """A request that hangs is logged again and again, and once more when it ends."""
-        known = self._open.setdefault(proxy, {})
-        first = one.request not in known
-        if one.ended:
-            known.pop(one.request, None)
-        else:
-            known[one.request] = None
-            while len(known) > REQUESTS_KEPT:
-                known.pop(next(iter(known)))
-        return first
+    def _read(self, proxy: str, one: Logged) -> None:
+        now_ms = self._pushed[proxy].at_ms if proxy in self._pushed else 0
+        times = self._open.setdefault(proxy, OpenRequests()).read(one, now_ms)
+        if times == 1:
+            self._count(proxy, one)
+        if times == self._unanswered_after and not one.ended and not one.answered:
+            self._of(proxy, one).failures[f"{one.version} unanswered"] += 1
 
     def _count(self, proxy: str, one: Logged) -> None:
         label = Label.parse(one.label)
         if label is not None and label.rollout > self._rollouts.get(one.service, 0):
             self._rollouts[one.service] = label.rollout
             self._sums.pop(one.service, None)
-        sums = self._sums.setdefault(one.service, {}).setdefault(proxy, _Sums())
+        sums = self._of(proxy, one)
         if one.draws and label is not None and label.rollout == self._rollouts[one.service]:
             sums.born[f"{one.version} {one.label}"] += 1
         if one.cause is not None:
             sums.failures[f"{one.version} {one.cause}"] += 1
+
+    def _of(self, proxy: str, one: Logged) -> _Sums:
+        return self._sums.setdefault(one.service, {}).setdefault(proxy, _Sums())
 
     def _forget(self, proxy: str) -> None:
         """Its sums stay: they are of the newest rollouts only, and must not fall if it comes back."""

@@ -87,7 +87,8 @@ class VersionTotals(Message):
     """A proxy's own counts of the requests that it sent to one version, since the proxy began.
 
     `sent` less `active` never falls within a life of the proxy, unless the version was taken out of the service and
-    came back: then its counts began anew at 0. A request that its client gives up leaves `sent` and `active`.
+    came back: then its counts began anew at 0. A request that its client gives up leaves `sent` and `active`. One whose
+    answer has begun is completed already: while a stream is open it is both, and counts twice in `sent`.
     """
 
     sent: Annotated[int, Field(ge=0, description="Completed and under way: refused connections are among them.")]
@@ -102,9 +103,13 @@ class VersionTotals(Message):
     active: Annotated[int, Field(ge=0, description="Under way now: what hangs stays here, and so do open GET streams.")]
 
 
-FailureCause = Literal["refused", "no_server", "reset", "timeout", "overflow", "status_5xx", "hung", "abandoned"]
-"""``no_server``: no address, or none that is healthy. ``hung``: not answered within 5 s, counted then and once.
-``abandoned``: given up by its client before any answer. Streams (GET) are neither."""
+FailureCause = Literal[
+    "refused", "no_server", "reset", "timeout", "overflow", "status_5xx", "hung", "unanswered", "abandoned"
+]
+"""``no_server``: no address, or none that is healthy. ``hung``: not over after 5 s, counted then and once; its answer may be
+a stream that has begun. ``unanswered``: no answer has begun after a minute, counted then and once, and as ``hung`` before:
+the time after which servers themselves call a request timed out. ``abandoned``: given up by its client before any answer.
+Streams (GET) are none of these."""
 
 
 class ProxyReport(Message):
@@ -128,7 +133,7 @@ class ProxyReport(Message):
         description="`<version> <label>` → sessions and cookies that the proxy assigned, whatever came of it.",
     )
     failures: dict[str, int] = Field(
-        default_factory=dict, description="`<version> <cause>` → requests that failed or hung, each once."
+        default_factory=dict, description="`<version> <cause>` → requests that failed or hung, once by each cause."
     )
 
 

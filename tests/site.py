@@ -24,7 +24,7 @@ from router.fold import TOPICS
 from router.freshness import Freshness
 from router.keeper import Keeper
 from router.local_envoy import LocalEnvoy
-from router.witness import Witness
+from router.witness import UNANSWERED_AFTER_S, Witness
 from schemas.control import ProxyReport, RouteChange
 from schemas.decisions import EntryKind, LedgerEntry, Opening
 from schemas.labels import Kind, Label
@@ -243,6 +243,7 @@ class Fleet:
     xds_port: int = field(default_factory=lambda: free_ports(1)[0])
     made: Router = field(init=False)
     """The newest router."""
+    unanswered_after_s: float = UNANSWERED_AFTER_S
 
     async def router(self, reader: WatchedReader | None = None) -> asyncio.Task[None]:
         """A router, which may be stopped."""
@@ -255,7 +256,7 @@ class Fleet:
         keeper = Keeper(Disk(self.folder / "router"), self.log.writer())
         proven, fresh = keeper.acknowledged.snapshot, Freshness(reader, keeper)
         clock = SystemClock()
-        witness = Witness("router-1", clock.now_ms())
+        witness = Witness("router-1", clock.now_ms(), self.unanswered_after_s)
         balancer = EnvoyXds("127.0.0.1", self.xds_port, proven, fresh)
         balancer.serve_beside(report_sinks.handlers(witness, clock))
         self.made = Router("router-1", reader, self.log.writer(), balancer, clock, keeper, witness)

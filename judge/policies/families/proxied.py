@@ -19,7 +19,8 @@ class Availability:
     """Requests that a proxy sent and that failed there, the difference of two reports a stratum.
 
     A proxy's counts cannot be told apart by session: the dispersion is fixed, and at least three differences must hold a
-    failure. What is under way counts as sent and is no failure: streams of healthy sessions stay open for hours.
+    failure. What is under way counts as sent and is no failure, for streams of healthy sessions stay open for hours, until
+    it is no stream and no answer to it has begun for a minute.
     """
 
     claim: Claim

@@ -143,6 +143,31 @@ def test_silence_knows_what_the_proxies_saw_answered_meanwhile() -> None:
     assert got.answered == 60 - 6
 
 
+def test_a_canary_that_takes_requests_and_never_answers_is_rolled_back_without_telemetry() -> None:
+    """Its connections stay open and nothing of it is in a window; streams of a healthy version stay open as well."""
+    made, machine, kinds = state(START), Machine(POLICY, "0.1"), []
+    for second in range(0, 121, 6):
+        if second:
+            close_windows(made, second, served("v1"))
+        v1 = VersionTotals(sent=80 * second, failed=0, active=40 * second)
+        v2 = VersionTotals(sent=20 * second, failed=0, active=20 * second)
+        report = ProxyReport(
+            service="orders",
+            router="r",
+            epoch=1,
+            proxy="lb0",
+            started=1,
+            at=0,
+            versions={"v1": v1, "v2": v2},
+            failures={"v2 hung": 20 * max(0, second - 5), "v2 unanswered": 20 * max(0, second - 60)},
+        )
+        made.read_report(report, T0 + 1000 * second)
+        got = machine.decide(made, Cut(offsets={}, now=T0 + 1000 * second)).entry
+        if got is not None and got.kind == "rollback":
+            kinds.append((second, got.culprit))
+    assert kinds[0] == (78, "availability")
+
+
 @pytest.mark.parametrize(("canary", "mode"), [((60, 31), "rehome"), ((60, 29), "drain")])
 def test_a_canary_that_fails_half_of_its_requests_is_left_at_once(canary: tuple[int, int], mode: str) -> None:
     made = state(START)

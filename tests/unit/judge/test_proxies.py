@@ -62,6 +62,40 @@ def test_a_proxy_that_began_anew_counts_anew() -> None:
     assert sent(made) == [Sent(5, 0, 5)]
 
 
+def unanswered(n: int) -> dict[str, int]:
+    """Beside what is no more than a hint."""
+    return {"v1 unanswered": n, "v1 hung": 50, "v1 abandoned": 9}
+
+
+def test_a_request_that_nobody_answers_fails_once_beside_what_was_sent() -> None:
+    made = book(
+        (0, report(versions=totals(100), failures={})),
+        (6, report(versions=totals(160, 2, 60), failures={"v1 hung": 60})),
+        (12, report(versions=totals(220, 2, 120), failures=unanswered(60))),
+        (18, report(versions=totals(220, 2, 120), failures=unanswered(120))),
+        (24, report(versions=totals(220, 2, 120), failures=unanswered(120))),
+    )
+    assert sent(made) == [Sent(60, 2, 0), Sent(120, 60, 0), Sent(60, 60, 0), Sent(0, 0, 0)]
+
+
+def test_what_is_unanswered_between_two_differences_or_told_by_another_router_is_in_the_next_one() -> None:
+    made = book(
+        (0, report(failures=unanswered(7))),
+        (1, report(failures=unanswered(8))),
+        (2, report(router="r1", failures={})),
+        (3, report(router="r1", failures=unanswered(3))),
+        (4, report(epoch=2, failures=unanswered(5))),
+        (6, report(epoch=2, versions=totals(200, 1, 2), failures=unanswered(6))),
+    )
+    assert sent(made) == [Sent(100 + 5, 5, 100)]
+
+
+def test_unanswered_requests_of_a_newer_rollout_are_counted_from_nothing() -> None:
+    made = book((0, report(failures=unanswered(90))), (6, report(versions=totals(200, 1, 2), failures=unanswered(4))))
+    assert sent(made) == [Sent(104, 4, 100)]
+    assert sent(book((0, report()), (6, report(failures=unanswered(-3))))) == [Sent(0, 0, 0)]
+
+
 def test_two_routers_that_tell_of_one_proxy_double_nothing() -> None:
     made = book(
         (0, report()),

@@ -55,6 +55,13 @@ def test_what_is_still_open_after_a_while_hangs() -> None:
     assert (one.cause, one.ended) == ("hung", False)
 
 
+def test_what_is_open_has_an_answer_once_that_has_begun() -> None:
+    silent, slow = (logged(entry(f"{LABEL};v2", ended=False, code=code)) for code in (0, 200))
+    assert silent is not None
+    assert slow is not None
+    assert [(one.cause, one.answered) for one in (silent, slow)] == [("hung", False), ("hung", True)]
+
+
 def test_entries_of_one_request_are_known_as_such_whatever_id_its_client_chose() -> None:
     first, again, other = (logged(entry(f"{LABEL};v2", request="mine", began=n)) for n in (1, 1, 2))
     assert first is not None

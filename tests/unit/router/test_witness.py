@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from router.snapshot import ServiceRoute
-from router.witness import IDLE_EVERY_MS, REQUESTS_KEPT, SILENT_MS, Witness
+from router.witness import IDLE_EVERY_MS, SILENT_MS, UNANSWERED_AFTER_S, Witness
 from schemas.control import ProxyReport, VersionTotals
 from schemas.service import Version
 from tests.unit.router.proxy_words import STARTED_MS, STARTED_NS, entry, of_cluster, push
@@ -136,12 +136,15 @@ def test_a_request_that_hangs_is_counted_once_however_often_it_is_logged() -> No
     assert watch.log(left).one().failures == {"v2 hung": 1, "v2 abandoned": 1}
 
 
-def test_requests_that_hang_for_ever_cost_bounded_memory() -> None:
+def test_a_request_without_an_answer_for_a_minute_is_counted_once_and_a_slow_answer_never() -> None:
     watch = Watch()
-    for n in range(REQUESTS_KEPT + 1):
-        watch.log(entry(f"{LABEL};v2", ended=False, request=str(n)))
-    assert watch.log(entry(f"{LABEL};v2", ended=False, request="1")).one().failures == {"v2 hung": REQUESTS_KEPT + 1}
-    assert watch.log(entry(f"{LABEL};v2", ended=False, request="0")).one().failures == {"v2 hung": REQUESTS_KEPT + 2}
+    for seconds in range(5, 200, 5):
+        watch.log(*(entry(f"{LABEL};v2", ended=False, request=str(code), code=code) for code in (0, 200)))
+        counted = {"v2 unanswered": 1} if seconds >= UNANSWERED_AFTER_S else {}
+        assert watch.one().failures == {"v2 hung": 2, **counted}
+    slow = [entry(f"{LABEL};v1", ended=False, request="slow")] * 11
+    watch.log(*slow, entry(f"{LABEL};v1", code=200, request="slow"))
+    assert watch.one().failures == {"v2 hung": 2, "v2 unanswered": 1, "v1 hung": 1}
 
 
 def test_sums_are_of_the_newest_rollout() -> None:
