@@ -5,7 +5,7 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 from pydantic import ValidationError
@@ -31,6 +31,9 @@ from cli.terminal import DEFAULT_URL, Url, ask, connect, fail, print_all, read_f
 from schemas.service import Service
 from status.tokens import Role, Token, fingerprint, new_token
 from transport.settings import SettingsError
+
+if TYPE_CHECKING:
+    from cli.stack import Stack
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Canary releases of MCP servers, by session.")
 service_app = typer.Typer(no_args_is_help=True, help="The services and where their versions listen.")
@@ -68,7 +71,7 @@ def up(
     """Run every service, until Ctrl-C."""
     from cli.direct_access import direct_access
     from cli.stack import StackOptions, running
-    from transport.process import run_until_signalled
+    from transport.process import run_together, run_until_signalled
 
     try:
         direct = direct_access(folder, direct_port)
@@ -82,9 +85,20 @@ def up(
             print(f"davylamp is up: {options.status_url} (logs in {folder}/); Ctrl-C ends it", file=sys.stderr)
             if direct is not None:
                 print(f"If Kafka is gone: {direct.command}", file=sys.stderr)
-            await stack.supervisor.wait()
+            await run_together(stack.supervisor.wait(), _tell_of_kafka(stack, folder))
 
     asyncio.run(run_until_signalled(serve()))
+
+
+async def _tell_of_kafka(stack: "Stack", folder: Path) -> None:
+    """The services wait for it, and the router goes on taking direct rollbacks: nothing else is ended."""
+    await stack.kafka_gone()
+    print(
+        f"Kafka has ended, see {folder}/kafka/broker.log: nothing is decided until it is there again. "
+        "Ctrl-C and davylamp up start it; a direct rollback needs none.",
+        file=sys.stderr,
+    )
+    await asyncio.Event().wait()
 
 
 @app.command()

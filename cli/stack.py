@@ -1,5 +1,6 @@
 """All services of davylamp on this machine, one supervised process each, over a Kafka of their own or yours."""
 
+import asyncio
 import contextlib
 import os
 import sys
@@ -15,6 +16,9 @@ from transport.topics import ensure_topics
 
 ServiceProcess = Literal["streams", "judge", "router", "alerts", "status"]
 SERVICES: tuple[ServiceProcess, ...] = ("streams", "judge", "router", "alerts", "status")
+
+GONE_WITHIN_S = 1.0
+"""So soon it is noticed."""
 
 BESIDE: Mapping[str, str] = {"remote-judge": "judge.remote", "otel-bridge": "streams.otel_bridge"}
 """What runs only when it is asked for: its name, and its module."""
@@ -72,6 +76,11 @@ class Stack:
     supervisor: Supervisor
     kafka: LocalKafka | None
     """None: it is yours."""
+
+    async def kafka_gone(self) -> None:
+        """Return once the local Kafka has ended, whoever ended it; never where it is yours."""
+        while self.kafka is None or self.kafka.pid is not None:  # noqa: ASYNC110 - a process that ends tells nobody
+            await asyncio.sleep(GONE_WITHIN_S)
 
 
 @contextlib.asynccontextmanager
