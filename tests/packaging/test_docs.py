@@ -1,10 +1,13 @@
 """What the documentation shows is true: files are read, Python runs, commands exist, links lead somewhere."""
 
 import re
+import shlex
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 import yaml
 from typer.main import get_command
@@ -17,6 +20,7 @@ from schemas.plan import Plan
 from schemas.service import Service
 from status.settings import StatusSettings
 from streams.otel_bridge import OtelBridgeSettings
+from tests.sdk_server import serving
 from transport.settings import KafkaSettings, Settings
 
 SETTINGS: dict[str, type[Settings]] = {
@@ -73,10 +77,30 @@ def test_settings_are_read_by_their_models(block: Block) -> None:
     "page", sorted({block.page for block in blocks("python")}), ids=lambda p: str(p.relative_to(ROOT))
 )
 def test_the_python_of_a_page_runs_from_its_top_to_its_end(page: Path) -> None:
-    names: dict[str, object] = {"__name__": "documentation"}
+    assert names_of(page)
+
+
+def names_of(page: Path) -> dict[str, Any]:
+    """What the Python of a page has made when it has run."""
+    names: dict[str, Any] = {"__name__": "documentation"}
     for block in blocks("python"):
         if block.page == page:
             exec(compile(block.text, str(block), "exec"), names)
+    return names
+
+
+def test_the_server_of_one_howto_answers_what_the_other_asks_through_envoy() -> None:
+    """Envoy passes on the client's `Host`; an MCP server that is not told refuses every name but localhost's."""
+    (asked,) = [b for b in blocks("sh") if b.page.name == "put-envoy-in-front.md" and b.text.startswith("curl")]
+    words = shlex.split(asked.text.replace("\\\n", " "))
+    headers = dict(words[i + 1].split(": ", 1) for i, word in enumerate(words) if word == "-H")
+    assert headers["host"] == "orders.example.com"
+    names = names_of(ROOT / "docs/howto/add-telemetry.md")
+    with serving(names["app"]) as url:
+        answer = httpx2.post(url, content=words[words.index("-d") + 1], headers=headers)
+        names["telemetry"].close(timeout_s=0)  # nobody takes it here
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["mcp-session-id"]
 
 
 def commands() -> list[tuple[Block, str]]:
