@@ -19,7 +19,8 @@ from schemas.topics import TopicSpec
 from transport.kafka_log import READER_GROUP
 from transport.settings import KafkaSettings
 
-Component = Literal["sdk", "streams", "judge", "router", "alerts", "status"]
+Component = Literal["sdk", "streams", "judge", "router", "alerts", "status", "people"]
+"""`people` are those who ask the log itself: `davylamp verify`, `record`, `replay` and `dlq`."""
 COMPONENTS: tuple[Component, ...] = get_args(Component)
 FAUST_APPS: frozenset[Component] = frozenset({"streams", "judge"})
 """They are members of consumer groups; all others only name one."""

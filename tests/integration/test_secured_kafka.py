@@ -13,6 +13,8 @@ from confluent_kafka import KafkaException, Producer
 from pydantic import SecretStr
 
 from cli.client import ApiError, Client
+from cli.dlq_sender import KafkaSender
+from cli.rollouts import read_log
 from cli.stack import SERVICES, service_argv
 from davylamp_sdk import KafkaSink, Recorder, Rollouts
 from schemas.labels import UNJUDGED
@@ -121,6 +123,18 @@ async def test_a_server_follows_its_rollout_by_its_own_name(secured: Secured) ->
     assert "enough" in rollout.reason
 
 
+async def test_people_recompute_what_was_decided_by_their_own_name(
+    secured: Secured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = secured.settings("people")
+    for key in ("bootstrap", "security_protocol", "sasl_username"):
+        monkeypatch.setenv(f"DAVYLAMP_KAFKA_{key.upper()}", getattr(settings, key))
+    monkeypatch.setenv("DAVYLAMP_KAFKA_SASL_PASSWORD", USERS["people"])
+    records = await read_log("orders", "davylamp-verify")
+    assert len(records["rollout-decisions"]) == 2
+    await KafkaSender(settings).put("mcp-requests.dlq", 0, b"", None, {})
+
+
 async def counted(reader: KafkaReader) -> int:
     """Requests of the unlabelled cell in the first window that has one."""
     async for batch in reader.batches():
@@ -133,7 +147,13 @@ async def counted(reader: KafkaReader) -> int:
 
 
 @pytest.mark.parametrize(
-    ("component", "topic"), [("sdk", "rollout-decisions"), ("sdk", "cohort-windows"), ("alerts", "rollout-decisions")]
+    ("component", "topic"),
+    [
+        ("sdk", "rollout-decisions"),
+        ("sdk", "cohort-windows"),
+        ("alerts", "rollout-decisions"),
+        ("people", "rollout-decisions"),
+    ],
 )
 async def test_who_may_not_write_a_topic_cannot(secured: Secured, component: Component, topic: Topic) -> None:
     refused: list[str] = []

@@ -1,7 +1,9 @@
 """Who may do what on Kafka follows from the topics' own data, and from nothing else."""
 
+from cli.dead_letters import DEAD_LETTERS
+from judge.verify import TOPICS
 from schemas.topics import load_topics
-from transport.acls import COMPONENTS, Acl, Component, acls
+from transport.acls import COMPONENTS, TELEMETRY, Acl, Component, acls
 
 PRINCIPALS: dict[Component, str] = {component: f"User:{component}" for component in COMPONENTS}
 WANTED = acls(load_topics(), PRINCIPALS)
@@ -21,11 +23,17 @@ def test_a_server_may_send_telemetry_and_follow_its_rollouts_and_nothing_else() 
     assert allowed("sdk", "READ") == {"rollouts", "rollout-decisions"}
 
 
+def test_people_may_read_what_verify_and_record_read_and_write_nothing_but_dead_letters_again() -> None:
+    """`davylamp dlq replay` sends telemetry again, and leaves a note beside the dead letter."""
+    assert allowed("people", "READ") == {*TOPICS, TELEMETRY, DEAD_LETTERS}
+    assert allowed("people", "WRITE") == {TELEMETRY, DEAD_LETTERS}
+
+
 def test_every_component_may_do_something_and_every_topic_is_read_and_written() -> None:
     assert {a.principal for a in WANTED} == set(PRINCIPALS.values())
     for topic in load_topics():
         assert any(topic in allowed(c, "WRITE") for c in COMPONENTS)
-        assert any(topic in allowed(c, "READ") for c in COMPONENTS) or topic == "mcp-requests.dlq"
+        assert any(topic in allowed(c, "READ") for c in COMPONENTS)
 
 
 def test_faust_apps_may_join_the_groups_that_begin_with_their_names() -> None:
