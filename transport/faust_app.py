@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import faust
 import mode
+from faust.tables.manager import TableManager
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
 from transport.settings import KafkaSettings
@@ -49,6 +50,14 @@ class BatchChannel(faust.Channel):
         return self._queue
 
 
+class NoTables(TableManager):
+    """Faust's manager of tables for an app that has none: its own waits a second for them, in each start of a worker."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
 def credentials(kafka: KafkaSettings) -> Any:
     """The same log-in in Faust's words (`faust.Credentials`); None for a cluster that asks nobody. Raises ``ssl.SSLError`` for bad files."""
     if not kafka.sasl and not kafka.tls:
@@ -82,6 +91,7 @@ def make_app(name: str, kafka: KafkaSettings, instance: str, data_folder: Path) 
         f"davylamp-{name}",
         broker=kafka.faust_broker(),
         broker_credentials=credentials(kafka),
+        TableManager=NoTables,
         store="memory://",
         datadir=str(data_folder),
         origin=name,
