@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from cli.client import ApiError, AwayError, Client, UnansweredError
 from davylamp_sdk._message import Message
+from schemas.plan import WRITTEN
 from schemas.units import parse_duration_s
 from status.mistakes import mistakes
 
@@ -90,7 +91,7 @@ def load(file: Path) -> Any:
 def understand(model: type[M], file: Path, content: Any) -> M:
     """What a person wrote, checked as a whole: every mistake at once, with its path and what to write instead."""
     try:
-        return model.model_validate(content)
+        return model.model_validate(content, context=WRITTEN)
     except ValidationError as error:
         found = mistakes(error.errors(), model)
         fail("\n".join([f"{file} is refused, nothing has moved:", *(f"  {mistake}" for mistake in found)]))

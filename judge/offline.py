@@ -106,11 +106,14 @@ def _argo_run(run: argo.AnalysisRun) -> Report:
 
 
 def _assessed(found: Assessment) -> Report:
-    content = {
+    content: dict[str, Any] = {
         "score": found.score,
         "breachedBy": found.breached_by,
         "within": found.within,
         "suspicious": found.suspicious,
         "checks": [check.model_dump(mode="json", exclude_none=True) for check in found.checks],
     }
-    return Report("fail" if found.breached_by else "pass" if found.within else "undecided", content)
+    if found.unjudged:
+        content["unjudged"] = list(found.unjudged)
+    passed = found.within and not found.unjudged
+    return Report("fail" if found.breached_by else "pass" if passed else "undecided", content)

@@ -166,4 +166,5 @@ def _sent(before: VersionTotals | None, after: VersionTotals, unanswered: int) -
     was = before or VersionTotals(sent=0, failed=0, active=0)
     sent, failed = after.sent - was.sent, max(0, after.failed - was.failed)
     under_way = after.active - was.active
+    # What was sent before may fail now: where a version dies more fails than was sent meanwhile, and no more than that counts.
     return Sent(sent + unanswered, min(failed, sent) + unanswered, max(0, sent - failed - under_way))

@@ -156,6 +156,30 @@ def _stages(info: ValidationInfo) -> tuple[Stage, ...]:
     return stages
 
 
+WRITTEN = {"written": True}
+"""The context in which a plan is read from a person. What would silently do nothing is refused there; a plan of the ledger was
+taken once, and stays what it is."""
+
+Unproven = Literal["hold", "proceed", "rollback"]
+
+
+def _of_a_plan_that_is_not_strict(final: Unproven, info: ValidationInfo) -> Unproven:
+    if (info.context or {}).get("written") and info.data.get("strict") and final != "hold":
+        raise ValueError(_said_twice(final))
+    return final
+
+
+def _said_twice(final: Unproven) -> str:
+    return f"`strict: true` holds whatever is unproven, so {final} would never happen: leave one of them out"
+
+
+def as_written(plan: "Plan") -> "Plan":
+    """A plan that a person hands in and that was read already. A ValueError for what would silently do nothing."""
+    if plan.strict and plan.on_unproven_final != "hold":
+        raise ValueError(f"on_unproven_final: {_said_twice(plan.on_unproven_final)}")
+    return plan
+
+
 class Plan(Message):
     """What to release, in which steps, and which limits hold. Everything but ``service`` and ``canary`` has a default."""
 
@@ -177,7 +201,7 @@ class Plan(Message):
     ] = ()
     observe: Annotated[bool, Field(description="Decide and alert, never apply: the first stage's share stays.")] = False
     strict: Annotated[bool, Field(description="Never proceed unproven.")] = False
-    on_unproven_final: Literal["hold", "proceed", "rollback"] = "hold"
+    on_unproven_final: Annotated[Unproven, AfterValidator(_of_a_plan_that_is_not_strict)] = "hold"
     on_sample_ratio: Annotated[
         Literal["hold", "ignore"], Field(description="When the cohorts' new sessions do not fit the share.")
     ] = "hold"

@@ -4,7 +4,7 @@ import secrets
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from davylamp_sdk import __version__
 from davylamp_sdk._message import Message
@@ -12,7 +12,7 @@ from schemas.control import Command
 from schemas.decisions import Opening
 from schemas.ledger import ServiceLedger
 from schemas.names import Line
-from schemas.plan import Approval, HoldMode, Plan
+from schemas.plan import Approval, HoldMode, Plan, as_written
 from status.desk import Actor, Answer, AtDesk, Desk, unknown
 from status.problems import Refused
 from status.rollback import Back, rollback_entry, why_not
@@ -50,7 +50,7 @@ routes = APIRouter(prefix="/api/rollouts")
 
 @routes.post("", status_code=201)
 async def start(
-    plan: Plan,
+    plan: Annotated[Plan, AfterValidator(as_written)],
     desk: AtDesk,
     actor: Actor,
     reason: Annotated[Line, Query()] = "",

@@ -137,3 +137,46 @@ def test_a_plan_with_mistakes_and_a_file_that_is_not_there_are_wrong_usage(tmp_p
     gone = run("--policy", "kayenta", str(tmp_path / "nowhere.json"))
     assert gone.exit_code == 2
     assert "nowhere.json" in gone.stderr
+
+
+def changed(name: str, value: Any) -> str:
+    """Windows of which the second says something that no traffic can have made."""
+    windows = [json.loads(each.dump()) for each in HEALTHY]
+    windows[1]["cells"][0][name] = value
+    return json.dumps(windows)
+
+
+@pytest.mark.parametrize("policy", ["kayenta", "threshold", "sequential"])
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("buckets", {"3": {"n": 1, "err": 2}}, "cells[0].buckets.3: 2 errors of 1 requests"),
+        ("tools", {"search": {"n": 1, "bad": 2}}, "cells[0].tools.search: 2 failed calls of 1"),
+        (
+            "metrics",
+            {"tokens": {"n": 1, "micro": float("nan")}},
+            "window 2 is not understood: cells.0.metrics.tokens.micro",
+        ),
+        ("tool_calls", -1, "window 2 is not understood: cells.0.tool_calls"),
+    ],
+)
+def test_counts_that_are_impossible_are_named_and_nothing_is_judged(
+    policy: str, name: str, value: Any, words: str, plan_file: str, tmp_path: Path
+) -> None:
+    got = run("--policy", policy, "--plan", plan_file, written(tmp_path, "windows.json", changed(name, value)))
+    assert (got.exit_code, got.stdout) == (2, "")
+    assert words in got.stderr
+
+
+def test_a_metric_that_can_no_longer_be_judged_is_named_and_is_no_pass(tmp_path: Path) -> None:
+    metric = {"n": 100, "micro": 2**62, "buckets": {str(i): {"n": 12, "micro": 2**59} for i in range(8)}}
+    windows = [json.loads(each.dump()) for each in HEALTHY]
+    for window in windows:
+        for one in window["cells"]:
+            one["metrics"] = {"tokens": metric}
+    checks = {"error_rate": {"within": "5pp"}, "tokens": {"kind": "rate", "within": "1pp"}}
+    asked = written(tmp_path, "plan.yaml", plan(checks=checks).dump().decode())
+    got = run("--plan", asked, written(tmp_path, "windows.json", json.dumps(windows)))
+    assert got.exit_code == 4, got.output
+    said = json.loads(got.stdout)
+    assert (said["verdict"], said["within"], said["unjudged"]) == ("undecided", True, ["tokens"])

@@ -443,3 +443,12 @@ def test_what_takes_too_long_may_have_been_done() -> None:
         pytest.raises(UnansweredError, match="nobody knows whether it was done"),
     ):
         client.say("orders", "hold", {"reason": "wait"})
+
+
+@pytest.mark.parametrize("command", ["check", "start"])
+def test_a_plan_that_contradicts_itself_is_refused_with_the_key(command: str, tmp_path: Path) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text("service: orders\ncanary: v2\nstrict: true\non_unproven_final: proceed\n")
+    got = CliRunner().invoke(app, [command, str(file)])
+    assert (got.exit_code, got.stdout) == (1, "")
+    assert "  on_unproven_final: `strict: true` holds whatever is unproven, so proceed would never happen" in got.stderr

@@ -72,6 +72,24 @@ def test_a_rollout_is_replayed_from_the_log_itself_as_from_its_recording(file: s
     assert run("orders").stdout == run("orders/1").stdout == run(file).stdout
 
 
+def test_a_live_log_is_read_to_its_end_and_replayed(
+    rollout: Rollout, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def reader(_: Any, client: str, topics: Iterable[Any]) -> Any:
+        asked.append(client)
+        return rollout.log.reader(*topics)
+
+    monkeypatch.setattr("transport.kafka_log.KafkaReader", reader)
+    monkeypatch.setenv("DAVYLAMP_KAFKA_CONTROL_PARTITIONS", "1")
+    got = run("orders/1")
+    assert (got.exit_code, got.stdout, asked) == (0, run(file).stdout, ["davylamp-replay"])
+    gone = run("orders/7")
+    assert (gone.exit_code, gone.stdout) == (2, "")
+    assert "rollout 7" in gone.stderr
+
+
 def test_what_was_recorded_replays(log: None, tmp_path: Path) -> None:
     path = str(tmp_path / "r.gz")
     got = CliRunner().invoke(app, ["record", "orders/1", "-o", path])

@@ -199,3 +199,11 @@ def test_differences_add_up_to_what_was_counted(steps: list[tuple[int, int, int]
                     expected = [expected[0] + total - base[1], expected[1] + bad - base[2]]
                 base = at, total, bad
     assert [sum(s.sent for s in sent(made)), sum(s.failed for s in sent(made))] == expected
+
+
+def test_what_was_sent_before_may_fail_in_a_later_difference_which_is_no_mistake() -> None:
+    """A canary that dies takes along what was under way: more failures than were sent meanwhile, and none is invented."""
+    made = book((0, report(versions=totals(100, 0, 50))), (5, report(versions=totals(100, 50, 0))))
+    assert sent(made) == [Sent(0, 0, 0)]
+    made = book((0, report(versions=totals(100, 0, 50))), (5, report(versions=totals(120, 60, 10))))
+    assert sent(made) == [Sent(20, 20, 0)]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from schemas.labels import MAX_LENGTH, Label, nonce, split_assignment
-from schemas.plan import Plan
+from schemas.plan import WRITTEN, Plan, as_written
 from schemas.service import Service
 from schemas.units import (
     FULL_SHARE,
@@ -184,3 +184,24 @@ def test_percent_survives_being_written(hundredths: int) -> None:
 def test_the_first_stage_begins_with_the_start_so_one_word_approves_both() -> None:
     for written, meant in ((["start", "1", "2"], ("start", "2")), ([1], ("start",))):
         assert Plan.model_validate({"service": "orders", "canary": "v2", "approve": written}).approve == meant
+
+
+@pytest.mark.parametrize("final", ["proceed", "rollback"])
+def test_a_strict_plan_that_says_what_strict_never_does_is_refused_from_people_and_read_from_the_ledger(
+    final: str,
+) -> None:
+    content = {"service": "orders", "canary": "v2", "strict": True, "on_unproven_final": final}
+    with pytest.raises(ValidationError) as caught:
+        Plan.model_validate(content, context=WRITTEN)
+    (error,) = caught.value.errors()
+    assert error["loc"] == ("on_unproven_final",)
+    assert f"so {final} would never happen: leave one of them out" in error["msg"]
+    taken = Plan.model_validate(content)
+    assert Plan.read(taken.dump()) == taken
+    with pytest.raises(ValueError, match="on_unproven_final: `strict: true` holds"):
+        as_written(taken)
+
+
+def test_a_strict_plan_that_holds_is_as_written() -> None:
+    strict = Plan.model_validate({"service": "orders", "canary": "v2", "strict": True}, context=WRITTEN)
+    assert as_written(strict) is strict

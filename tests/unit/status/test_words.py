@@ -197,3 +197,13 @@ async def test_an_answer_to_another_command_is_not_taken_for_ones_own() -> None:
     async with api(log, answer_within_s=0.01) as client:
         got = await client.post("/api/rollouts/orders/retry", json=WHY)
         assert got.status_code == 504
+
+
+async def test_a_plan_that_contradicts_itself_is_refused_and_writes_nothing() -> None:
+    log = MemoryLog()
+    await applied(log)
+    async with api(log) as client:
+        got = await client.post("/api/rollouts", json={**PLAN, "strict": True, "on_unproven_final": "proceed"})
+        assert got.status_code == 422
+        assert "on_unproven_final: `strict: true` holds whatever is unproven" in got.text
+    assert commands(log) == []
