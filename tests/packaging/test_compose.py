@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import distribution
@@ -11,37 +12,56 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from typer.main import get_command
+from pydantic import ValidationError
 
-from cli.main import app
+from alerts.settings import AlertsSettings
+from cli.routers import DirectSettings
 from cli.stack import SERVICES
 from router.bootstrap import bootstrap
+from router.settings import RouterSettings
 from schemas.service import Service
+from status.settings import StatusSettings
 from tests.page_server import served
 from tests.page_states import scene
+from tests.typed import check_command, commented
 from transport.ports import free_ports
-from transport.settings import KafkaSettings
+from transport.settings import KafkaSettings, Settings
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ("orders-v1", "orders-v2")
 
 
-@pytest.fixture(scope="module")
-def compose() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+FILES = ("docker-compose.yml", "docker-compose.people.yml")
+TABLES: dict[str, type[Settings]] = {
+    "KAFKA": KafkaSettings,
+    "ROUTER": RouterSettings,
+    "STATUS": StatusSettings,
+    "ALERTS": AlertsSettings,
+    "DIRECT": DirectSettings,
+}
+
+
+def read(file: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
     return loaded
 
 
-def test_it_is_valid_by_the_compose_specifications_schema(compose: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    return read("docker-compose.yml")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_is_valid_by_the_compose_specifications_schema(name: str) -> None:
     file = distribution("check-jsonschema").locate_file("check_jsonschema/builtin_schemas/vendor/compose-spec.json")
     schema = json.loads(Path(str(file)).read_text(encoding="utf-8"))
-    jsonschema.validate(compose, schema)
+    jsonschema.validate(read(name), schema)
 
 
 def test_it_starts_the_services_that_up_starts(compose: dict[str, Any]) -> None:
     ours = {name: s["command"] for name, s in compose["services"].items() if name in SERVICES}
     assert ours == {name: ["davylamp", "run", name] for name in SERVICES}
-    assert set(compose["services"]) - set(SERVICES) == {"kafka", "topics", "envoy", *EXAMPLES}
+    assert set(compose["services"]) - set(SERVICES) == {"kafka", "topics", "edge", "envoy", *EXAMPLES}
     assert {s.get("image") for name, s in compose["services"].items() if name in SERVICES} == {"davylamp"}
 
 
@@ -49,15 +69,71 @@ def test_every_command_and_every_variable_of_ours_exists(compose: dict[str, Any]
     ours = [s for s in compose["services"].values() if s.get("image") == "davylamp"]
     said = [s["command"] for s in ours if s["command"][0] == "davylamp"]
     assert len(said) == len(SERVICES) + 1
-    assert {command[1] for command in said} <= set(getattr(get_command(app), "commands", {}))
-    variables = {name for s in ours for name in s.get("environment", {})}
-    assert variables == {"DAVYLAMP_KAFKA_BOOTSTRAP"}
-    assert "bootstrap" in KafkaSettings.model_fields
+    for command in said:
+        check_command(" ".join(command[1:]))
+    for name, values in ((n, s.get("environment", {})) for file in FILES for n, s in read(file)["services"].items()):
+        for variable in values if name != "kafka" else ():
+            _, table, field = variable.split("_", 2)
+            assert field.lower() in TABLES[table].model_fields, variable
 
 
 def test_who_has_a_name_on_the_log_keeps_it_when_its_container_is_made_anew(compose: dict[str, Any]) -> None:
-    for name in ("streams", "judge", "router"):
+    for name in ("streams", "judge"):
         assert compose["services"][name]["hostname"] == name
+    assert compose["services"]["router"]["environment"]["DAVYLAMP_ROUTER_NAME"] == "router"
+
+
+def test_neither_envoy_nor_router_takes_the_network_from_the_other_when_it_is_restarted(
+    compose: dict[str, Any],
+) -> None:
+    """Between them xDS is on loopback. Docker makes the network of a container anew whenever that one starts."""
+    services = compose["services"]
+    assert services["envoy"]["network_mode"] == services["router"]["network_mode"] == "service:edge"
+    assert services["edge"]["command"] == ["sleep", "infinity"]
+    assert [name for name, s in services.items() if "ports" in s] == ["edge"]
+    assert not {"hostname", "ports"} & {
+        *services["envoy"],
+        *services["router"],
+    }  # Docker refuses them beside another's network
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_what_its_comments_tell_people_to_type_exists(file: str, compose: dict[str, Any]) -> None:
+    (mount,) = compose["services"]["status"]["volumes"]
+    assert mount == "./examples:/var/lib/davylamp/examples:ro"  # where the image's commands begin
+    lines = commented((ROOT / file).read_text(encoding="utf-8"))
+    assert len(lines) >= 5
+    for line in lines:
+        words = line.partition(" > ")[0]
+        if found := re.match(
+            r"docker compose (?:exec|run)(?: --?\S+(?: DAVYLAMP_\S+)?)* ([a-z]\S+) davylamp (.*)", words
+        ):
+            assert found[1] in compose["services"], line
+            check_command(found[2])
+        else:
+            assert words.split()[0] in ("docker", "export"), line
+        for name in re.findall(r"examples/\S+|docker-compose\S*yml", words):
+            assert (ROOT / name).exists(), line
+    url = "http://edge:10000"
+    assert file != FILES[0] or any(f"demo.traffic --url {url}/mcp" in line for line in lines)
+
+
+def test_the_file_that_its_comments_break_is_the_one_that_the_canary_looks_at(compose: dict[str, Any]) -> None:
+    command = compose["services"]["orders-v2"]["command"]
+    broken = command[command.index("--incident") + 1]
+    assert f"docker compose exec orders-v2 touch {broken}" in commented((ROOT / FILES[0]).read_text(encoding="utf-8"))
+
+
+def test_whoever_publishes_the_page_needs_tokens_and_alerts_link_to_it(compose: dict[str, Any]) -> None:
+    people = read("docker-compose.people.yml")["services"]
+    assert set(people) <= set(compose["services"])
+    environment = people["status"]["environment"]
+    assert f"./tokens.toml:{environment['DAVYLAMP_STATUS_TOKENS']}:ro" in people["status"]["volumes"]
+    with pytest.raises(ValidationError, match="without tokens"):
+        StatusSettings(host=environment["DAVYLAMP_STATUS_HOST"])
+    (port,) = people["status"]["ports"]
+    assert people["alerts"]["environment"]["DAVYLAMP_ALERTS_STATUS_URL"] == f"http://{port.removesuffix(':8642')}"
+    assert people["router"]["environment"]["DAVYLAMP_DIRECT_ROUTERS"].endswith(f":{RouterSettings().direct_port}")
 
 
 async def test_status_is_healthy_when_it_is_ready_and_not_when_nobody_answers(compose: dict[str, Any]) -> None:
@@ -95,5 +171,4 @@ def test_its_example_service_names_the_servers_that_it_starts(compose: dict[str,
 def test_its_envoy_runs_the_bootstrap_that_the_router_makes(compose: dict[str, Any]) -> None:
     committed = json.loads((ROOT / "examples/envoy.json").read_text(encoding="utf-8"))
     assert committed == bootstrap("lb0", 10_000, 9901, listener_host="0.0.0.0")
-    assert compose["services"]["envoy"]["network_mode"] == "service:router"
-    assert compose["services"]["router"]["ports"] == ["10000:10000"]
+    assert compose["services"]["edge"]["ports"] == ["10000:10000"]
