@@ -12,7 +12,9 @@ from schemas.service import Service
 
 TOKEN_VARIABLE = "DAVYLAMP_TOKEN"  # noqa: S105 - the variable's name
 
-_AWAY, _UNANSWERED = 503, 504
+_AWAY = 503
+_UNANSWERED = 502, 504
+"""Of the API itself, or of a proxy before it."""
 
 
 class ApiError(Exception):
@@ -142,7 +144,7 @@ class Client:
             raise UnansweredError(said) from error
         except httpx2.HTTPError as error:
             raise AwayError(f"{self._url} is not reachable ({error}): is `davylamp up` running?") from error
-        if response.status_code == _UNANSWERED:
+        if response.status_code in _UNANSWERED:
             raise UnansweredError(_detail(response))
         if response.status_code == _AWAY:
             raise AwayError(_detail(response))

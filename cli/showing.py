@@ -1,15 +1,14 @@
 """The commands that show something and change nothing."""
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cli.client import Client
 from cli.completion import Service as Named
 from cli.completion import services
 from cli.effective import render_effective
+from cli.following import BAD_ENDS, GOOD_ENDS, follow
 from cli.rendering import render_history, render_line, render_view, view_of
 from cli.terminal import (
     DEFAULT_URL,
@@ -26,15 +25,11 @@ from cli.terminal import (
     understand,
 )
 from davylamp_sdk._message import Message
-from schemas.control import RolloutState
 from schemas.decisions import LedgerEntry
 from schemas.plan import Plan
 from schemas.service import Service
 
 app = typer.Typer()
-
-_GOOD_ENDS: frozenset[RolloutState] = frozenset({"completed", "retired"})
-_BAD_ENDS: frozenset[RolloutState] = frozenset({"rolled_back", "drained"})
 
 
 @app.command()
@@ -54,17 +49,20 @@ def status(
     ] = "1d",  # type: ignore[assignment]  # what is parsed
     as_json: Annotated[bool, typer.Option("--json", help="What the API says, for programs.")] = False,  # noqa: FBT002 - typer
 ) -> None:
-    """Show rollouts. With a service: 0 = completed or running, 3 = rolled back, 4 = undecided when --watch ran out."""
+    """Show rollouts. With a service: 0 = completed or running, 3 = rolled back, 4 = undecided when --watch ran out.
+
+    --watch waits for an API that is away for a while, once it has answered.
+    """
     with connect(url) as client:
         if service is None:
             print_all(ask(client.rollouts), lambda one: render_line(view_of(one)), as_json=as_json)
             return
-        found = _follow(client, service, timeout_s) if watch else ask(client.rollout, service)
+        found = follow(client, service, timeout_s) if watch else ask(client.rollout, service)
     view = view_of(found)
     print(for_programs(found) if as_json else render_view(view, _reason(found)))
-    if view.state in _BAD_ENDS:
+    if view.state in BAD_ENDS:
         raise typer.Exit(EXIT_ROLLED_BACK)
-    if watch and view.state not in _GOOD_ENDS:
+    if watch and view.state not in GOOD_ENDS:
         raise typer.Exit(EXIT_UNDECIDED)
 
 
@@ -95,20 +93,6 @@ def _kind(file: Path, content: Any) -> type[Message]:
     if "versions" not in keys:
         fail(f"{file} is neither a plan (no `canary`) nor a service (no `versions`).")
     return Service
-
-
-def _follow(client: Client, service: str, timeout_s: float) -> dict[str, Any]:
-    end, last = time.monotonic() + timeout_s, ""
-    while True:
-        found = ask(client.rollout, service)
-        view = view_of(found)
-        line = render_line(view)
-        if line != last:
-            typer.echo(line, err=True)
-        last = line
-        if view.state is None or view.state in _GOOD_ENDS | _BAD_ENDS or time.monotonic() >= end:
-            return found
-        time.sleep(0.5)
 
 
 def _reason(found: dict[str, Any]) -> str | None:
