@@ -13,12 +13,22 @@ CLOCKS_APART_S = 5.0
 _NEXT = {
     "requests read": "davylamp run streams",
     "windows closed": "davylamp run streams",
-    "unread events": "kcat -C -t mcp-requests.dlq",
+    "unread events": "davylamp dlq list",
+    "coverage": "davylamp proxy list",
     "judge looked": "davylamp run judge",
     "proxies": "davylamp proxy list",
     "log": "davylamp topics",
 }
 """Station of a service's health → what to type when it is not well."""
+
+_NOTHING = "–"
+"""The value of a station of which nothing was ever heard."""
+_FIRST = _NEXT | {
+    "unread events": "davylamp run streams",
+    "coverage": "does a server send? docs/howto/add-telemetry.md",
+    "proxies": "davylamp envoy bootstrap --node NAME, or davylamp run router",
+}
+"""The same for such a station."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +37,7 @@ class Finding:
 
     name: str
     well: bool | None
-    """None: it could not be looked at."""
+    """None: nobody knows."""
     text: str
     next: str = ""
     """What to type where it is not well."""
@@ -36,8 +46,8 @@ class Finding:
 def render_findings(findings: Sequence[Finding]) -> str:
     """A line each, at most 80 columns; what is not well has the command to type below it."""
     lines = [line for finding in findings for line in _lines(finding)]
-    ill = sum(finding.well is False for finding in findings)
-    return "\n".join([*lines, "", _sum(ill)])
+    ill, unknown = (sum(finding.well is well for finding in findings) for well in (False, None))
+    return "\n".join([*lines, "", _sum(ill, unknown)])
 
 
 def _lines(finding: Finding) -> list[str]:
@@ -48,12 +58,14 @@ def _lines(finding: Finding) -> list[str]:
     return [*lines, f"{' ' * len(first)}→ {finding.next}"] if finding.next and finding.well is not True else lines
 
 
-def _sum(ill: int) -> str:
-    return (
-        "everything that was looked at is well"
-        if not ill
-        else f"{ill} {'thing is' if ill == 1 else 'things are'} not well"
-    )
+def _sum(ill: int, unknown: int) -> str:
+    """What nobody knows is not well."""
+    parts = [f"{_things(n)} {word}" for n, word in ((ill, "not well"), (unknown, "not known")) if n]
+    return ", ".join(parts) or "everything that was looked at is well"
+
+
+def _things(n: int) -> str:
+    return f"{n} thing is" if n == 1 else f"{n} things are"
 
 
 def of_topics(problems: Iterable[str]) -> list[Finding]:
@@ -82,31 +94,35 @@ def of_clock(apart_s: float) -> Finding:
 
 
 def of_services(health: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    """What is not well with each service, or that it is."""
+    """What is not well with each service, what nobody knows of it, or how all of it stands."""
     if not health:
         return [Finding("services", well=None, text="none is known", next="davylamp service apply FILE")]
     return [finding for one in health for finding in _of_service(one)]
 
 
 def _of_service(one: Mapping[str, Any]) -> list[Finding]:
-    ill = [
-        Finding(
-            one["service"],
-            well=False,
-            text=_station(station),
-            next=_NEXT.get(station["name"], f"davylamp status {one['service']}"),
-        )
-        for station in one["stations"]
-        if station["health"] == "bad"
-    ]
-    unknown = [_station(station) for station in one["stations"] if station["health"] == "unknown"]
-    if ill:
-        return ill
-    if unknown:
-        return [Finding(one["service"], well=None, text="; ".join(unknown), next=f"davylamp status {one['service']}")]
-    return [Finding(one["service"], well=True, text="telemetry, judge, proxies and log are well")]
+    """What the same command mends is one finding."""
+    found: dict[tuple[bool | None, str], list[str]] = {}
+    for station in one["stations"]:
+        if station["health"] in _WELL:
+            found.setdefault((_WELL[station["health"]], _next(station)), []).append(_station(station))
+    if found:
+        items = sorted(found.items(), key=lambda item: item[0][0] is None)
+        return [Finding(one["service"], well, "; ".join(texts), command) for (well, command), texts in items]
+    text = ", ".join(f"{station['name']} {station['value']}" for station in one["stations"])
+    return [Finding(one["service"], well=True, text=text)]
+
+
+_WELL: dict[str, bool | None] = {"bad": False, "unknown": None}
+"""By a station's health, where there is something to say of it."""
+
+
+def _next(station: Mapping[str, Any]) -> str:
+    return (_FIRST if station["value"] == _NOTHING else _NEXT).get(station["name"], "davylamp status")
 
 
 def _station(station: Mapping[str, Any]) -> str:
+    if station["value"] == _NOTHING:
+        return f"{station['name']}: {station['detail']}"
     detail = f" ({station['detail']})" if station["detail"] else ""
     return f"{station['name']}: {station['value']}{detail}"

@@ -9,7 +9,7 @@ import typer
 
 from cli.client import ApiError, Client
 from cli.diagnosis import Finding, of_api, of_clock, of_services, of_topics, render_findings
-from cli.terminal import DEFAULT_URL, EXIT_REFUSED, Url, connect
+from cli.terminal import DEFAULT_URL, EXIT_REFUSED, EXIT_UNDECIDED, Url, connect
 from davylamp_sdk import __version__
 from transport.settings import KafkaSettings, SettingsError
 
@@ -21,12 +21,14 @@ def doctor(
     url: Url = DEFAULT_URL,
     kafka: Annotated[bool, typer.Option("--kafka/--no-kafka", help="Look at Kafka itself, too.")] = True,  # noqa: FBT002 - typer
 ) -> None:
-    """Look at Kafka, topics, telemetry, judge, proxies, clocks and versions; exit 1 if something is not well."""
+    """Look at Kafka, topics, telemetry, judge, proxies, clocks, versions. 0 = all well, 1 = something is not, 4 = is not known."""
     with connect(url) as client:
         findings = [*(_kafka() if kafka else ()), *_api(client, url)]
     print(render_findings(findings))
     if any(finding.well is False for finding in findings):
         raise typer.Exit(EXIT_REFUSED)
+    if any(finding.well is None for finding in findings):
+        raise typer.Exit(EXIT_UNDECIDED)
 
 
 def _kafka() -> Iterator[Finding]:

@@ -14,7 +14,8 @@ BEHIND_S = 15.0
 """Older than this, and than three windows, telemetry or the judge is not well."""
 
 Health = Literal["good", "bad", "idle", "unknown"]
-"""`idle`: nothing is compared, so nothing has to be fresh."""
+"""`idle`: nothing is compared now. Workers tell the time all the same: of one that does not, nobody knows whether it lives
+(`unknown`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,9 @@ def _aged(snapshot: Snapshot, name: str, at_ms: int | None, detail: str, missing
         return Item(name, "unknown", "–", missing)
     age_s, window_s = (snapshot.now_ms - at_ms) / 1000, snapshot.recent.window_ms / 1000 if snapshot.recent else 0.0
     fresh = age_s <= max(BEHIND_S, 3 * window_s)
-    health: Health = ("good" if fresh else "bad") if snapshot.live else "idle"
+    if not snapshot.live:
+        return Item(name, "idle" if fresh else "unknown", f"{figures.duration(age_s)} ago", detail, at_ms)
+    health: Health = "good" if fresh else "bad"
     return Item(name, health, f"{figures.duration(age_s)} ago", detail, at_ms)
 
 
@@ -115,11 +118,11 @@ def _losses(snapshot: Snapshot) -> Item:
 
 def _coverage(snapshot: Snapshot) -> Item:
     """Requests that carry no label of the rollout are no fault: of old sessions there are many when it begins."""
-    if not snapshot.live:
-        return Item("coverage", "idle", "at rest", "nothing is compared")
     part = snapshot.recent.coverage if snapshot.recent else None
     if part is None:
         return Item("coverage", "unknown", "–", "no request lately")
+    if not snapshot.live:
+        return Item("coverage", "idle", "at rest", "nothing is compared")
     detail = "of requests are of this rollout’s sessions"
     return Item("coverage", "good" if part else "unknown", figures.share(part * FULL_SHARE), detail)
 

@@ -1,6 +1,10 @@
 """What the doctor says, line by line."""
 
 from cli.diagnosis import WIDTH, Finding, of_api, of_clock, of_services, of_topics, render_findings
+from status.page.figures import plain
+from status.page.health import items
+from status.page.snapshot import Snapshot, Viewer
+from status.views import RolloutStatus
 
 
 def station(name: str, health: str, value: str = "2 s ago", detail: str = "") -> dict[str, str]:
@@ -15,16 +19,20 @@ def test_what_is_not_well_has_the_command_to_type_below_it() -> None:
         of_clock(0.4),
         *of_services(
             [
-                {"service": "billing", "stations": [station("judge looked", "good")]},
+                {
+                    "service": "billing",
+                    "stations": [station("requests read", "good"), station("judge", "idle", "at rest")],
+                },
                 {
                     "service": "orders",
                     "stations": [
                         station("requests read", "good"),
                         station("windows closed", "bad", "2 min 43 s ago", "0 lost to retention"),
+                        station("unread events", "bad", "3", "0 dropped by servers"),
+                        station("coverage", "unknown", "–", "no request lately"),
                         station("proxies", "bad", "1 of 3", "run the newest route"),
                     ],
                 },
-                {"service": "tickets", "stations": [station("proxies", "unknown", "–", "none is known")]},
             ]
         ),
     ]
@@ -34,15 +42,52 @@ def test_what_is_not_well_has_the_command_to_type_below_it() -> None:
         "✔ status API     http://127.0.0.1:8642 answers, and follows the log",
         "✔ versions       1.0 here and there",
         "✔ clock          this machine and the API agree",
-        "✔ billing        telemetry, judge, proxies and log are well",
+        "✔ billing        requests read 2 s ago, judge at rest",
         "✖ orders         windows closed: 2 min 43 s ago (0 lost to retention)",
         "                 → davylamp run streams",
+        "✖ orders         unread events: 3 (0 dropped by servers)",
+        "                 → davylamp dlq list",
         "✖ orders         proxies: 1 of 3 (run the newest route)",
         "                 → davylamp proxy list",
-        "– tickets        proxies: – (none is known)",
-        "                 → davylamp status tickets",
+        "– orders         coverage: no request lately",
+        "                 → does a server send? docs/howto/add-telemetry.md",
         "",
-        "2 things are not well",
+        "3 things are not well, 1 thing is not known",
+    ]
+
+
+def never_heard() -> list[dict[str, str]]:
+    """The stations of a service that was registered, and nothing else happened."""
+    status = RolloutStatus(service="tickets", definition=None, rollout=None, route=None, ledger=())
+    snapshot = Snapshot(status, now_ms=1_795_485_600_000, viewer=Viewer("api"))
+    return [
+        {"name": i.name, "health": i.health, "value": plain(i.value), "detail": plain(i.detail)}
+        for i in items(snapshot)
+    ]
+
+
+def test_of_a_service_that_was_never_heard_nothing_is_well_and_each_command_is_told_once() -> None:
+    assert render_findings(of_services([{"service": "tickets", "stations": never_heard()}])).splitlines() == [
+        "– tickets        requests read: no worker was heard; windows closed: none has",
+        "                 closed; unread events: nothing is followed",
+        "                 → davylamp run streams",
+        "– tickets        coverage: no request lately",
+        "                 → does a server send? docs/howto/add-telemetry.md",
+        "– tickets        proxies: none is known",
+        "                 → davylamp envoy bootstrap --node NAME, or davylamp run router",
+        "",
+        "3 things are not known",
+    ]
+
+
+def test_old_telemetry_of_a_service_at_rest_has_its_age_and_what_to_type() -> None:
+    stations = [
+        station("requests read", "unknown", "3 d 2 h ago", "4 of 4 partitions"),
+        station("log", "good", "entry 9"),
+    ]
+    assert render_findings(of_services([{"service": "orders", "stations": stations}])).splitlines()[:2] == [
+        "– orders         requests read: 3 d 2 h ago (4 of 4 partitions)",
+        "                 → davylamp run streams",
     ]
 
 

@@ -1,6 +1,7 @@
 """Every region of the page, as strings."""
 
 import re
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from typing import get_args
@@ -290,7 +291,10 @@ def test_silence_is_unknown_and_no_score() -> None:
 
 
 def test_nothing_has_to_be_fresh_where_nothing_is_compared() -> None:
-    assert {i.name: i.health for i in items(snapshot("rolled_back"))}["windows closed"] == "idle"
+    rest = snapshot("rolled_back")
+    assert {i.name: i.health for i in items(rest)}["windows closed"] == "idle"
+    old = replace(rest, now_ms=rest.now_ms + 3 * 86_400_000)
+    assert {i.name: (i.health, plain(i.value)) for i in items(old)}["requests read"] == ("unknown", "3 d ago")
 
 
 @pytest.mark.parametrize(
