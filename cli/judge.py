@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cli.terminal import EXIT_ROLLED_BACK, EXIT_UNDECIDED, fail
+from cli.terminal import EXIT_ROLLED_BACK, EXIT_UNDECIDED, EXIT_WRONG, fail
 
-EXIT_WRONG = 2
-"""As for wrong usage: nothing was judged."""
 _EXITS = {"pass": 0, "fail": EXIT_ROLLED_BACK, "undecided": EXIT_UNDECIDED}
 
 app = typer.Typer()

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.judge import EXIT_WRONG
-from cli.terminal import fail
+from cli.terminal import EXIT_WRONG, fail
 
 app = typer.Typer(no_args_is_help=True, help="For those who come from Kayenta.")
 

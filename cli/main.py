@@ -27,7 +27,7 @@ from cli import (
     words,
 )
 from cli.rendering import render_service
-from cli.terminal import DEFAULT_URL, Url, ask, connect, fail, print_all, read_file
+from cli.terminal import DEFAULT_URL, EXIT_WRONG, Url, ask, connect, fail, print_all, read_file
 from schemas.service import Service
 from status.tokens import Role, Token, fingerprint, new_token
 from transport.settings import SettingsError
@@ -107,11 +107,11 @@ def run(
         str, typer.Argument(help="streams, judge, router, alerts, status; or remote-judge, otel-bridge")
     ],
 ) -> None:
-    """Run one service alone, by its settings in DAVYLAMP_… and davylamp.toml."""
+    """Run one service alone, by its settings: DAVYLAMP_… variables, and the TOML file that DAVYLAMP_CONFIG names."""
     from cli.stack import BESIDE, SERVICES, service_argv
 
     if service not in (*SERVICES, *BESIDE):
-        fail(f"{service} is no service; known are {', '.join((*SERVICES, *BESIDE))}")
+        fail(f"{service} is no service; known are {', '.join((*SERVICES, *BESIDE))}", EXIT_WRONG)
     argv = service_argv(service)
     os.execv(argv[0], argv)  # noqa: S606 - it becomes the service
 

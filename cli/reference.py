@@ -14,8 +14,10 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 from alerts.settings import AlertsSettings
+from cli.client import TOKEN_VARIABLE
 from cli.main import app
 from cli.routers import DirectSettings
+from cli.terminal import DEFAULT_URL, EXITS, URL_VARIABLE
 from judge.app import JudgeSettings
 from router.settings import RouterSettings
 from schemas.plan import Plan
@@ -77,9 +79,24 @@ def _page(title: str, *parts: str) -> str:
 
 
 def _cli() -> str:
+    exits = _table(("exit code", ""), [(f"`{code}`", meaning) for code, meaning in EXITS.items()])
+    environment = _table(("variable", ""), [(f"`{name}`", meaning) for name, meaning in _ENVIRONMENT.items()])
     return _page(
-        "The command line", *(_command(path, command) for path, command in _commands("davylamp", get_command(app)))
+        "The command line",
+        f"## Environment\n\n{environment}",
+        f"## Exit codes\n\n{exits}",
+        *(_command(path, command) for path, command in _commands("davylamp", get_command(app))),
     )
+
+
+_ENVIRONMENT = {
+    URL_VARIABLE: f"Where the status API listens, for every command with `--url`; default `{DEFAULT_URL}`.",
+    TOKEN_VARIABLE: "Who asks the status API: a token of `davylamp token new`. Without one, which loopback allows, the ledger has "
+    "the user's name.",
+    CONFIG_VARIABLE: "A TOML file of [settings](settings.md). No file is read that this does not name.",
+    "DAVYLAMP_TABLE_KEY": "One setting, like `DAVYLAMP_KAFKA_BOOTSTRAP`: it wins over the file.",
+    "NO_COLOR": "No colour in help and errors; nothing else has any.",
+}
 
 
 def _commands(path: str, command: Any) -> Iterator[tuple[str, Any]]:
@@ -95,12 +112,18 @@ def _command(path: str, command: Any) -> str:
     options = [p for p in command.params if p.param_type_name == "option" and "--help" not in p.opts]
     usage = " ".join([path, *(p.name.upper() if p.required else f"[{p.name.upper()}]" for p in arguments)])
     rows = [
-        (f"`{p.opts[-1] if p.param_type_name == 'option' else p.name.upper()}`", _default(p), p.help or "")
+        (_name(p), _default(p), " ".join(filter(None, (p.help, f"Or `{p.envvar}`." if p.envvar else ""))))
         for p in (*arguments, *options)
     ]
     return "\n\n".join(
         [f"## {path}", f"`{usage}`", _sentence(command.help), *([_table(("", "default", ""), rows)] if rows else [])]
     )
+
+
+def _name(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return f"`{parameter.name.upper()}`"
+    return ", ".join(f"`{name}`" for name in (parameter.opts[-1], *parameter.secondary_opts))
 
 
 def _default(parameter: Any) -> str:
@@ -165,6 +188,7 @@ def _shown(field: Mapping[str, Any]) -> str:
     value = field.get("default")
     if value is None or value in ({}, []):
         return ""
+    value = sorted(value) if field.get("uniqueItems") else value
     if isinstance(value, dict):
         return "as below"
     write = _WRITTEN.get(str(next(iter(field.get("examples", ())), "")))
@@ -176,12 +200,23 @@ def _settings() -> str:
         f"One table a component in the TOML file that `{CONFIG_VARIABLE}` names; `window_s` of `[streams]` may also come from the "
         "environment as `DAVYLAMP_STREAMS_WINDOW_S`, which wins. Unknown keys are refused."
     )
-    return _page("Settings", intro, *(f"## [{table}]\n\n{_fields(model)}" for table, model in TABLES.items()))
+    inner = {
+        name: part
+        for model in TABLES.values()
+        for name, part in model.model_json_schema().get("$defs", {}).items()
+        if "properties" in part
+    }
+    return _page(
+        "Settings",
+        intro,
+        *(f"## [{table}]\n\n{_fields(model.model_json_schema())}" for table, model in TABLES.items()),
+        *(f"## {name}\n\n{_sentence(part.get('description'))}\n\n{_keys(part)}" for name, part in inner.items()),
+    )
 
 
-def _fields(model: type[Settings]) -> str:
+def _fields(schema: Mapping[str, Any]) -> str:
     """Defaults that depend on the machine are not told: their descriptions say what they are."""
-    properties = model.model_json_schema()["properties"]
+    properties = schema["properties"]
     rows = [
         (f"`{key}`", _kind(field), _shown(field), _sentence(field.get("description")))
         for key, field in properties.items()

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.rollouts import read_log, rollout_named
-from cli.terminal import EXIT_REFUSED, EXIT_UNDECIDED, fail, load
+from cli.terminal import EXIT_REFUSED, EXIT_UNDECIDED, EXIT_WRONG, fail, load
 
 if TYPE_CHECKING:
     from judge.verify import Records
     from transport.recording import Header
 
-EXIT_WRONG = 2
 """As for wrong usage: nothing was replayed."""
 
 app = typer.Typer()

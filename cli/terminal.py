@@ -19,9 +19,22 @@ from schemas.units import parse_duration_s
 from status.mistakes import mistakes
 
 EXIT_REFUSED = 1
+EXIT_WRONG = 2
+"""click's own."""
 EXIT_ROLLED_BACK = 3
 EXIT_UNDECIDED = 4
-"""Beside 0, and 2 for wrong usage (click's)."""
+
+EXITS = {
+    0: "It is done, or it is well.",
+    EXIT_REFUSED: "It is refused, not there, not reachable or not well; stderr says what to do next. Of `rollback --direct`: some "
+    "router did not confirm, and its proxies may still give the canary sessions.",
+    EXIT_WRONG: "Wrong usage: a command, an option or a setting is not understood; of `judge`, `replay` and `kayenta import` also "
+    "a file.",
+    EXIT_ROLLED_BACK: "The rollout was rolled back (`status`), or the verdict is fail (`judge`).",
+    EXIT_UNDECIDED: "Nobody knows yet: time ran out (`status --watch`, and commands that read the log), nobody said what became of a "
+    "word, or something was never heard (`doctor`). Of `rollback --direct`: every router has it, and some proxy is not known to.",
+}
+"""What the end of a command says to scripts."""
 
 DEFAULT_URL = "http://127.0.0.1:8642"
 URL_VARIABLE = "DAVYLAMP_URL"

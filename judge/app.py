@@ -29,8 +29,14 @@ class JudgeSettings(Settings):
     """The table ``[judge]``."""
 
     look_every_s: float = Field(default=0.25, gt=0, description="At least so often, also when nothing came.")
-    instance: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,200}$")
-    data_folder: Path = Path(".davylamp/judge")
+    instance: str = Field(
+        default_factory=socket.gethostname,
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="One a judge, the same after a restart; the host's name, so give each of several on a host its own.",
+    )
+    data_folder: Path = Field(
+        default=Path(".davylamp/judge"), description="What Faust keeps; decisions are in Kafka, so it may be lost."
+    )
 
 
 class Follower(mode.Service):

@@ -14,9 +14,9 @@ class RouterSettings(Settings):
     """The table ``[router]``."""
 
     xds_host: str = Field(default="127.0.0.1", description="Anything but loopback needs the three files below.")
-    xds_port: int = Field(default=18000, ge=1, le=65535)
+    xds_port: int = Field(default=18000, ge=1, le=65535, description="Where proxies fetch routes and push reports.")
     xds_cert: Path | None = Field(default=None, description="PEM: what the router shows to proxies, with its chain.")
-    xds_key: Path | None = None
+    xds_key: Path | None = Field(default=None, description="PEM: the certificate's key.")
     xds_ca: Path | None = Field(
         default=None,
         description="PEM: who signs the proxies' certificates, each of which names its node id (CN, or SAN: DNS, URI).",
@@ -31,9 +31,9 @@ class RouterSettings(Settings):
         description="Of this router alone: rollbacks that were said to it, and the routes that proxies acknowledged.",
     )
     direct_host: str = Field(default="127.0.0.1", description="Anything but loopback needs the two files below.")
-    direct_port: int = Field(default=18001, ge=1, le=65535)
+    direct_port: int = Field(default=18001, ge=1, le=65535, description="Where a rollback is said without Kafka.")
     direct_cert: Path | None = Field(default=None, description="PEM: what the direct port shows, with its chain.")
-    direct_key: Path | None = None
+    direct_key: Path | None = Field(default=None, description="PEM: the certificate's key.")
     direct_token: SecretStr | None = Field(
         default=None,
         min_length=16,

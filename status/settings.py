@@ -14,8 +14,8 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 class StatusSettings(Settings):
     """Settings of the status service."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8642, ge=1, le=65535)
+    host: str = Field(default="127.0.0.1", description="Anything but loopback needs tokens.")
+    port: int = Field(default=8642, ge=1, le=65535, description="Of the page and the API.")
     tokens: Tokens = Field(
         default=(),
         description="A list of {name, role, token_sha256}, or the path of a TOML file with [[status.tokens]]. "

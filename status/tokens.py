@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from schemas.names import ActorName
 
@@ -20,10 +20,12 @@ class Token(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: ActorName
-    role: Role
-    token_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-    """Of the token's bytes, in lower-case hex. A token carries 256 random bits, so a plain hash gives nothing away."""
+    name: Annotated[ActorName, Field(description="What the ledger calls whoever holds it.")]
+    role: Annotated[Role, Field(description="A viewer reads everything; an operator decides, too.")]
+    token_sha256: Annotated[
+        str, StringConstraints(pattern=r"^[0-9a-f]{64}$"), Field(description="Of the token's bytes, in lower-case hex.")
+    ]
+    """A token carries 256 random bits, so a plain hash gives nothing away."""
 
 
 def _from_file(value: Any) -> Any:

@@ -48,7 +48,9 @@ class StreamsSettings(Settings):
         pattern=r"^[A-Za-z0-9._-]{1,200}$",
         description="One a worker, the same after a restart; the host's name, so give each of several on a host its own.",
     )
-    data_folder: Path = Path(".davylamp/streams")
+    data_folder: Path = Field(
+        default=Path(".davylamp/streams"), description="What Faust keeps; counts are in Kafka, so it may be lost."
+    )
     stalled_after_s: float = Field(
         default=60.0, gt=30, description="A worker that does not progress for so long ends, to be started again."
     )

@@ -1,4 +1,4 @@
-"""Settings: one frozen model a service, from `davylamp.toml` and the environment; unknown keys are refused."""
+"""Settings: one frozen model a service, from the TOML file that `DAVYLAMP_CONFIG` names and the environment; unknown keys are refused."""
 
 import logging
 import os
@@ -49,19 +49,25 @@ def _toml(path: str | None) -> dict[str, Any]:
 class KafkaSettings(Settings):
     """How to reach Kafka, and how many partitions `topics ensure` gives to new topics."""
 
-    bootstrap: str = "127.0.0.1:9092"
-    telemetry_partitions: int = Field(default=4, ge=1)
+    bootstrap: str = Field(
+        default="127.0.0.1:9092", description="Brokers to begin with, host:port, with commas between them."
+    )
+    telemetry_partitions: int = Field(default=4, ge=1, description="Of a telemetry topic that is created.")
     control_partitions: int = Field(default=1, ge=1, description="The same for every control topic.")
-    replication_factor: int = Field(default=1, ge=1)
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    replication_factor: int = Field(default=1, ge=1, description="Of topics that are created: 3 on a cluster.")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="Whether clients log in (SASL), and whether the connection is encrypted (SSL)."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="How they log in."
+    )
     sasl_username: str | None = Field(
         default=None, description="One a component: `davylamp kafka acls` says who needs what."
     )
-    sasl_password: SecretStr | None = None
+    sasl_password: SecretStr | None = Field(default=None, description="It is never logged.")
     ssl_ca: FilePath | None = Field(default=None, description="PEM; without it the system's authorities are trusted.")
     ssl_cert: FilePath | None = Field(default=None, description="PEM, for a cluster that asks its clients for one.")
-    ssl_key: FilePath | None = None
+    ssl_key: FilePath | None = Field(default=None, description="PEM: the certificate's key.")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -194,11 +194,20 @@ async def test_the_doctor_names_what_is_not_well_and_what_to_type(api: Api) -> N
     await api.view("collecting", 2000)
     got = await api.run("doctor", "--no-kafka")
     assert got.exit_code == 1, got.output
+    assert "– orders         requests read: no worker was heard" in got.stdout
     assert "✔ status API" in got.stdout
     assert "✔ versions" in got.stdout
     assert "✔ clock" in got.stdout
     assert "✖ orders         judge looked: " in got.stdout
     assert "→ davylamp run judge" in got.stdout
+
+
+async def test_what_nobody_knows_is_not_well_to_the_doctor(api: Api) -> None:
+    await api.run("service", "apply", str(ROOT / "examples/orders/service.yaml"))
+    got = await api.run("doctor", "--no-kafka")
+    assert got.exit_code == 4, got.output
+    assert "✖" not in got.stdout
+    assert got.stdout.endswith("3 things are not known\n")
 
 
 async def test_the_doctor_looks_at_kafka_too(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -397,7 +406,7 @@ async def test_an_api_that_is_not_there_is_told_with_what_to_do() -> None:
 
 def test_an_unknown_service_process_lists_the_known_ones() -> None:
     got = CliRunner().invoke(app, ["run", "jugde"])
-    assert got.exit_code == 1
+    assert got.exit_code == 2
     assert ", ".join(SERVICES) in got.stderr
 
 
@@ -424,7 +433,7 @@ def test_a_rollback_that_nobody_answers_names_the_way_around_the_status_api_and_
     assert "--direct" not in hold.stderr
 
 
-@pytest.mark.parametrize("status", [503, 504])
+@pytest.mark.parametrize("status", [502, 503, 504])
 def test_a_word_that_the_log_does_not_take_is_not_answered(status: int) -> None:
     def answer(_: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(status, json={"detail": "The log did not acknowledge it."})
