@@ -1,6 +1,7 @@
 """The composition root: one Faust app, the consumer's service, the windows agent."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -31,6 +32,10 @@ _SERVICES: Topic = "services"
 _DEPTH = 4
 """Batches that may wait for the agent before the consumer's thread pauses."""
 _BEATS_AN_INTERVAL = 10
+
+
+_ALLOCATIONS = 20_000
+"""Between collections of garbage: a poll makes thousands of objects, and none that refer to each other."""
 
 
 class StreamsSettings(Settings):
@@ -147,4 +152,7 @@ def main() -> None:
     start_logging()
     with loading_settings():
         settings, kafka = StreamsSettings.load("streams"), KafkaSettings.load("kafka")
-    run_worker(build(settings, kafka))
+    app = build(settings, kafka)
+    gc.freeze()  # what is here now stays: no collection has to look at it again
+    gc.set_threshold(_ALLOCATIONS)
+    run_worker(app)

@@ -73,10 +73,10 @@ class ServiceWindow:
         self.duplicates += again.bit_count()
         if said.dropped and not again & 1:
             self._drop(said.instance, said.dropped)
+        if self._rows >= _WAITING and not said.follows(self._waiting[-1].said):
+            self.settle()  # never in the middle of a table: what it is made of is looked up once
         self._waiting.append(Waiting(said, again, appended_ms, clock_ms))
         self._rows += len(said)
-        if self._rows >= _WAITING:
-            self.settle()
 
     def settle(self) -> None:
         """Count what waits."""

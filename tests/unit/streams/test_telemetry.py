@@ -239,6 +239,8 @@ def test_partitions_of_another_topic_cost_those_that_it_had_nothing_but_a_second
     fake.steps = [
         fake.rebalance("on_assign", 0),
         messages(0, 1),
+        [],
+        [],
         lambda: fake.callbacks["on_assign"](fake, FOREIGN[1:]),
         lambda: fake.callbacks["on_revoke"](fake, [TopicPartition(TOPIC, 0), *FOREIGN[1:]]),
         fake.rebalance("on_assign", 0),
@@ -254,6 +256,7 @@ def test_what_was_polled_is_handed_over_by_partition_numbered() -> None:
         fake.rebalance("on_assign", 0, 1),
         messages(0, 1),
         [*messages(1, 7), *messages(0, 2)],
+        [],
         [],
         messages(0, 3),
     ]
