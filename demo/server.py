@@ -7,8 +7,10 @@ import os
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import uvicorn
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.shared.exceptions import MCPError
@@ -71,9 +73,9 @@ class Behaviour:
             raise ToolError(f"{tool} is broken in {self.version}")
 
 
-def make_server(behaviour: Behaviour, telemetry: Telemetry) -> MCPServer:
+def make_server(behaviour: Behaviour, telemetry: Telemetry, slow: Path | None = None) -> MCPServer:
     """Ten tools that all answer alike."""
-    server = MCPServer("orders", middleware=[telemetry])
+    server = MCPServer("orders", middleware=[telemetry, SlowFirst(slow)])
     for name in TOOLS:
         _add(server, name, behaviour)
     return server
@@ -86,12 +88,29 @@ def _add(server: MCPServer, name: str, behaviour: Behaviour) -> None:
     server.add_tool(tool, name=name, description=f"Does {name} for an item.")
 
 
-class Sessions:
-    """What a server does with its sessions: some are slow at first, some it forgets."""
+class SlowFirst:
+    """Middleware inside the telemetry: while the file exists, the first call of each session is slow."""
 
-    def __init__(self, app: ASGIApp, slow: Path | None, dies_after: int | None) -> None:
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._known: set[str] = set()
+
+    async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """Pass the request on, some after a while."""
+        session = getattr(ctx.request, "headers", {}).get("mcp-session-id", "")
+        first = ctx.method == "tools/call" and session not in self._known
+        if first:
+            self._known.add(session)
+        if first and self._file is not None and self._file.exists():
+            await asyncio.sleep(SLOW_FIRST_S)
+        return await call_next(ctx)
+
+
+class Sessions:
+    """What a server does with its sessions: some it forgets."""
+
+    def __init__(self, app: ASGIApp, dies_after: int) -> None:
         self._app = app
-        self._slow = slow
         self._dies_after = dies_after
         self._requests: dict[str, int] = {}
 
@@ -100,12 +119,9 @@ class Sessions:
         if session:
             is_post = scope["method"] == "POST"
             number = self._requests[session] = self._requests.get(session, 0) + is_post
-            if self._dies_after is not None and number > self._dies_after:
+            if number > self._dies_after:
                 await _not_found(send)
                 return
-            first = is_post and number == 2  # noqa: PLR2004 - `initialized` was the first
-            if first and self._slow is not None and self._slow.exists():
-                await asyncio.sleep(SLOW_FIRST_S)
         await self._app(scope, receive, send)
 
 
@@ -137,9 +153,9 @@ def main() -> None:
         tools=frozenset(TOOLS),
         hung_after_s=HUNG_AFTER_S,
     )
-    server = make_server(Behaviour(version, args.fault, args.incident), telemetry)
+    server = make_server(Behaviour(version, args.fault, args.incident), telemetry, args.slow)
     inner = server.streamable_http_app(host=args.host)
-    app = Sessions(inner, args.slow, DIES_AFTER if args.fault == "dying_sessions" else None)
+    app = Sessions(inner, DIES_AFTER) if args.fault == "dying_sessions" else inner
     served = Transport(app, telemetry)
     uvicorn.run(served, host=args.host, port=args.port, log_level="error", timeout_graceful_shutdown=1)
 

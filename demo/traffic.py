@@ -36,6 +36,9 @@ from schemas.labels import Kind
 PATIENCE_S = 5.0
 """So long a client waits for an answer unless told otherwise."""
 
+SLOW_S = 0.4
+"""Many times what a call of a healthy version takes."""
+
 _VERSION = re.compile(r"\bv\d+\b")
 
 
@@ -50,6 +53,8 @@ class Seen:
     harmed: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
+    slow: Counter[str] = field(default_factory=Counter)
+    """Answered, and took longer than :data:`SLOW_S`."""
     moved: Counter[str] = field(default_factory=Counter)
     """By kind: calls that another version answered than the client's call before. Of principals a raised share moves some,
     and a rollback all of them back; of sessions and cookies nothing does."""
@@ -59,9 +64,10 @@ class Seen:
     """Sessions that ended by anything but their own end or a JSON-RPC error."""
     breakages: Counter[str] = field(default_factory=Counter)
 
-    def call(self, version: str, *, ok: bool) -> None:
+    def call(self, version: str, *, ok: bool, took_s: float = 0.0) -> None:
         """Count one call."""
         self.calls[version] += 1
+        self.slow[version] += took_s > SLOW_S
         self.failed[version] += not ok
 
     def client(self, kind: Kind, versions: Sequence[str], *, harmed: bool) -> None:
@@ -94,8 +100,9 @@ async def session(
     try:
         async with connected(url, kind) as client:
             for _ in range(calls):
+                began_s = asyncio.get_running_loop().time()
                 version, ok = await _call(client, chance.choice(TOOLS), patience_s)
-                seen.call(version, ok=ok)
+                seen.call(version, ok=ok, took_s=asyncio.get_running_loop().time() - began_s)
                 versions.append(version)
                 harmed = harmed or not ok
                 if await _set_within(stop, chance.expovariate(1 / pause_s)):

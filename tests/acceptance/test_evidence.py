@@ -8,7 +8,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import pytest_asyncio
@@ -53,19 +53,27 @@ def there(*files: Path) -> Iterator[None]:
             file.unlink()
 
 
-def told_on_call(stage: Scene, story: Story) -> list[dict[str, object]]:
-    """What on-call was paged with since the story's rollout began."""
+def told_on_call(stage: Scene, story: Story) -> set[object]:
+    """The causes that on-call was paged with since the story's rollout began."""
     lines = (stage.options.folder / "alerts.log").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines if line.startswith("{")]
     mine = f"{SERVICE}/{story.entries[0].rollout}/"
-    return [row for row in rows if row.get("severity") == "page" and str(row.get("cause")).startswith(mine)]
+    pages = [row for row in rows if row.get("severity") == "page"]
+    return {row["cause"] for row in pages if str(row.get("cause")).startswith(mine)}
 
 
-async def paged(stage: Scene, story: Story) -> list[dict[str, object]]:
-    """What on-call was told, waited for a while; nothing if nothing came."""
+def page_of(story: Story) -> str:
+    """The cause that on-call must be paged with: how the rollout ended, and the entry that says so."""
+    last = story.entries[-1]
+    kind = last.kind if story.ended == "rolled_back" else last.reason.code
+    return f"{SERVICE}/{last.rollout}/{kind}/{last.id}"
+
+
+async def paged(stage: Scene, story: Story) -> set[object]:
+    """The causes that on-call was paged with, waited for until the ending is among them, for a while."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(20):
-            while not told_on_call(stage, story):  # noqa: ASYNC110 - another process writes the file
+            while page_of(story) not in told_on_call(stage, story):  # noqa: ASYNC110 - another process writes the file
                 await asyncio.sleep(0.2)
     return told_on_call(stage, story)
 
@@ -76,7 +84,7 @@ async def test_a_fault_ends_as_the_table_says_with_its_culprit_and_on_call_is_to
 ) -> None:
     async with traffic(stage, seed=FAULTS.index(fault)) as seen:
         story = await tell(stage, VERSION_OF[fault], print, fault=fault, again=True, replace=True)
-    alerts = await paged(stage, story)
+    alerts = await paged(stage, story)  # before this test's own rollback, which pages as well
     await back_to_the_first_baseline(stage)
     assert must_end(story, fault), (story.ended, story.reason, [e.culprit for e in story.entries])
     assert_chain(story.entries)
@@ -86,7 +94,7 @@ async def test_a_fault_ends_as_the_table_says_with_its_culprit_and_on_call_is_to
     if TABLE[fault].ends == "rolled_back":
         check = next(c for c in story.entries[-1].checks if c.check == story.entries[-1].culprit)
         assert check.verdict == "breached"
-    assert alerts
+    assert page_of(story) in alerts
 
 
 async def judged(stage: Scene, rollout: int) -> set[tuple[Kind, str]]:
@@ -131,11 +139,43 @@ async def test_what_is_nobodys_fault_never_rolls_a_canary_back(stage: Scene, fau
         "sick_baseline": [stage.incident_file(BASELINE)],
     }[fault]
     async with traffic(stage, seed=30) as seen:
+        await heard(stage, BASELINE)  # well before: a baseline is sick by what it was
         with there(*files):
             story = await tell(stage, HEALTHY, print, again=True, replace=True, patience_s=30)
     await back_to_the_first_baseline(stage)
-    assert "rollback" not in [entry.kind for entry in story.entries], story.reason
+    kinds = [entry.kind for entry in story.entries]
+    assert "rollback" not in kinds, story.reason
     assert_sessions_stayed(seen)
+    assert_it_happened(fault, seen)
+    if fault == "sick_baseline":
+        assert not {"proceed", "complete"} & set(kinds), story.reason
+
+
+def assert_it_happened(fault: str, seen: dict[str, Any]) -> None:
+    """By what clients saw of each version, before and after the fault, too."""
+    baseline, canary = (
+        {k: seen[k].get(v, 0) for k in ("sessions", "calls", "failed", "slow")} for v in (BASELINE, HEALTHY)
+    )
+    if fault == "slow_first":
+        assert baseline["slow"] >= baseline["sessions"] / 2
+        assert canary["slow"] >= canary["sessions"] / 2 > 0
+        return
+    assert baseline["failed"] >= 0.2 * baseline["calls"]
+    failing = canary["failed"] / canary["calls"]
+    assert failing >= 0.2 if fault == "shared_incident" else failing <= 0.1
+
+
+async def heard(stage: Scene, version: str, requests: int = 200) -> None:
+    """Until so many requests of the version stand in final windows."""
+    reader = KafkaReader(KafkaSettings(bootstrap=stage.options.bootstrap), "test-heard", ["cohort-windows"])
+    async with asyncio.timeout(60):
+        async for batch in reader.batches():
+            windows = [CohortWindow.read(record.value or b"") for record in batch.records]
+            cells = [cell for window in windows if window.final for cell in window.cells if cell.version == version]
+            requests -= sum(sum(cell.outcomes.values()) for cell in cells)
+            if requests <= 0:
+                break
+    await reader.close()
 
 
 @pytest.mark.parametrize("canary", [VERSION_OF["errors"], HEALTHY])

@@ -68,12 +68,13 @@ def test_it_ends_well_only_if_both_stories_ended_as_they_must(
 
 def test_a_call_that_another_version_answers_is_seen() -> None:
     seen = Seen()
-    for version, ok in (("v1", True), ("v1", False), ("v2", True), ("v1", True)):
-        seen.call(version, ok=ok)
+    for version, ok, took_s in (("v1", True, 0.1), ("v1", False, 0.1), ("v2", True, 0.5), ("v1", True, 0.1)):
+        seen.call(version, ok=ok, took_s=took_s)
     seen.client("principal", ["v1", "v1", "v2", "v1"], harmed=True)
     seen.client("session", ["v2", "v2"], harmed=False)
     seen.client("cookie", [], harmed=True)
     assert (seen.calls["v1"], seen.failed["v1"], seen.calls["v2"]) == (3, 1, 1)
+    assert (seen.slow["v1"], seen.slow["v2"]) == (0, 1)
     assert (seen.moved, seen.most_moves) == ({"principal": 2}, 2)
     assert (seen.sessions, seen.harmed["v1"]) == ({"v1": 1, "v2": 1}, 1)
     assert seen.kinds == {"principal": 1, "session": 1}
