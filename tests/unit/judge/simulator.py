@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from judge.policies.port import Policy, StageTimes
 from judge.trial import Cohort, CohortCells, Pair, Stratum, Trial, TrialWindow
 from schemas.decisions import Opening
+from schemas.labels import Kind
 from schemas.plan import Plan
 from schemas.service import Service
 from schemas.windows import BUCKETS, COARSE_PER_FINE, Bucket, Cell, ToolCount
@@ -36,6 +37,8 @@ Ints = NDArray[np.int64]
 class Traffic:
     """What both cohorts have in common."""
 
+    kind: Kind = "session"
+    """A principal is drawn by a hash of its own: it has no birth, and moves up when the share does."""
     sessions_per_s: float = 10.0
     median_calls: float = 5.0
     sigma_calls: float = 1.3
@@ -107,7 +110,7 @@ class Calls:
 
     at_s: Floats
     stage: Ints
-    """Of the session's birth, 1-based."""
+    """Of the session's birth, 1-based; of a principal's call."""
     canary: NDArray[np.bool_]
     session: Ints
     bucket: Ints
@@ -147,19 +150,10 @@ def draw(scenario: Scenario, rng: np.random.Generator) -> Calls:
     traffic, fault, starts = scenario.traffic, scenario.fault, scenario.starts_s()
     sessions = rng.poisson(traffic.sessions_per_s * starts[-1])
     born_s = np.sort(rng.uniform(0, starts[-1], sessions))
-    stage = np.searchsorted(starts, born_s, side="right")
-    shares = np.array([share for share, _ in scenario.stages])
-    canary = rng.random(sessions) < shares[stage - 1]
-    sick = canary & (born_s >= fault.from_s)
-    bears = sick & (rng.random(sessions) < fault.errors_in)
-    error_rate = np.clip(
-        _frail(rng, traffic.error_rate, traffic.error_correlation, sessions) + bears * fault.errors / fault.errors_in,
-        0,
-        1,
-    )
-    tool_rate = np.clip(
-        _frail(rng, traffic.tool_failures, traffic.tool_correlation, sessions) + sick * fault.tool_failures, 0, 1
-    )
+    dice = rng.random(sessions)
+    chosen = rng.random(sessions) < fault.errors_in
+    error_rate = _frail(rng, traffic.error_rate, traffic.error_correlation, sessions)
+    tool_rate = _frail(rng, traffic.tool_failures, traffic.tool_correlation, sessions)
     level = np.log(traffic.latency_ms) + rng.normal(0, traffic.latency_session_sigma, sessions)
     more = rng.lognormal(np.log(traffic.median_calls), traffic.sigma_calls, sessions)
     n = np.minimum(1 + more.astype(np.int64), MOST_CALLS)
@@ -168,14 +162,18 @@ def draw(scenario: Scenario, rng: np.random.Generator) -> Calls:
     at_s = born_s[of] + traffic.gap_s * nth
     kept = at_s < starts[-1]
     of, nth, at_s = of[kept], nth[kept], at_s[kept]
-    failed = rng.random(len(of)) < error_rate[of]
-    tool_failed = failed | (rng.random(len(of)) < tool_rate[of])
-    slower = np.where(sick, fault.slower, 1.0)[of]
+    stage = np.searchsorted(starts, at_s if traffic.kind == "principal" else born_s[of], side="right")
+    canary = dice[of] < np.array([share for share, _ in scenario.stages])[stage - 1]
+    sick = canary & (born_s[of] >= fault.from_s)
+    bears = sick & chosen[of]
+    failed = rng.random(len(of)) < error_rate[of] + bears * fault.errors / fault.errors_in
+    tool_failed = failed | (rng.random(len(of)) < tool_rate[of] + sick * fault.tool_failures)
+    slower = np.where(sick, fault.slower, 1.0)
     values = slower * np.exp(level[of] + rng.normal(0, traffic.latency_sigma, len(of)))
     return Calls(
         at_s=at_s,
-        stage=stage[of],
-        canary=canary[of],
+        stage=stage,
+        canary=canary,
         session=of,
         bucket=rng.integers(0, BUCKETS, sessions)[of],
         first=nth == 0,
@@ -183,9 +181,7 @@ def draw(scenario: Scenario, rng: np.random.Generator) -> Calls:
         tool=rng.integers(0, traffic.tools, len(of)),
         tool_failed=tool_failed,
         latency_bin=_bins(values),
-        faulty=(sick[of] & (fault.slower != 1))
-        | (sick[of] & tool_failed & (fault.tool_failures > 0))
-        | (bears[of] & failed),
+        faulty=(sick & (fault.slower != 1)) | (sick & tool_failed & (fault.tool_failures > 0)) | (bears & failed),
     )
 
 
@@ -214,7 +210,7 @@ def windows(scenario: Scenario, trial: Trial, calls: Calls) -> Iterator[TrialWin
     found: dict[int, dict[Stratum, dict[Cohort, CohortCells]]] = {}
     for group in groups if len(order) else ():
         cohort: Cohort = "canary" if calls.canary[group[0]] else "baseline"
-        stratum = Stratum(int(calls.stage[group[0]]), "session")
+        stratum = Stratum(int(calls.stage[group[0]]), scenario.traffic.kind)
         cells = CohortCells.of([_cell(trial, stratum, cohort, calls, group)])
         found.setdefault(int(number[group[0]]), {}).setdefault(stratum, {})[cohort] = cells
     nobody = CohortCells.of([])

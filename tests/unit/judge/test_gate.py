@@ -72,6 +72,8 @@ LOOK = StageLook(
         ({"canary_sessions": 19}, Wait, "min_sessions"),
         ({"canary_sessions": 19, "elapsed_s": 86_399}, Wait, "min_sessions"),
         ({"canary_sessions": 19, "elapsed_s": 86_400}, Hold, "min_sessions"),
+        ({"plan": plan(max_stage="30m"), "canary_sessions": 19, "elapsed_s": 1799}, Wait, "min_sessions"),
+        ({"plan": plan(max_stage="30m"), "canary_sessions": 19, "elapsed_s": 1800}, Hold, "min_sessions"),
         ({"assessment": WITHIN, "canary_sessions": 19}, Wait, "min_sessions"),
         ({"plan": plan(strict=True)}, Wait, "unproven"),
         ({"plan": plan(strict=True), "elapsed_s": 1200}, Hold, "unproven"),

@@ -168,9 +168,20 @@ def test_a_canary_that_takes_requests_and_never_answers_is_rolled_back_without_t
     assert kinds[0] == (78, "availability")
 
 
-@pytest.mark.parametrize(("canary", "mode"), [((60, 31), "rehome"), ((60, 29), "drain")])
-def test_a_canary_that_fails_half_of_its_requests_is_left_at_once(canary: tuple[int, int], mode: str) -> None:
-    made = state(START)
+@pytest.mark.parametrize(
+    ("severe_from", "canary", "mode"),
+    [
+        ("50%", (60, 31), "rehome"),
+        ("50%", (60, 29), "drain"),
+        ("60%", (60, 31), "drain"),
+        ("60%", (60, 37), "rehome"),
+        ("40%", (60, 29), "rehome"),
+    ],
+)
+def test_a_canary_that_fails_so_large_a_part_of_its_requests_is_left_at_once(
+    severe_from: str, canary: tuple[int, int], mode: str
+) -> None:
+    made = state(entry("start", now=T0, opening=opening(rollback={"severe_from": severe_from})))
     n, bad = canary
     buckets = {i: {"n": n // 4, "err": bad // 4 + 1} for i in range(4)}
     bad_cell = Cell.model_validate(

@@ -146,6 +146,45 @@ def test_a_stage_that_is_begun_anew_keeps_its_evidence_and_proves_its_margin_ane
     assert assess(more, times=anew).within
 
 
+def test_the_smaller_a_plans_alpha_the_more_a_breach_takes() -> None:
+    def breached_after(alpha: float) -> int:
+        comparison = Sequential().begin(trial(checks=ONLY_ERRORS, alpha=alpha))
+        for number, window in enumerate(seconds([(60, 1, 15, 3)] * 60), start=1):
+            comparison.add(window)
+            if comparison.assess((), STAGE_1).breached_by:
+                return number
+        return 60
+
+    eager, usual, careful = map(breached_after, (0.4, 0.05, 0.0001))
+    assert 1 < eager < usual < careful < 60
+
+
+@pytest.mark.parametrize(("check", "outcome"), [("cancel_rate", "cancelled"), ("rejected_rate", "rejected")])
+def test_cancelled_and_rejected_requests_are_counted_apart_and_judged_only_if_the_plan_says_so(
+    check: str, outcome: str
+) -> None:
+    def ended(version: str, ok: int, so: int) -> Cell:
+        return cell(version, ok).model_copy(update={"outcomes": {"ok": ok, outcome: so}})
+
+    def judged(windows_of: int, canary: int, **asked: object) -> Assessment:
+        of = trial(checks={**ONLY_ERRORS, **asked})
+        comparison = Sequential().begin(of)
+        for window in windows(of, [[ended("v1", 60, 1), ended("v2", 20, canary)]] * windows_of):
+            comparison.add(window)
+        return comparison.assess((), STAGE_1)
+
+    asked = {check: {"within": "5pp"}}
+    bad, shown = judged(10, 15, **asked), judged(10, 15)
+    assert (bad.breached_by, shown.breached_by) == (check, None)
+    for found in (bad, shown):
+        told = {c.check: c for c in found.checks}
+        assert (told[check].baseline.n, told[check].baseline.bad) == (610, 10)
+        assert (told[check].canary.n, told[check].canary.bad) == (350, 150)
+        assert told["error_rate"].canary.n == 200
+    assert judged(2, 15, **asked).breached_by is None
+    assert judged(10, 1, **asked).breached_by is None
+
+
 def test_an_incident_that_both_cohorts_share_is_nobodys_fault() -> None:
     calm, incident = [(400, 4, 4, 0)] * 10, [(200, 60, 200, 60)] * 10
     assert assess(seconds(calm + incident)).breached_by is None

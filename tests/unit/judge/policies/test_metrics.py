@@ -15,10 +15,13 @@ from judge.policies.sequential import Sequential
 from judge.trial import Trial, TrialWindow
 from schemas.checks import CustomCheck
 from schemas.decisions import CheckResult
+from schemas.labels import Label
 from schemas.windows import COARSE_PER_FINE, MICRO, Cell, Metric, MetricBucket
 from streams.histogram import edges, histogram_of
-from tests.builders import ONLY_ERRORS
-from tests.unit.judge.trials import T0, cell, trial, windows
+from tests.builders import ONLY_ERRORS, SEED
+from tests.telemetry import batch, event
+from tests.unit.judge.trials import ROLLOUT, T0, cell, trial, windows
+from tests.unit.streams.test_windows import Log
 
 STAGE_1 = StageTimes(1, (T0,), T0)
 Values = NDArray[np.float64]
@@ -155,6 +158,57 @@ def test_a_rate_in_points_is_judged_like_any_rate() -> None:
     assert check(got).canary.value == pytest.approx(0.2, abs=0.03)
     assert check(got).dispersion == pytest.approx(1, abs=0.8)
     assert assess(RATE, rollout(RATE, misses, 0.1, 0.11)).breached_by is None
+
+
+@pytest.mark.parametrize(
+    ("plan", "baseline", "canary", "by"),
+    [
+        ({"within": "10%"}, 0.3, 0.45, "tokens"),
+        ({"within": "10%"}, 0.3, 0.32, None),
+        ({"within": "10%", "worse": "lower"}, 0.5, 0.35, "tokens"),
+        ({"within": "10%", "worse": "lower"}, 0.5, 0.47, None),
+        ({"within": "10%", "worse": "lower"}, 0.35, 0.5, None),
+    ],
+)
+def test_a_rate_in_parts_of_the_baselines_is_judged_in_both_directions(
+    plan: dict[str, str], baseline: float, canary: float, by: str | None
+) -> None:
+    of = made(kind="rate", **plan)
+    got = assess(of, rollout(of, misses, baseline, canary))
+    assert got.breached_by == by
+    assert check(got).baseline.value == pytest.approx(baseline, abs=0.03)
+    assert check(got).canary.value == pytest.approx(canary, abs=0.03)
+
+
+@pytest.mark.parametrize(("other", "by"), [(1.0, None), (1.6, "tokens")])
+def test_what_servers_send_is_judged_as_streams_count_it(other: float, by: str | None) -> None:
+    """Events of both cohorts through the fold of a partition's log, whose windows the policy reads."""
+    log, rng, final, sequence = Log(), np.random.default_rng(3), [], 0
+    for second in range(40):
+        for version, n, factor in (("v1", 90, 1.0), ("v2", 30, other)):
+            label = Label.make(SEED, ROLLOUT, 1, version, "session")
+            values = tokens(rng, n, factor)
+            said = [
+                event(
+                    sequence + i,
+                    version=version,
+                    assignment=f"{label};{version}",
+                    session=f"{version}-{rng.integers(0, 500)}",
+                    metrics={"tokens": value},
+                )
+                for i, value in enumerate(values.tolist())
+            ]
+            final += log.final((T0 + 100 * second, batch(said)))
+            sequence += n
+    final += log.final((T0 + 4000, None))
+    got = assess(MEAN, [MEAN.window(w.window_end, w.window_ms, w.cells) for w in final])
+    assert got.breached_by == by
+    assert check(got).why_undecided != "no_data"
+    assert check(got).canary.n == 30 * 37  # three windows hold the 200 values that say how large they are
+    canary, baseline = check(got).canary.value, check(got).baseline.value
+    assert canary is not None
+    assert baseline is not None
+    assert canary / baseline == pytest.approx(other, rel=0.15)
 
 
 def test_open_windows_bring_a_rate_forward_and_no_mean() -> None:
