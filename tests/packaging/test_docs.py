@@ -3,15 +3,17 @@
 import re
 import shlex
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import kubernetes_validate
 import pytest
 import yaml
 
 from cli.routers import DirectSettings
+from davylamp_sdk._settings import Settings as SdkSettings
 from judge.remote import RemoteJudgeSettings
 from router.settings import RouterSettings
 from schemas.plan import Plan
@@ -31,6 +33,8 @@ SETTINGS: dict[str, type[Settings]] = {
     "status": StatusSettings,
 }
 ROOT = Path(__file__).parents[2]
+VERSION = "1.34"
+"""Of Kubernetes."""
 PAGES = sorted([ROOT / "README.md", ROOT / "sdk/README.md", *(ROOT / "docs").rglob("*.md")])
 
 
@@ -62,8 +66,23 @@ def test_a_file_is_read_by_the_model_that_its_first_line_names(block: Block) -> 
         Plan.model_validate(yaml.safe_load(block.text))
     elif kind == "service":
         Service.model_validate(yaml.safe_load(block.text))
+    elif kind == "kubernetes":
+        check_kubernetes(block)
     else:
-        assert kind == "kubernetes", f"{block}: the first line says plan, service or kubernetes"
+        raise AssertionError(f"{block}: the first line says plan, service or kubernetes")
+
+
+def check_kubernetes(block: Block) -> None:
+    """Valid by Kubernetes' own schemas; what the SDK is told by the environment is what it asks for."""
+    if str(block.page.relative_to(ROOT)) in RUN_ELSEWHERE["yaml"]:
+        return
+    whole = "part of a container" not in block.text.split("\n", 1)[0]
+    for found in yaml.safe_load_all(block.text):
+        container = {"name": "server", "image": "orders", **found}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "orders"}, "spec": {"containers": [container]}}
+        kubernetes_validate.validate(found if whole else pod, VERSION, strict=True)
+        for variable in () if whole else found["env"]:
+            assert variable["name"].removeprefix("DAVYLAMP_").lower() in {f.name for f in fields(SdkSettings)}, variable
 
 
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
@@ -107,7 +126,7 @@ def commands() -> list[tuple[Block, str]]:
         (block, match[1])
         for block in blocks("sh")
         for line in block.text.replace("\\\n", " ").splitlines()
-        if (match := re.match(r"^(?:\.venv/bin/)?davylamp (.*?)(?: {2,}#.*)?$", line))
+        if (match := re.match(r"^(?:\.venv/bin/|kubectl .* -- )?davylamp (.*?)(?: {2,}#.*)?$", line))
     ]
 
 
@@ -117,8 +136,13 @@ def test_a_command_exists_and_takes_these_options(block: Block, command: str) ->
     check_command(command)
 
 
-ELSEWHERE = {"docs/howto/from-kayenta.md", "docs/howto/ask-what-would-have-happened.md", "docs/reference/telemetry.md"}
-"""Pages whose other blocks are run by tests of their own."""
+RUN_ELSEWHERE = {
+    "json": {"docs/howto/from-kayenta.md", "docs/reference/telemetry.md"},
+    "yml": {"docs/howto/from-kayenta.md"},
+    "text": {"docs/howto/ask-what-would-have-happened.md"},
+    "yaml": {"docs/howto/from-flagger-and-argo.md"},
+}
+"""Blocks of these kinds, on these pages, are read or run by the pages' own tests; of `yaml` only what belongs to Kubernetes."""
 
 FOREIGN = {
     "touch",
@@ -131,6 +155,9 @@ FOREIGN = {
     "envoy",
     ".venv/bin/envoy",
     "kafka-console-consumer.sh",
+    "docker",
+    "kubectl",
+    "openssl",
 }
 """Commands that are not ours. The quickstart's are typed by `tests/acceptance/test_stranger.py`."""
 
@@ -138,8 +165,8 @@ FOREIGN = {
 def test_no_block_is_of_a_kind_that_nothing_checks() -> None:
     for page in PAGES:
         for language in re.findall(r"^ *```(\w+)", page.read_text(encoding="utf-8"), re.MULTILINE):
-            known = language in ("yaml", "toml", "python", "sh") or str(page.relative_to(ROOT)) in ELSEWHERE
-            assert known, f"{page}: {language}"
+            ours = str(page.relative_to(ROOT)) in RUN_ELSEWHERE.get(language, ())
+            assert ours or language in ("yaml", "toml", "python", "sh"), f"{page}: {language}"
 
 
 def typed() -> list[tuple[Block, str]]:
