@@ -47,9 +47,13 @@ class MemoryLog:
             self._grown.notify_all()
         return Position(partition, len(records) - 1, now)
 
-    def records(self, topic: str, partition: int = 0) -> Sequence[Record]:
-        """What a partition holds."""
-        return tuple(self._topics[topic, partition])
+    def records(self, topic: str, partition: int = 0, start: int = 0) -> Sequence[Record]:
+        """What a partition holds, from an offset on."""
+        return tuple(self._topics[topic, partition][start:])
+
+    def end(self, topic: str, partition: int = 0) -> int:
+        """The offset that a partition's next record gets."""
+        return len(self._topics[topic, partition])
 
     def reader(self, *topics: Topic, since_ms: int | None = None) -> "MemoryReader":
         """A :class:`transport.log.WatchedReader` of `topics`, with `since_ms` from that append time on."""
@@ -86,7 +90,7 @@ class MemoryReader:
 
     async def read_to_end(self) -> None:
         await self._log._reachable.wait()  # noqa: SLF001
-        ends = {at: len(self._log.records(*at)) for at in self._next}
+        ends = {at: self._log.end(*at) for at in self._next}
         async with self._log._grown:  # noqa: SLF001
             await self._log._grown.wait_for(  # noqa: SLF001
                 lambda: self._closed or all(self._taken.get(at, -1) >= end for at, end in ends.items())
@@ -104,12 +108,12 @@ class MemoryReader:
         return sum(record.timestamp_ms < since_ms for record in records) if since_ms is not None else 0
 
     def _waiting(self) -> bool:
-        return any(len(self._log.records(*at)) > n for at, n in self._next.items())
+        return any(self._log.end(*at) > n for at, n in self._next.items())
 
     def _take(self) -> tuple[Record, ...]:
         taken: list[Record] = []
         for at, start in self._next.items():
-            new = self._log.records(*at)[start:]
+            new = self._log.records(*at, start)
             self._next[at] = start + len(new)
             taken.extend(new)
         return tuple(taken)
