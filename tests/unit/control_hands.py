@@ -11,7 +11,9 @@ from alerts.wording import Message
 from router.disk import Acknowledged, Disk
 from router.latch import Latches
 from router.memory import Answer, MemoryLoadBalancer
+from router.proxies import Known
 from router.snapshot import Snapshot, is_later
+from schemas.decisions import LedgerEntry
 from schemas.topics import Topic
 from streams.outbox import Outgoing
 from transport.log import Batch, Position
@@ -54,10 +56,11 @@ class Hands:
             await asyncio.get_running_loop().create_future()
 
     def at_once(self, point: str) -> None:
-        """The same where nobody can wait: nothing is frozen here."""
+        """The same where nobody can wait: nothing is frozen here. What a frozen one has just handed to its own disk
+        arrives there."""
         if not self.dead and self.world.strikes(self, point):
             self.world.struck(self, "killed")
-        if self.dead or (self.woken is not None and not self.woken.is_set()):
+        if self.dead:
             raise DiedError
 
 
@@ -88,25 +91,30 @@ class Pen(MemoryWriter):
     """A process's writer."""
 
     _WRITES: dict[tuple[Name, str], str] = {  # noqa: RUF012 - a constant
-        ("judge", "rollout-decisions"): "entry",
         ("judge", "rollouts"): "view",
         ("router", "route-changes"): "picture",
-        ("router", "rollout-decisions"): "latched rollback",
+        ("router", "proxy-reports"): "report",
         ("status", "rollout-commands"): "command",
-        ("status", "rollout-decisions"): "rollback",
         ("status", "services"): "service",
     }
+    _NAMED = frozenset({"replaced", "would_rollback", "blind", "direct"})
+    """Codes of entries that are written in a way of their own."""
 
     def __init__(self, hands: Hands) -> None:
         super().__init__(hands.world.log, 1)
         self._hands = hands
 
     async def append(self, topic: Topic, service: str, value: bytes) -> Position:
-        what = self._WRITES[self._hands.name, topic]
+        what = self._entry(value) if topic == "rollout-decisions" else self._WRITES[self._hands.name, topic]
         await self._hands.at(f"{what} not written")
         position = await super().append(topic, service, value)
+        self._hands.world.wrote.add((self._hands.name, topic))
         await self._hands.at(f"{what} written")
         return position
+
+    def _entry(self, value: bytes) -> str:
+        entry = LedgerEntry.read(value)
+        return f"{entry.kind} ({entry.reason.code})" if entry.reason.code in self._NAMED else entry.kind
 
 
 class Door(MemoryLoadBalancer):
@@ -158,6 +166,16 @@ class Platter(Disk):
         super().keep(acknowledged)
         self._hands.at_once("route kept")
 
+    def know(self, known: Known) -> None:
+        self._hands.at_once("proxies not kept")
+        super().know(known)
+        self._hands.at_once("proxies kept")
+
+    def only(self, services: frozenset[str]) -> None:
+        self._hands.at_once("other services not forgotten")
+        super().only(services)
+        self._hands.at_once("other services forgotten")
+
 
 class Pager:
     """On-call: what they were told outlives every process."""
@@ -205,6 +223,7 @@ class Windows:
         await self._hands.world.log.put(
             record.topic, record.partition or 0, record.value, record.key, dict(record.headers)
         )
+        self._hands.world.wrote.add((self._hands.name, record.topic))
         await self._hands.at(f"{what} published" + (", not committed" if what == "final window" else ""))
 
     async def acknowledged(self) -> None:
@@ -217,6 +236,8 @@ class Windows:
         """Nothing is under way."""
 
     def _what(self, record: Outgoing) -> str:
+        if record.topic == "mcp-requests.dlq":
+            return "dead letter"
         if record.topic != "cohort-windows":
             return "tick"
         return "final window" if (record.key or b"").endswith(b"final") else "open window"

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from status import words
+from schemas.service import Service
+from status import definitions, proxies, words
 from status.desk import Answer, Desk
 from status.problems import NotReady, Problem, Refused, Unanswered, Unknown
 from tests.builders import plan
@@ -59,6 +60,32 @@ class Person:
         """Take a completed one back."""
         word = words.Return(reason="why", seen=self._head)
         return await self._say(lambda desk: words.undo("orders", word, desk, ACTOR))
+
+    async def apply(self, service: Service) -> str:
+        """Say where a service's versions listen."""
+
+        async def applied(desk: Desk) -> Answer:
+            await definitions.apply_service(service.service, service, desk)
+            return Answer(sentence="applied")
+
+        return await self._say(applied)
+
+    async def forget(self, proxy: str) -> str:
+        """It will not come back. Whoever asks again may find that it is forgotten already."""
+        asked = False
+
+        async def forgotten(desk: Desk) -> Answer:
+            nonlocal asked
+            try:
+                return await proxies.forget(proxies.Forgetting(reason="why", proxy=proxy), desk, ACTOR)
+            except Unknown:
+                if not asked:
+                    raise
+                return Answer(sentence="forgotten already")
+            finally:
+                asked = True
+
+        return await self._say(forgotten)
 
     @property
     def _head(self) -> str:

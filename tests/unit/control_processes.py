@@ -14,6 +14,7 @@ from judge.agent import Judge
 from router.agent import Router
 from router.fold import TOPICS as ROUTED
 from router.keeper import Keeper
+from router.witness import Witness
 from schemas.ledger import ServiceLedger
 from status.desk import Desk
 from status.feed import TOPICS as SHOWN
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from tests.unit.control_world import World
 
 WINDOW_MS = 1_000
+ANSWER_WITHIN_S = 5.0
+"""People are impatient: they ask again before a proxy that nobody hears is a page."""
 
 
 @dataclass
@@ -42,6 +45,7 @@ class Running:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     desk: Desk | None = None
     router: Router | None = None
+    witness: Witness | None = None
     judge: Judge | None = None
     alerts: Alerts | None = None
 
@@ -85,13 +89,14 @@ async def _router(world: "World", running: Running) -> None:
     frozen = sum(former.name == "router" and not former.hands.dead for former in world.former)
     name, pen = f"router-{frozen + 1}", Pen(running.hands)
     keeper = Keeper(Platter(world.folder / name, running.hands), pen)
-    running.router = Router(name, Eyes(running.hands, *ROUTED), pen, Door(running.hands), world.clock, keeper)
+    running.witness = witness = Witness(name, world.clock.now_ms())
+    running.router = Router(name, Eyes(running.hands, *ROUTED), pen, Door(running.hands), world.clock, keeper, witness)
     await running.router.run()
 
 
 async def _status(world: "World", running: Running) -> None:
     feed = Feed(Eyes(running.hands, *SHOWN))
-    running.desk = Desk(feed, Pen(running.hands), world.clock)
+    running.desk = Desk(feed, Pen(running.hands), world.clock, ANSWER_WITHIN_S)
     await feed.run()
 
 

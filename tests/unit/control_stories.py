@@ -15,8 +15,10 @@ from judge.verify import verify
 from router.fold import Fold
 from router.latch import Word
 from schemas.decisions import LedgerEntry
+from schemas.service import Version
+from tests.builders import SERVICE
 from tests.unit.control_actors import MACHINE
-from tests.unit.control_people import Person
+from tests.unit.control_people import STAGES, Person
 from tests.unit.control_time import VirtualLoop
 from tests.unit.control_traffic import Traffic
 from tests.unit.control_world import Strike, World
@@ -110,6 +112,9 @@ def _may_follow(before: LedgerEntry, after: LedgerEntry) -> None:
 
 # The stories.
 
+LONG = [{**STAGES[0], "for": "60s"}]
+"""Longer than the story."""
+
 
 async def released(world: World, traffic: Traffic, person: Person) -> None:
     """Approved, held for want of data, resumed by itself, released by itself, baked."""
@@ -189,6 +194,75 @@ async def undone(world: World, traffic: Traffic, person: Person) -> None:
     await asyncio.sleep(1)
 
 
+async def replaced(world: World, traffic: Traffic, person: Person) -> None:
+    """The one word that the judge answers by two entries: another rollout takes the place of this one."""
+    await person.start("v2")
+    await world.until_state("collecting")
+    await person.start("v3", replace=True)
+    await world.until_state("collecting")
+    await _take_back(world, person)
+
+
+async def observed(world: World, traffic: Traffic, person: Person) -> None:
+    """The canary fails, and the judge only says what it would do."""
+    traffic.bad = frozenset({"v2"})
+    await person.start(observe=True)
+    await world.until_state("held")
+    await _take_back(world, person)
+
+
+async def approved(world: World, traffic: Traffic, person: Person) -> None:
+    """A stage waits for a person's word; and the next rollout begins while this one bakes."""
+    await person.start(approve=["2"])
+    await world.until_state("collecting")
+    await person.approve("2")
+    await world.until_state("collecting")
+    await person.promote(full=True)
+    await world.until_state("completed")
+    await person.start("v3")
+    await world.until_state("collecting")
+    await _take_back(world, person)
+
+
+async def tended(world: World, traffic: Traffic, person: Person) -> None:
+    """Somebody edits the service, a proxy goes for good and comes back all the same, the other one reports, and there is
+    telemetry that nobody can read."""
+    await person.start(stages=LONG)
+    await world.until_state("collecting")
+    await world.log.put("mcp-requests", 0, b"{", b"orders-1/1")
+    world.report("lb0")
+    moved = Version(endpoints=("127.0.0.1:9003",))
+    await person.apply(SERVICE.model_copy(update={"versions": {**SERVICE.versions, "v3": moved}}))
+    world.vanish("lb1")
+    await asyncio.sleep(1.2)
+    world.report("lb0")
+    while world.state != "collecting":  # a router that was frozen while it named the proxy names it once more
+        await person.forget("lb1")
+        await asyncio.sleep(1.2)
+    world.come_back("lb1")
+    await _take_back(world, person)
+
+
+def unwatched(on_blind: str) -> Story:
+    """The judge is dead: a router does what the plan says, and the judge finds it done."""
+
+    async def story(world: World, traffic: Traffic, person: Person) -> None:
+        await person.start(blind_after="3s", on_blind=on_blind, stages=LONG)
+        await world.until_state("collecting")
+        await asyncio.sleep(0.5)
+        world.kill("judge")
+        await world.until_state("held", "rolled_back")
+        await asyncio.sleep(1)
+        world.start("judge")
+        if on_blind == "hold":
+            await world.until_state("collecting")
+            await person.roll_back()
+        await world.until_state("drained")
+        await asyncio.sleep(1)
+
+    return story
+
+
 async def direct(world: World, traffic: Traffic, person: Person) -> None:
     """Rolled back at the router while Kafka is away."""
     await person.start()
@@ -230,10 +304,16 @@ STORIES: dict[str, Story] = {
     "stopped while shifting": stopped_while("shifting"),
     "stopped while collecting": stopped_while("collecting"),
     "stopped while held": stopped,
+    "tended": tended,
     "direct": direct,
     "released": released,
     "undone": undone,
     "steered": steered,
+    "replaced": replaced,
+    "observed": observed,
+    "approved": approved,
+    "unwatched, held": unwatched("hold"),
+    "unwatched, rolled back": unwatched("rollback"),
 }
 """The short ones first."""
 
@@ -266,5 +346,18 @@ ENDS: dict[str, list[str]] = {
         "retire 10000",
         "unfreeze 10000",
     ],
+    "replaced": ["start 2000", "rollback 0", "start 2000", "rollback 0", "drained 0"],
+    "observed": ["start 2000", "hold 2000", "rollback 0", "drained 0"],
+    "tended": ["start 2000", "rollback 0", "drained 0"],
+    "approved": [
+        "start 2000",
+        "approve 2000",
+        "complete 10000",
+        "start 2000",
+        "rollback 0",
+        "drained 0",
+    ],
+    "unwatched, held": ["start 2000", "hold 2000", "resume 2000", "rollback 0", "drained 0"],
+    "unwatched, rolled back": ["start 2000", "rollback 0", "drained 0"],
 }
 """How each ends, whoever dies meanwhile."""

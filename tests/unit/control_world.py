@@ -20,6 +20,7 @@ from schemas.ledger import Accepted, ServiceLedger
 from tests.builders import SERVICE
 from tests.unit.control_hands import Blow, Door, Hands, Name
 from tests.unit.control_processes import RUN, Running, chain_of
+from tests.unit.router.proxy_words import of_cluster, push
 from transport.clock import FakeClock
 from transport.memory_log import MemoryLog
 
@@ -58,6 +59,8 @@ class World:
         """What must never happen, and did."""
         self.reached: dict[tuple[Name, str, str], int] = {}
         """(process, point, state) → how often."""
+        self.wrote: set[tuple[Name, str]] = set()
+        """(process, topic)."""
         self.struck_at: Strike | None = None
         self.running: dict[Name, Running] = {}
         self.former: list[Running] = []
@@ -96,13 +99,13 @@ class World:
         return self.chain.entries
 
     def _follow(self) -> None:
-        for record in self.log.records("rollout-decisions")[self._read["rollout-decisions"] :]:
+        for record in self.log.records("rollout-decisions", start=self._read["rollout-decisions"]):
             entry = LedgerEntry.read(record.value or b"")
             before, (self.chain, result) = self.chain, self.chain.read(entry, record.offset)
             if isinstance(result, Accepted) and entry.share > before.standing.share and before.head is not None:
                 self._may_rise(before)
             self._read["rollout-decisions"] += 1
-        for record in self.log.records("route-changes")[self._read["route-changes"] :]:
+        for record in self.log.records("route-changes", start=self._read["route-changes"]):
             self._fleet = self._fleet.read(RouteChange.read(record.value or b""), record.timestamp_ms)
             self._read["route-changes"] += 1
 
@@ -173,8 +176,8 @@ class World:
         self.door = door
         for name in ("lb0", "lb1"):
             known = self.proxies.get(name, MemoryProxy(None))
-            there = name not in self.gone
-            door.proxies[name] = self.proxies[name] = MemoryProxy(None, connected=there, runs=known.runs)
+            if name not in self.gone:
+                door.proxies[name] = self.proxies[name] = MemoryProxy(None, runs=known.runs)
         self._ask("lb0")
 
     def left(self, door: Door) -> None:
@@ -193,12 +196,20 @@ class World:
     def come_back(self, proxy: str) -> None:
         """It asks a router again."""
         self.gone.discard(proxy)
+        if self.door is not None:
+            self.door.proxies[proxy] = self.proxies[proxy]
         self._ask(proxy)
 
     def accept(self, proxy: str) -> None:
         """It has come to its senses."""
         self.refuses.pop(proxy, None)
         self._ask(proxy)
+
+    def report(self, proxy: str) -> None:
+        """It pushes what it has counted: nothing yet."""
+        witness = self.running["router"].witness
+        if witness is not None:
+            witness.push(proxy, push(of_cluster("other", completed=1)), self.clock.now_ms())
 
     def _ask(self, proxy: str) -> None:
         if self.door is not None and self.door.newest is not None and proxy not in self.gone:

@@ -12,7 +12,7 @@ from tests.unit.control_traffic import Traffic
 from tests.unit.control_world import World
 
 BEFORE: tuple[tuple[Name, str], ...] = (
-    ("judge", "entry not written"),
+    ("judge", "{step} not written"),
     ("judge", "view not written"),
     ("judge", "view written"),
     ("streams", "final window not published"),
@@ -21,7 +21,7 @@ BEFORE: tuple[tuple[Name, str], ...] = (
     ("router", "picture written"),
 )
 AFTER: tuple[tuple[Name, str], ...] = (
-    ("judge", "entry written"),
+    ("judge", "{step} written"),
     ("judge", "view not written"),
     ("judge", "view written"),
     ("router", "route not applied"),
@@ -55,7 +55,7 @@ def test_a_rollback_at_any_moment_of_a_step_up_wins(
             said.append(world.state)
             await (person.roll_back(seen=seen) if way == "to the status API" else say_directly(world))
 
-        world.meanwhile[process, point, "collecting" if moment == "before" else entered] = word
+        world.meanwhile[process, point.format(step=step), "collecting" if moment == "before" else entered] = word
         await world.until_state("rolled_back")
         await world.until(lambda: world.route_converged)
         born = traffic.born["v2"]
@@ -76,7 +76,7 @@ def test_the_judges_own_proceed_on_its_way_is_void_once_the_rollback_is_there() 
     async def story(world: World, traffic: Traffic, person: Person) -> None:
         await person.start()
         await world.until_state("collecting")
-        world.meanwhile["judge", "entry not written", "collecting"] = person.roll_back
+        world.meanwhile["judge", "proceed not written", "collecting"] = person.roll_back
         await world.until_state("drained")
         await asyncio.sleep(6)
 
