@@ -1,7 +1,7 @@
 """Counts that no traffic can have made: what says such a thing is named and never judged. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from pydantic import TypeAdapter
 
@@ -12,12 +12,16 @@ from schemas.windows import Cell, CohortWindow
 _SERVICE: TypeAdapter[str] = TypeAdapter(ServiceName)
 
 
+MOST = 2**53
+"""More than any proxy counts, and so few that sums of it are exact."""
+
+
 class ImpossibleWindowError(ValueError):
     """A window counts more failures than there was anything to fail."""
 
 
 class ImpossibleReportError(ValueError):
-    """A proxy counts less than it had counted, or more under way than it was sent."""
+    """A proxy counts less than it had counted, more under way than it was sent, or what is no count."""
 
 
 def refuse_impossible_report(report: ProxyReport) -> None:
@@ -25,11 +29,21 @@ def refuse_impossible_report(report: ProxyReport) -> None:
 
     More `failed` than `sent` is possible: it may be of connections, and clients that give up take their requests along.
     """
+    for place, n in _counts(report):
+        if not 0 <= n <= MOST:
+            raise ImpossibleReportError(f"{_teller(report)}: {place}: {n} is no count")
     for name, now in report.versions.items():
         if now.active > now.sent:
             raise ImpossibleReportError(
                 f"{_teller(report)}: versions.{name}: {now.active} under way of {now.sent} sent"
             )
+
+
+def _counts(report: ProxyReport) -> Iterator[tuple[str, int]]:
+    for name, now in report.versions.items():
+        yield from ((f"versions.{name}", n) for n in (now.sent, now.failed))
+    yield from ((f"born.{what}", n) for what, n in report.born.items())
+    yield from ((f"failures.{what}", n) for what, n in report.failures.items())
 
 
 def refuse_fallen(before: Mapping[str, VersionTotals], report: ProxyReport) -> None:

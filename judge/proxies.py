@@ -119,8 +119,7 @@ class ProxyBook:
     def _read_unanswered(self, report: ProxyReport) -> None:
         """The first report of a router's life only says from where to count; counts that fall began anew at 0."""
         life = report.router, report.epoch, report.proxy, report.started
-        failures = {name.partition(_UNANSWERED): max(n, 0) for name, n in report.failures.items()}
-        told = {version: n for (version, found, _), n in failures.items() if found}
+        told = {name.removesuffix(_UNANSWERED): n for name, n in report.failures.items() if name.endswith(_UNANSWERED)}
         before = self._unanswered.get(life, told)
         self._unanswered[life] = told
         waiting = self._waiting.setdefault((report.proxy, report.started), Counter())

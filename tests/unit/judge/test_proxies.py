@@ -93,7 +93,6 @@ def test_what_is_unanswered_between_two_differences_or_told_by_another_router_is
 def test_unanswered_requests_of_a_newer_rollout_are_counted_from_nothing() -> None:
     made = book((0, report(failures=unanswered(90))), (6, report(versions=totals(200, 1, 2), failures=unanswered(4))))
     assert sent(made) == [Sent(104, 4, 100)]
-    assert sent(book((0, report()), (6, report(failures=unanswered(-3))))) == [Sent(0, 0, 0)]
 
 
 def test_two_routers_that_tell_of_one_proxy_double_nothing() -> None:
@@ -125,6 +124,20 @@ def test_counts_that_go_backwards_are_refused_with_their_place_and_never_counted
     assert sent(made) == []
     made.read(report(versions=totals(180, 2)), 18_000)
     assert sent(made) == [Sent(10, 1, 9)]
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"versions": totals(10**25)}, "versions.v1: 1[0]{25} is no count"),
+        ({"versions": totals(200, 2**53 + 1)}, "versions.v1: 9007199254740993 is no count"),
+        ({"failures": unanswered(-3)}, "failures.v1 unanswered: -3 is no count"),
+        ({"born": {"v1 label": 10**400}}, "born.v1 label: "),
+    ],
+)
+def test_what_is_no_count_is_refused_with_its_place(told: dict[str, Any], words: str) -> None:
+    with pytest.raises(ImpossibleReportError, match=words):
+        book((0, report()), (6, report(**told)))
 
 
 def test_requests_that_clients_gave_up_are_no_counts_that_go_backwards() -> None:
