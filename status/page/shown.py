@@ -82,11 +82,6 @@ class Row:
         return f"{self.name}: {self.difference}{interval}, limit {self.limit}: {self.verdict}"
 
 
-def rows(checks: tuple[CheckResult, ...], plan: Plan | None, tail: Distribution | None = None) -> tuple[Row, ...]:
-    """Every check, in the judge's order: places are learned."""
-    return tuple(row(check, plan, tail) for check in checks)
-
-
 def row(check: CheckResult, plan: Plan | None = None, tail: Distribution | None = None) -> Row:
     """One check. `plan` knows the limit of a latency, `tail` how the baseline's latencies lie."""
     measure = _measure(check, plan, tail or _UNKNOWN)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.decisions import CheckResult, Count
 from status.page.scale import place
-from status.page.shown import row, rows
+from status.page.shown import row
 from status.page.tail import Distribution
 from tests.page_pictures import snapshot
 from tests.page_states import BREACHED, OPEN, SILENT, TOKENS, latency, plan, rate
@@ -125,7 +125,7 @@ def test_a_left_end_past_the_limit_is_drawn_past_the_limit_and_no_other(low: flo
 
 
 def test_no_data_is_a_word_and_never_a_number() -> None:
-    for shown in rows(SILENT, plan()):
+    for shown in (row(check, plan()) for check in SILENT):
         if shown.check != "availability":
             assert (shown.verdict, shown.baseline, shown.canary, shown.difference) == ("no_data", "–", "–", "–")
             assert shown.places.point is None
@@ -133,7 +133,7 @@ def test_no_data_is_a_word_and_never_a_number() -> None:
 
 
 def test_what_else_to_know_stands_beside_the_verdict() -> None:
-    notes = {shown.check: shown.note for shown in rows(OPEN, plan())}
+    notes = {shown.check: shown.note for shown in (row(check, plan()) for check in OPEN)}
     assert notes["error_rate"] == "most +0.56, gate +1.00"
     assert notes["tool_success"] == "worst −1.08, gate −2.00"
     assert notes["latency_p99"] == "690 more sessions"
