@@ -62,6 +62,8 @@ class Found:
     """Of all canaries, in all rollouts."""
     looked_s: float
     """The oldest of the judge's newest looks at each rollout."""
+    list_cpu_ms: float
+    """Of the status service for one answer, whatever else it does meanwhile included."""
 
 
 class Server:
@@ -159,6 +161,15 @@ def ask_for(urls: tuple[str, ...], seconds: float) -> list[list[float]]:
     return took
 
 
+def cpu_of_an_answer(pid: int, url: str) -> float:
+    """Milliseconds of the process's CPU for one of a hundred answers: others on the machine do not change it much."""
+    began = cpu_s(pid)
+    with httpx2.Client(headers={"accept": "text/html"}, timeout=30) as http:
+        for _ in range(100):
+            http.get(url).raise_for_status()
+    return 1000 * (cpu_s(pid) - began) / 100
+
+
 async def measure(stack: Stack, client: Client, options: StackOptions, seconds: float) -> Found:
     """Answers and CPU times over `seconds`."""
     pids: dict[str, int] = {name: pid for name in SERVICES if (pid := stack.supervisor.pid(name))}
@@ -170,6 +181,7 @@ async def measure(stack: Stack, client: Client, options: StackOptions, seconds: 
         lists, apis = await asyncio.get_running_loop().run_in_executor(process, ask_for, urls, seconds)
     lasted = time.monotonic() - began
     cpu = {name: 100 * (cpu_s(pid) - before[name]) / lasted for name, pid in pids.items()}
+    list_cpu_ms = await asyncio.to_thread(cpu_of_an_answer, pids["status"], options.status_url)
     views = [one["rollout"] for one in await insist(client.rollouts)]
     return Found(
         lists_ms=lists,
@@ -178,6 +190,7 @@ async def measure(stack: Stack, client: Client, options: StackOptions, seconds: 
         memory_mb={name: memory_mb(pid, "VmRSS") for name, pid in pids.items()},
         collecting=sum(view["state"] == "collecting" and view["canary_sessions"] > 0 for view in views),
         sessions=sum(view["canary_sessions"] for view in views),
+        list_cpu_ms=list_cpu_ms,
         looked_s=max(time.time() - view["looked_at"] / 1000 for view in views),
     )
 
@@ -218,9 +231,13 @@ def table(found: Found, rollouts: int, seconds: float) -> str:
     for name, took in (("the page's list, HTML", found.lists_ms), ("`/api/rollouts`, JSON", found.apis_ms)):
         p50, p99 = np.percentile(took, [50, 99])
         lines.append(f"| {name} | {p50:.0f} ms | {p99:.0f} ms | {len(took)}: {max(took):.0f} ms |")
+    waits = (
+        f"The list takes {found.list_cpu_ms:.1f} ms of the status service's CPU; the rest is waiting for a core. The machine's load"
+        f"\nwas {load:.1f} at the end, on {os.cpu_count()} cores, its other users' included."
+    )
     lines += [
         "",
-        f"The machine's load was {load:.1f} at the end, on {os.cpu_count()} cores, its other users' included.",
+        waits,
         "",
         "| process | CPU, of one core | memory |",
         "|---|---|---|",

@@ -25,9 +25,17 @@ def test_every_service_has_a_path_of_its_own_and_both_versions_of_its_plan() -> 
 
 def test_the_table_says_how_fast_how_much_and_how_many() -> None:
     found = Found(
-        [40.0, 60.0], [20.0, 30.0], {"judge": 21.4}, {"judge": 110.2}, collecting=50, sessions=568, looked_s=1.7
+        [40.0, 60.0],
+        [20.0, 30.0],
+        {"judge": 21.4},
+        {"judge": 110.2},
+        collecting=50,
+        sessions=568,
+        looked_s=1.7,
+        list_cpu_ms=4.2,
     )
     lines = table(found, 50, 30.0).splitlines()
     assert "| the page's list, HTML | 50 ms | 60 ms | 2: 60 ms |" in lines
     assert "| judge | 21 % | 110 MB |" in lines
     assert "50 of 50 rollouts" in lines[1]
+    assert any(line.startswith("The list takes 4.2 ms") for line in lines)
