@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-WIDTH = 80
+from cli.rendering import WIDTH
+
 _NAME = 14
 CLOCKS_APART_S = 5.0
 """HTTP tells the time in whole seconds, and an answer takes a moment: less says nothing."""

@@ -1,6 +1,7 @@
 """What the doctor says, line by line."""
 
-from cli.diagnosis import WIDTH, Finding, of_api, of_clock, of_services, of_topics, render_findings
+from cli.diagnosis import Finding, of_api, of_clock, of_services, of_topics, render_findings
+from cli.rendering import WIDTH
 from status.page.figures import plain
 from status.page.health import items
 from status.page.snapshot import Snapshot, Viewer

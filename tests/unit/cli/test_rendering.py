@@ -76,7 +76,10 @@ def test_what_holds_a_rollout_and_what_is_not_applied_or_not_allowed_cannot_be_o
         "  observes  it decides and alerts, and applies nothing",
         "  frozen    no new rollout may start",
     ]
-    assert render_line(held) == ("‖ orders  held  v1 → v2  stage 1 of 3  1%  6 canary sessions  observes only  frozen")
+    assert render_line(held).splitlines() == [
+        "‖ orders  held  v1 → v2  stage 1 of 3  1%  6 canary sessions  observes only",
+        "    frozen",
+    ]
 
 
 def test_a_later_word_in_a_hold_is_shown_beside_what_holds_it() -> None:
@@ -133,8 +136,10 @@ def test_the_history_shows_when_who_what_the_share_and_why() -> None:
         reason=Reason(code="breach", sentence="Error rate 30% against 1%."),
     )
     assert render_history([start, back]).splitlines() == [
-        "2026-11-24 02:00:00Z  anna   start     20%  It is a start.",
-        "2026-11-24 02:00:30Z  judge  rollback  0%   Error rate 30% against 1%.",
+        "2026-11-24 02:00:00Z  anna   start     20%",
+        "  It is a start.",
+        "2026-11-24 02:00:30Z  judge  rollback  0%",
+        "  Error rate 30% against 1%.",
     ]
 
 
