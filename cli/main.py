@@ -11,6 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from cli import (
+    alerts,
     completion,
     dlq,
     doctor,
@@ -45,6 +46,7 @@ app.add_typer(envoy.app, name="envoy")
 app.add_typer(kayenta.app, name="kayenta")
 app.add_typer(kafka.app, name="kafka")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(alerts.app, name="alerts")
 for part in (
     words.app,
     showing.app,

@@ -12,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from alerts.settings import AlertsSettings
 from cli.routers import DirectSettings
 from davylamp_sdk._settings import Settings as SdkSettings
 from judge.remote import RemoteJudgeSettings
@@ -25,6 +26,7 @@ from tests.typed import check_command
 from transport.settings import KafkaSettings, Settings
 
 SETTINGS: dict[str, type[Settings]] = {
+    "alerts": AlertsSettings,
     "direct": DirectSettings,
     "remote_judge": RemoteJudgeSettings,
     "kafka": KafkaSettings,
