@@ -4,6 +4,7 @@ import json
 from itertools import islice
 
 from bench.ground import Counts, Heard
+from bench.restart import Restart
 from bench.restart import table as restart_table
 from bench.services import A_MESSAGE, Found, Listener, name, traffic
 from bench.services import table as services_table
@@ -70,7 +71,10 @@ def test_an_event_is_heard_of_once_by_the_first_window_that_reaches_beyond_it() 
 
 
 def test_the_tables_say_what_was_read() -> None:
-    assert "| 1.50, 2.50, 2.00 | 2.00 | 2.50 |" in restart_table([1.5, 2.5, 2.0])
+    restarts = restart_table([Restart(1.5, 1.0), Restart(2.5, 1.2), Restart(2.0, 1.1)], 3.25)
+    assert "| by the clock | 1.50, 2.50, 2.00 | 2.00 | 2.50 |" in restarts
+    assert "| CPU of the new process | 1.00, 1.20, 1.10 | 1.10 | 1.20 |" in restarts
+    assert "its load was 3.2 at the end" in restarts
     looks = [Look(0.0, 80.0, 1.0, 0, 0), Look(60.0, 120.0, 7.0, 3000, 2500), Look(120.0, 121.5, 13.0, 6000, 6000)]
     text = soak_table(Soak(50, looks))
     assert "| 60 s | 120.0 MB | 10 % | 3,000 | 2,500 |" in text
