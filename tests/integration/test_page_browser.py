@@ -331,15 +331,21 @@ TOO_WIDE = """() => [...document.querySelectorAll("body *")]
 """What sticks out, where the page can be scrolled sideways."""
 
 
+LONGEST = "w" * 40
+"""No service's name is wider."""
+
+
 async def test_no_state_is_wider_than_a_phone_or_complains(browser: Browser) -> None:
     for name in get_args(Name):
-        async with served([scene(name)]) as status:
-            eyes = await look(browser, status, width=360)
-            await eyes.live()
-            wide = await eyes.page.evaluate(TOO_WIDE)
-            assert wide == [], name
-            eyes.content()
-            await eyes.page.close()
+        async with served([scene(name, LONGEST)]) as status:
+            page = f"/rollouts/{LONGEST}"
+            for path in (page, "/") if name == "rolled_back" else (page,):
+                eyes = await look(browser, status, path, width=360)
+                await eyes.live()
+                wide = await eyes.page.evaluate(TOO_WIDE)
+                assert wide == [], (name, path)
+                eyes.content()
+                await eyes.page.close()
 
 
 def violations(found: Any) -> list[str]:
