@@ -186,7 +186,7 @@ def _structure(field: Mapping[str, Any]) -> str:
 
 def _shown(field: Mapping[str, Any]) -> str:
     value = field.get("default")
-    if value is None or value in ({}, []):
+    if value is None or value in ({}, [], ""):
         return ""
     value = sorted(value) if field.get("uniqueItems") else value
     if isinstance(value, dict):
@@ -246,21 +246,65 @@ def _topics() -> str:
     return _page("Topics", intro, _table(("topic", "holds", "key", "schema", "written by", "read by", "kept"), rows))
 
 
+_PAGES_OF_BODIES = {"Plan": "plan.md", "Service": "service.md"}
+
+
 def _api() -> str:
     log = MemoryLog()
     document = create_app(log.reader(), log.writer()).openapi()
-    parts = [
-        f"## {method.upper()} {path}\n\n{_sentence(operation.get('description') or operation.get('summary'))}\n\n{_answers(operation)}"
-        for path, operations in document["paths"].items()
-        for method, operation in operations.items()
+    operations = [
+        (f"{method.upper()} {path}", operation)
+        for path, found in document["paths"].items()
+        for method, operation in found.items()
     ]
-    intro = "What the command line and the page use; the same document, for programs, is at `/openapi.json`. Errors are `application/problem+json` (RFC 9457)."
-    return _page("The status API", intro, *parts)
+    intro = (
+        "What the command line and the page use; the same document, for programs and with an example of everything, is at "
+        "`/openapi.json`. Errors are `application/problem+json` (RFC 9457). Everything but `/healthz` and `/readyz` wants a token "
+        "(`Authorization: Bearer …`, or the session cookie of `/login`). Where none are configured, the API answers on loopback "
+        "only, and any request may say who is asking: `?actor=NAME`."
+    )
+    bodies = {name: None for _, operation in operations if (name := _body(operation)) not in (None, *_PAGES_OF_BODIES)}
+    schemas = document["components"]["schemas"]
+    told = [f"### {name}\n\n{_sentence(schemas[name].get('description'))}\n\n{_keys(schemas[name])}" for name in bodies]
+    return _page(
+        "The status API", intro, *(_operation(*one) for one in operations), "## What is sent\n\n" + "\n\n".join(told)
+    )
+
+
+def _operation(title: str, operation: Mapping[str, Any]) -> str:
+    said = _sentence(operation.get("description") or operation.get("summary"))
+    body = _body(operation)
+    link = _PAGES_OF_BODIES.get(body or "", f"#{str(body).lower()}")
+    parts = [
+        f"## {title}",
+        said,
+        _parameters(operation),
+        f"Body: [{body}]({link})." if body else "",
+        _answers(operation),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _body(operation: Mapping[str, Any]) -> str | None:
+    """The name of what is sent."""
+    content = operation.get("requestBody", {}).get("content", {}).values()
+    return next((str(c["schema"]["$ref"]).rpartition("/")[2].partition("-")[0] for c in content), None)
+
+
+def _parameters(operation: Mapping[str, Any]) -> str:
+    """But for `actor`, which every one has."""
+    rows = [
+        (f"`{p['name']}`", p["in"], _kind(p["schema"]), _shown(p["schema"]), _sentence(p.get("description")))
+        for p in operation.get("parameters", ())
+        if "$ref" not in p
+    ]
+    return _table(("parameter", "in", "form", "default", ""), rows)
 
 
 def _answers(operation: Mapping[str, Any]) -> str:
     rows = [
-        (f"`{code}`", _sentence(answer.get("description"))) for code, answer in operation.get("responses", {}).items()
+        (f"`{code}`", _sentence(answer.get("description")))
+        for code, answer in sorted(operation.get("responses", {}).items())
     ]
     return _table(("answer", ""), rows)
 

@@ -21,7 +21,7 @@ from status.lately import Lately
 from status.metrics import Counted, tell
 from status.news import News
 from status.picture import Pictures, cohorts
-from status.problems import answer_problems
+from status.problems import AT_THE_DOOR, answer_problems
 from status.rows import Rows
 from status.sessions import Sessions, new_key
 from status.tokens import Token
@@ -64,8 +64,9 @@ def create_app(
     app.state.news, app.state.pictures, app.state.rows = news, pictures, rows
     app.state.tokens, app.state.sessions, app.state.counted = tokens, sessions, counted
     app.add_middleware(Door, tokens=tokens, sessions=sessions)
+    app.include_router(reads.probes)
     for part in (reads, stream, definitions, words, proxies, pages):
-        app.include_router(part.routes)
+        app.include_router(part.routes, responses=AT_THE_DOOR)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     answer_problems(app)
     openapi.describe(app)
@@ -76,7 +77,6 @@ _DESCRIBED: dict[str, Any] = {
     "title": "davylamp",
     "version": __version__,
     "description": openapi.DESCRIPTION,
-    "responses": openapi.responses(),
     "docs_url": None,  # its script would come from somebody else's server
     "redoc_url": None,
 }

@@ -5,12 +5,12 @@ from fastapi import APIRouter
 from schemas.service import Service
 from status.admission import objections
 from status.desk import AtDesk
-from status.problems import Refused, Unanswered, Wrong
+from status.problems import NoText, NotReady, Refused, Unanswered, Wrong, refuses
 
 routes = APIRouter()
 
 
-@routes.put("/api/services/{name}")
+@routes.put("/api/services/{name}", responses=refuses(NoText, Refused, NotReady, Unanswered))
 async def apply_service(name: str, service: Service, desk: AtDesk) -> Service:
     """Register a service, or change where its versions listen."""
     if name != service.service:

@@ -13,7 +13,8 @@ from status.sessions import Sessions
 from status.settings import LOOPBACK
 from status.tokens import Token, find_token
 
-_PROBES = frozenset({"/healthz", "/readyz"})
+PROBES = frozenset({"/healthz", "/readyz"})
+"""Open to everybody."""
 _WAY_IN = "/login"
 _LOOKS = "/static/"
 _READS = frozenset({"GET", "HEAD"})
@@ -62,7 +63,7 @@ class Door:
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            if scope["path"] not in _PROBES:
+            if scope["path"] not in PROBES:
                 self._know(scope)
         except Nameless as refusal:
             to_login = scope["method"] in _READS and b"text/html" in b",".join(_values(scope, b"accept"))

@@ -1,18 +1,19 @@
-"""The API's own description: what every route may refuse, and an example of everything that is sent to it."""
+"""The API's own description: who may come in, what the streams hold, and examples."""
 
-import json
-from importlib.resources import files
 from typing import Any, Literal
 
 from fastapi import FastAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from schemas.control import RolloutView, RouteChange
 from schemas.decisions import LedgerEntry
+from schemas.names import ActorName
 from schemas.service import Service
+from status.door import PROBES
+from status.examples import answered, examples
 from status.lately import WindowNews
-from status.problems import Forbidden, NotReady, Problem, Refused, Unanswered, Unknown, Wrong
+from status.sessions import COOKIE
 from status.stream import Pulse, Snapshots
 
 DESCRIPTION = """Rollouts of MCP servers: what holds, why, and people's words.
@@ -51,21 +52,6 @@ PROBLEM = {
     ],
 }
 
-_PROBLEMS: tuple[type[Problem], ...] = (Forbidden, Unknown, Refused, Wrong, NotReady, Unanswered)
-
-WORD = {"reason": "errors in the field", "seen": "5f0c2a9d5f0c2a9d5f0c2a9d5f0c2a9d"}
-
-_FILES = {"Plan": "plan.v1/careful.json", "Service": "service.v1/two-versions.json"}
-_EXAMPLES: dict[str, dict[str, Any]] = {
-    "Word": WORD,
-    "Return": {**WORD, "mode": "drain"},
-    "Promotion": {**WORD, "full": False},
-    "Approving": {**WORD, "approves": "2"},
-    "Forgetting": {"reason": "the machine is gone", "proxy": "edge-3"},
-    "Answer": {"command": "9f86d081884c7d65", "sentence": "anna held it: errors in the field."},
-}
-
-
 EVENTS: dict[str, type[BaseModel]] = {
     "snapshot": Snapshots,
     "view": RolloutView,
@@ -79,19 +65,19 @@ EVENTS: dict[str, type[BaseModel]] = {
 
 _REF = "#/components/schemas/"
 
+ACTOR = {
+    "name": "actor",
+    "in": "query",
+    "required": False,
+    "description": "Who is asking, where the API knows no tokens; else the token's name counts, and this says nothing.",
+    "schema": TypeAdapter(ActorName).json_schema(),
+}
+
 
 def _event_schemas() -> dict[str, Any]:
     models: list[tuple[type[BaseModel], Literal["serialization"]]] = [(m, "serialization") for m in EVENTS.values()]
     _, found = models_json_schema(models, ref_template=f"{_REF}{{model}}")
     return dict(found["$defs"])
-
-
-def responses() -> dict[int | str, dict[str, Any]]:
-    """What any route may answer beside what it says itself."""
-    framework = {400: "The body is no text that could be read", 401: "Nobody knows who is asking"}
-    told = framework | {kind.status: (kind.__doc__ or kind.title).strip().removesuffix(".") for kind in _PROBLEMS}
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": text, "content": content} for status, text in told.items()}
 
 
 def describe(app: FastAPI) -> None:
@@ -101,24 +87,51 @@ def describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             found = plain()
-            schemas = found.setdefault("components", {}).setdefault("schemas", {})
-            schemas["Problem"] = PROBLEM
-            schemas.update({**_event_schemas(), **schemas})
-            for path in ("/api/stream", "/api/rollouts/{service}/stream"):
-                content = found["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]
-                content["x-events"] = {kind: {"$ref": f"{_REF}{model.__name__}"} for kind, model in EVENTS.items()}
-            examples = _examples()
-            for (
-                name
-            ) in schemas:  # what is read and what is written of one model may be two: `Plan-Input`, `Plan-Output`
-                if (model := name.partition("-")[0]) in examples:
-                    schemas[name]["examples"] = [examples[model]]
+            _add_schemas(found.setdefault("components", {}).setdefault("schemas", {}))
+            _add_events(found["paths"])
+            _add_examples(found)
+            _add_door(found)
             app.openapi_schema = found
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation has it
 
 
-def _examples() -> dict[str, Any]:
-    folder = files("schemas") / "examples"
-    return _EXAMPLES | {name: json.loads((folder / file).read_text(encoding="utf-8")) for name, file in _FILES.items()}
+def _add_schemas(schemas: dict[str, Any]) -> None:
+    schemas["Problem"] = PROBLEM
+    schemas.update({**_event_schemas(), **schemas})
+
+
+def _add_events(paths: dict[str, Any]) -> None:
+    for path in ("/api/stream", "/api/rollouts/{service}/stream"):
+        content = paths[path]["get"]["responses"]["200"]["content"]["text/event-stream"]
+        content["x-events"] = {kind: {"$ref": f"{_REF}{model.__name__}"} for kind, model in EVENTS.items()}
+
+
+def _add_examples(found: dict[str, Any]) -> None:
+    """Beside every schema that has one, and in what is answered."""
+    for name, schema in found["components"]["schemas"].items():
+        if (model := name.partition("-")[0]) in examples():
+            schema["examples"] = [examples()[model]]
+    for path, operations in found["paths"].items():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                for content in answer.get("content", {}).values() if status.startswith("2") else ():
+                    if (example := answered(path, content.get("schema", {}))) is not None:
+                        content["example"] = example
+
+
+def _add_door(found: dict[str, Any]) -> None:
+    """Who may come in, and by what: see :class:`status.door.Door`."""
+    found["components"]["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer", "description": "`davylamp token new NAME` makes one."},
+        "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "`/login` gives it for a token."},
+    }
+    found["components"]["parameters"] = {"actor": ACTOR}
+    found["security"] = [{"token": []}, {"session": []}, {}]
+    for path, operations in found["paths"].items():
+        for operation in operations.values():
+            if path in PROBES:
+                operation["security"] = []
+            else:
+                operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/actor"})

@@ -72,6 +72,32 @@ class Unanswered(Problem):
     title = "Unanswered"
 
 
+class NoText(Problem):
+    """The body is no text that could be read."""
+
+    status = 400
+    title = "Not understood"
+
+
+Responses = dict[int | str, dict[str, Any]]
+"""What a route may answer beside what it says itself, in FastAPI's words."""
+
+
+def refuses(*kinds: type[Problem]) -> Responses:
+    """The refusals of a route, for its description."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        kind.status: {"description": (kind.__doc__ or kind.title).strip().removesuffix("."), "content": content}
+        for kind in kinds
+    }
+
+
+AT_THE_DOOR = refuses(Nameless, Forbidden, Wrong)
+"""Of every route but the probes: also a name that nobody may have is no name (422)."""
+A_WORD = AT_THE_DOOR | refuses(NoText, Unknown, Refused, NotReady, Unanswered)
+"""Of whatever changes something."""
+
+
 def answer_problems(app: FastAPI) -> None:
     """Every error that leaves `app` is `application/problem+json`."""
     app.add_exception_handler(Problem, _of_ours)

@@ -11,7 +11,7 @@ from davylamp_sdk._message import Message
 from schemas.control import Command, ProxyRoute
 from schemas.names import ServiceName
 from status.desk import Actor, Answer, AtDesk, Desk, unknown
-from status.problems import Refused, Unanswered, Unknown
+from status.problems import A_WORD, NotReady, Refused, Unanswered, Unknown, refuses
 from status.views import Overview
 from status.words import Word
 
@@ -35,14 +35,14 @@ class Forgetting(Word):
     service: ServiceName | None = None
 
 
-@routes.get("")
+@routes.get("", responses=refuses(NotReady))
 async def proxies(desk: AtDesk) -> list[ServiceProxy]:
     """Every proxy that exists, by service and name."""
     desk.require_ready()
     return [one for service in sorted(desk.feed.overview.fleets) for one in _known(desk, service)]
 
 
-@routes.post("/forget")
+@routes.post("/forget", responses=A_WORD)
 async def forget(word: Forgetting, desk: AtDesk, actor: Actor) -> Answer:
     """Let a proxy that is gone for good block nothing any more. One that lives comes back with its next word."""
     desk.require_ready()

@@ -14,10 +14,12 @@ from status.page.health import Health, items
 from status.page.snapshot import Viewer
 from status.page.text import explanation
 from status.picture import Pictures
-from status.problems import Unknown
+from status.problems import NotReady, Unknown, refuses
 from status.series import Series
 from status.views import RolloutStatus
 
+probes = APIRouter()
+"""Open to everybody."""
 routes = APIRouter()
 
 _PROGRAM = Viewer(actor="api")
@@ -31,13 +33,13 @@ def _pictures(request: Request) -> Pictures:
 AtPictures = Annotated[Pictures, Depends(_pictures)]
 
 
-@routes.get("/healthz")
+@probes.get("/healthz")
 async def healthz() -> dict[str, str]:
     """The process serves."""
     return {"status": "ok"}
 
 
-@routes.get("/readyz")
+@probes.get("/readyz", responses=refuses(NotReady))
 async def readyz(desk: AtDesk) -> dict[str, str]:
     """The log has been read to its end and is being followed: what is shown is what holds."""
     desk.require_ready()
@@ -50,7 +52,7 @@ async def rollouts(desk: AtDesk) -> list[RolloutStatus]:
     return desk.feed.overview.all()
 
 
-@routes.get("/api/rollouts/{service}")
+@routes.get("/api/rollouts/{service}", responses=refuses(Unknown))
 async def rollout(service: str, desk: AtDesk) -> RolloutStatus:
     """One service with its newest rollout."""
     status = desk.feed.overview.status(service)
@@ -59,7 +61,7 @@ async def rollout(service: str, desk: AtDesk) -> RolloutStatus:
     return status
 
 
-@routes.get("/api/rollouts/{service}/series")
+@routes.get("/api/rollouts/{service}/series", responses=refuses(Unknown, NotReady))
 async def series(service: str, desk: AtDesk, pictures: AtPictures) -> Series:
     """Both cohorts of the newest rollout over time, as the page draws them; empty where nobody follows the telemetry."""
     desk.require(service)
@@ -67,7 +69,7 @@ async def series(service: str, desk: AtDesk, pictures: AtPictures) -> Series:
     return found or Series(service=service, rollout=0, step_ms=0, starts=(), charts=())
 
 
-@routes.get("/api/rollouts/{service}/text", response_class=PlainTextResponse)
+@routes.get("/api/rollouts/{service}/text", response_class=PlainTextResponse, responses=refuses(Unknown, NotReady))
 async def text(service: str, desk: AtDesk, pictures: AtPictures) -> str:
     """The page as plain text for a terminal: the last decision in full, every check with interval and limit."""
     desk.require(service)
@@ -90,7 +92,7 @@ class ServiceHealth(Message):
     stations: tuple[Station, ...]
 
 
-@routes.get("/api/health")
+@routes.get("/api/health", responses=refuses(NotReady))
 async def health(desk: AtDesk, pictures: AtPictures) -> list[ServiceHealth]:
     """What the page's last region says: telemetry, judge, proxies and log, by service."""
     desk.require_ready()
@@ -114,7 +116,7 @@ async def metrics(request: Request, desk: AtDesk, pictures: AtPictures) -> Plain
     return PlainTextResponse(shown, media_type="text/plain; version=0.0.4")
 
 
-@routes.get("/api/rollouts/{service}/history")
+@routes.get("/api/rollouts/{service}/history", responses=refuses(Unknown))
 async def history(service: str, desk: AtDesk) -> list[LedgerEntry]:
     """Every accepted entry of a service, of all its rollouts, oldest first."""
     if not desk.feed.overview.knows(service):

@@ -12,6 +12,7 @@ from davylamp_sdk._message import Message
 from status.desk import AtDesk, Desk
 from status.metrics import Counted
 from status.news import News
+from status.problems import NotReady, Unknown, refuses
 from status.views import RolloutStatus
 
 PULSE_S = 5.0
@@ -61,7 +62,12 @@ happen, and `pulse` (Pulse) every five seconds while the log is followed. `id` i
 missed events follow, or a `snapshot` where they are no longer there."""
 
 
-@routes.get("/api/rollouts/{service}/stream", response_class=EventSourceResponse, description=_DESCRIPTION)
+@routes.get(
+    "/api/rollouts/{service}/stream",
+    response_class=EventSourceResponse,
+    description=_DESCRIPTION,
+    responses=refuses(Unknown, NotReady),
+)
 async def stream(
     service: Annotated[str, Depends(_known)],
     request: Request,
@@ -75,7 +81,13 @@ async def stream(
             yield event
 
 
-@routes.get("/api/stream", response_class=EventSourceResponse, description=_DESCRIPTION, dependencies=[Depends(_ready)])
+@routes.get(
+    "/api/stream",
+    response_class=EventSourceResponse,
+    description=_DESCRIPTION,
+    dependencies=[Depends(_ready)],
+    responses=refuses(NotReady),
+)
 async def stream_all(
     request: Request, desk: AtDesk, news: AtNews, last_event_id: LastEventId = None
 ) -> AsyncIterator[ServerSentEvent]:

@@ -14,7 +14,7 @@ from schemas.ledger import ServiceLedger
 from schemas.names import Line
 from schemas.plan import Approval, HoldMode, Plan, as_written
 from status.desk import Actor, Answer, AtDesk, Desk, unknown
-from status.problems import Refused
+from status.problems import A_WORD, Refused
 from status.rollback import Back, rollback_entry, why_not
 
 Seen = Annotated[str | None, Field(description="Id of the entry that the person saw as head; default: the head.")]
@@ -45,7 +45,7 @@ class Return(Word):
     mode: HoldMode | None = None
 
 
-routes = APIRouter(prefix="/api/rollouts")
+routes = APIRouter(prefix="/api/rollouts", responses=A_WORD)
 
 
 @routes.post("", status_code=201)

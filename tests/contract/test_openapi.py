@@ -29,6 +29,7 @@ from schemas.partitions import partition_of
 from schemas.plan import Plan
 from schemas.service import Service
 from status import proxies, words
+from status.door import PROBES
 from status.news import NewsKind
 from tests.page_server import Served, served
 from tests.page_states import scene
@@ -134,12 +135,43 @@ def test_everything_that_is_sent_has_an_example_that_is_understood(url: str) -> 
         MODELS[name].model_validate(example)
 
 
-def test_every_route_says_how_it_refuses(url: str) -> None:
+def test_every_route_says_how_it_refuses_and_only_that(url: str) -> None:
     described = httpx2.get(f"{url}/openapi.json").json()
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
-            assert operation["responses"]["409"]["content"].keys() == {"application/problem+json"}, (method, path)
+            refusals = {code: a for code, a in operation["responses"].items() if not code.startswith("2")}
+            wanted = {"401", "403", "422"} if path not in PROBES else set()
+            wanted |= {"409", "503", "504"} if method != "get" else set()
+            assert refusals.keys() >= wanted, (method, path)
+            assert ("404" in refusals) <= (method == "post" or "{service}" in path), (method, path)
+            assert ("409" in refusals) == (method != "get"), (method, path)
+            assert all(a["content"].keys() == {"application/problem+json"} for a in refusals.values()), (method, path)
             assert operation.get("summary") or operation.get("description"), (method, path)
+    assert described["paths"]["/healthz"]["get"]["responses"].keys() == {"200"}
+    assert described["paths"]["/readyz"]["get"]["responses"].keys() == {"200", "503"}
+
+
+def test_everything_but_the_probes_says_by_what_one_comes_in(url: str) -> None:
+    described = httpx2.get(f"{url}/openapi.json").json()
+    schemes = described["components"]["securitySchemes"]
+    assert {one["type"] for one in schemes.values()} == {"http", "apiKey"}
+    assert [*(name for by in described["security"] for name in by)] == [*schemes]
+    for path, methods in described["paths"].items():
+        for operation in methods.values():
+            named = {"$ref": "#/components/parameters/actor"} in operation.get("parameters", ())
+            assert named == (path not in PROBES) == (operation.get("security") != []), path
+
+
+def test_every_answer_has_an_example_that_is_valid(url: str) -> None:
+    described = httpx2.get(f"{url}/openapi.json").json()
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            (answer,) = (a for code, a in operation["responses"].items() if code.startswith("2"))
+            for media, content in answer["content"].items():
+                if media == "text/event-stream":
+                    continue
+                schema = {**content.get("schema", {}), "components": described["components"]}
+                assert jsonschema.Draft202012Validator(schema).is_valid(content["example"]), (method, path)
 
 
 def test_every_event_of_a_stream_has_a_type(url: str) -> None:
