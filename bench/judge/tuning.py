@@ -29,6 +29,8 @@ TIMED = ("outage", "errors+20", "errors+5")
 QUIET = ("none", "margin", "margin-1%", "p99x1.1", "heavy")
 WHOLE = (*QUIET, "errors+1")
 """Over the whole rollout; the last one must not be promoted."""
+FRESH = 1000
+"""From this seed on streams were simulated after the variants had been chosen."""
 FOLDER = Path(__file__).parents[2] / "docs" / "statistics"
 FILE = FOLDER / "tuning.jsonl"
 PAGE = FOLDER / "tuning.md"
@@ -142,8 +144,15 @@ def _share(ends: Sequence[str], end: str) -> str:
 
 def page(tried: Sequence[Tried]) -> str:
     """The text beside this file with its tables."""
-    text = TEXT.read_text(encoding="utf-8")
-    return text.replace("{{times}}", times(tried)).replace("{{quiet}}", quiet(tried))
+    text, seen, fresh = (
+        TEXT.read_text(encoding="utf-8"),
+        [t for t in tried if t.seed < FRESH],
+        [t for t in tried if t.seed >= FRESH],
+    )
+    tables = {"times": times(seen), "quiet": quiet(seen), "fresh_times": times(fresh), "fresh_quiet": quiet(fresh)}
+    for name, table in tables.items():
+        text = text.replace(f"{{{{{name}}}}}", table)
+    return text
 
 
 def main() -> None:
