@@ -7,8 +7,10 @@ Streams is built by Maven, and left out, by name, where there is no `javac`. Lin
 """
 
 import argparse
+import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
@@ -93,21 +95,53 @@ def table(found: dict[Form, Runs], left_out: dict[str, str], rounds: int) -> str
     return text
 
 
+def kept(path: Path, found: dict[Form, Runs], left_out: dict[str, str]) -> None:
+    """Add what was measured to a file, a line each."""
+    with path.open("a", encoding="utf-8") as file:
+        for form, runs in found.items():
+            for name, made in runs.items():
+                for run_ in made:
+                    file.write(json.dumps({"form": form.name, "name": name} | asdict(run_)) + "\n")
+        for name, why in left_out.items():
+            file.write(json.dumps({"left_out": name, "why": why}) + "\n")
+
+
+def read_back(path: Path) -> tuple[dict[Form, Runs], dict[str, str]]:
+    """All that was ever added."""
+    found: dict[Form, Runs] = {form: {} for form in FORMS}
+    left_out: dict[str, str] = {}
+    forms = {form.name: form for form in FORMS}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        said = json.loads(line)
+        if "left_out" in said:
+            left_out[said["left_out"]] = said["why"]
+            continue
+        form, name = forms[said.pop("form")], said.pop("name")
+        found[form].setdefault(name, []).append(Run(**said))
+    return found, left_out
+
+
 def main() -> None:
     """Measure, print, and with ``--write`` put it into the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=[], help="contenders whose name holds one of these")
     parser.add_argument("--forms", nargs="*", type=int, default=[], help="sizes of message: 500 100 1")
+    parser.add_argument("--results", type=Path, help="add to this file, and tell of all that is in it")
     parser.add_argument("--write", action="store_true")
     said = parser.parse_args()
     install()
     forms = [form for form in FORMS if not said.forms or form.a_message in said.forms]
-    found, left_out = measure(forms, said.rounds, said.only)
-    text = table(found, left_out, said.rounds)
+    found, left_out = measure(forms, said.rounds, said.only) if said.rounds else ({}, {})
+    rounds = said.rounds
+    if said.results:
+        kept(said.results, found, left_out)
+        found, left_out = read_back(said.results)
+        rounds = max(len(made) for runs in found.values() for made in runs.values())
+    text = table(found, left_out, rounds)
     print(text)
     if said.write:
-        write_section(TITLE, f"python -m bench.streams --rounds {said.rounds} --write", text)
+        write_section(TITLE, f"python -m bench.streams --rounds {rounds} --write", text)
 
 
 if __name__ == "__main__":

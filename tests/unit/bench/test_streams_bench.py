@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterable
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
 from bench.streams import profile
-from bench.streams.__main__ import table
+from bench.streams.__main__ import kept, read_back, table
 from bench.streams.contenders import OURS, PLAIN, RAW
 from bench.streams.measure import Run
 from bench.streams.traffic import FORMS, Form, messages, producer_of, truth
@@ -55,16 +56,25 @@ def test_the_table_says_shares_of_the_raw_limit_and_who_is_ahead_by_how_much() -
     assert "Left out: Kafka Streams: there is no javac here." in text
 
 
+def test_what_was_measured_in_pieces_is_told_together(tmp_path: Path) -> None:
+    file = tmp_path / "results.jsonl"
+    for cpu_s in (2.0, 1.0):
+        kept(file, {FORMS[1]: {OURS: [Run(1000, cpu_s, 4.0, 90.0)]}}, {"Kafka Streams": "no javac"})
+    found, left_out = read_back(file)
+    assert found[FORMS[1]] == {OURS: [Run(1000, 2.0, 4.0, 90.0), Run(1000, 1.0, 4.0, 90.0)]}
+    assert left_out == {"Kafka Streams": "no javac"}
+
+
 def test_the_profile_polls_as_the_consumer_does_and_counts_every_event(monkeypatch: pytest.MonkeyPatch) -> None:
     form = Form("batches of 500", 500, 100_000)
     polled = profile.polls(form)
     assert [len(records) for records in polled[:-1]] == [len(polled[0])] * (len(polled) - 1)
     assert sum(map(len, polled)) == 200
     counted: list[CohortWindow] = []
-    monkeypatch.setattr(Publisher, "windows", lambda _, windows: kept(counted, windows))
+    monkeypatch.setattr(Publisher, "windows", lambda _, windows: noted(counted, windows))
     profile.ours(polled[:3])
     assert max(sum(n for c in w.cells for n in c.outcomes.values()) for w in counted) == 500 * len(polled[0])
 
 
-async def kept(counted: list[CohortWindow], windows: Iterable[CohortWindow]) -> None:
+async def noted(counted: list[CohortWindow], windows: Iterable[CohortWindow]) -> None:
     counted += windows
