@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from router.agent import Router
+from router.agent import RECONCILE_S, Router
 from router.disk import Disk
 from router.errors import DiskError, IncapableError, NothingToRollBackError
 from router.fold import TOPICS
@@ -23,6 +23,7 @@ from schemas.labels import Label
 from schemas.service import Service
 from schemas.topics import Topic
 from tests.builders import SEED, SERVICE, entry, opening
+from tests.unit.control_time import VirtualLoop
 from transport.clock import FakeClock
 from transport.log import Batch, LogError, Position
 from transport.memory_log import MemoryLog, MemoryWriter
@@ -513,6 +514,48 @@ async def test_a_latch_holds_against_whatever_the_judge_decides_until_a_rollback
     await router.handle(Batch(tuple(stage.log.records("rollout-decisions")[2:]), caught_up=True))
     assert runs(stage.proxies).routes["orders"].entry == ROLLBACK.id
     assert not Disk(tmp_path).latches()
+
+
+def test_each_second_a_proxy_that_lost_its_route_gets_it_again_although_nothing_is_new() -> None:
+    clock = FakeClock()
+
+    async def story() -> None:
+        stage = Stage(clock=clock, log=MemoryLog(clock=clock))
+        stage.proxies.connect("lb0")
+        await stage.write(SERVICE, START)
+        async with stage.running():
+            await asyncio.sleep(0.5)
+            newest = runs(stage.proxies)
+            assert newest.routes["orders"].entry == START.id
+            for _ in range(3):
+                stage.proxies.proxies["lb0"].runs = None
+                await asyncio.sleep(RECONCILE_S)
+                assert runs(stage.proxies) == newest
+
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(clock)) as runner:
+        runner.run(story())
+
+
+def test_each_second_what_the_log_did_not_take_is_told_again() -> None:
+    clock = FakeClock()
+
+    async def story() -> None:
+        stage = Stage(clock=clock, log=MemoryLog(clock=clock))
+        stage.proxies.connect("lb0")
+        await stage.write(SERVICE, START)
+        async with stage.running():
+            await asyncio.sleep(0.5)
+            told = len(stage.changes())
+            stage.log.away_s = 2.0
+            stage.proxies.disconnect("lb0")
+            await asyncio.sleep(2 * RECONCILE_S)
+            assert len(stage.changes()) == told
+            stage.log.away_s = 0.0
+            await asyncio.sleep(RECONCILE_S)
+            assert [p.connected for p in stage.changes()[-1].proxies] == [False]
+
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(clock)) as runner:
+        runner.run(story())
 
 
 @pytest.mark.parametrize(("rollout", "words"), [(2, "is rollout 1, not 2"), (1, "is retired")])
