@@ -208,6 +208,7 @@ async def observed(world: World, traffic: Traffic, person: Person) -> None:
     traffic.bad = frozenset({"v2"})
     await person.start(observe=True)
     await world.until_state("held")
+    await asyncio.sleep(1.2)
     await _take_back(world, person)
 
 
@@ -306,14 +307,14 @@ STORIES: dict[str, Story] = {
     "stopped while held": stopped,
     "tended": tended,
     "direct": direct,
-    "released": released,
-    "undone": undone,
-    "steered": steered,
     "replaced": replaced,
     "observed": observed,
     "approved": approved,
     "unwatched, held": unwatched("hold"),
     "unwatched, rolled back": unwatched("rollback"),
+    "steered": steered,
+    "released": released,
+    "undone": undone,
 }
 """The short ones first."""
 
