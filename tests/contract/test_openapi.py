@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
 import httpx2
@@ -24,15 +25,20 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from davylamp_sdk._message import Message
-from schemas.control import Command, Outcome, RolloutView
+from schemas.control import Command, Outcome, RolloutView, RouteChange
+from schemas.decisions import LedgerEntry
 from schemas.partitions import partition_of
 from schemas.plan import Plan
 from schemas.service import Service
+from schemas.topics import Topic
 from status import proxies, words
 from status.door import PROBES
 from status.news import NewsKind
+from status.tokens import Role, Token, fingerprint
+from tests.builders import SERVICE as SERVICE_FILE
+from tests.builders import entry, plan
 from tests.page_server import Served, served
-from tests.page_states import scene
+from tests.page_states import SERVICE, Scene, scene
 from transport.memory_log import MemoryLog
 
 MODELS: dict[str, type[Message]] = {
@@ -44,6 +50,24 @@ MODELS: dict[str, type[Message]] = {
     "Approving": words.Approving,
     "Forgetting": proxies.Forgetting,
 }
+VIEWER: Role = "viewer"
+OPERATOR: Role = "operator"
+START = entry("start")
+"""Of a service whose rollout will be complete; :data:`SERVICE`'s runs."""
+_ROLLOUT = {"service": SERVICE}
+_WHY = {"reason": "errors in the field"}
+_NEW = SERVICE_FILE.model_copy(update={"service": "new-mcp", "hosts": ("new.example",)})
+SAID: dict[tuple[str, str], tuple[dict[str, str], dict[str, Any]]] = {
+    ("PUT", "/api/services/{name}"): ({"name": "new-mcp"}, json.loads(_NEW.dump())),
+    ("POST", "/api/rollouts"): ({}, json.loads(plan(service=SERVICE).dump())),
+    ("POST", "/api/rollouts/{service}/approve"): (_ROLLOUT, {**_WHY, "approves": "2"}),
+    ("POST", "/api/rollouts/{service}/promote"): (_ROLLOUT, {**_WHY, "full": True}),
+    ("POST", "/api/rollouts/{service}/{kind}"): ({**_ROLLOUT, "kind": "hold"}, _WHY),
+    ("POST", "/api/proxies/forget"): ({}, {**_WHY, "proxy": "edge-1", "service": SERVICE}),
+    ("POST", "/api/rollouts/{service}/rollback"): (_ROLLOUT, {**_WHY, "mode": "drain"}),
+    ("POST", "/api/rollouts/{service}/undo"): ({"service": START.service}, _WHY),
+}
+"""What holds, in this order: path and body of every operation that changes something."""
 CHECKS: list[Any] = [
     not_a_server_error,
     status_code_conformance,
@@ -53,26 +77,41 @@ CHECKS: list[Any] = [
 ]
 
 
-async def _refuse(log: MemoryLog) -> None:
-    """A judge that says no to everything, at once."""
+async def _answer(log: MemoryLog, *, accepted: bool) -> None:
+    """A judge that says the same to everything, at once; and a router that forgets what it is told to."""
     async for batch in log.reader("rollout-commands").batches():
         for record in batch.records:
             command = Command.read(record.value or b"")
-            outcome = Outcome(command=command.id, accepted=False, sentence="it is only a test")
+            if command.kind == "forget":
+                await _forget(log, command, record.offset)
+                continue
+            outcome = Outcome(command=command.id, accepted=accepted, sentence="it is only a test")
             view = RolloutView(service=command.service, rollout=1, outcomes=(outcome,), looked_at=1)
-            service = command.service.encode()
-            await log.put("rollouts", partition_of(command.service, 1), view.dump(), service)
+            await _put(log, "rollouts", view)
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """A status service with a rollout and a judge, in a thread of its own: schemathesis is synchronous."""
+async def _forget(log: MemoryLog, command: Command, offset: int) -> None:
+    said = [RouteChange.read(record.value or b"") for record in log.records("route-changes")]
+    newest = [change for change in said if change.service == command.service][-1]
+    left = tuple(proxy for proxy in newest.proxies if proxy.proxy != command.proxy)
+    await _put(log, "route-changes", newest.model_copy(update={"proxies": left, "forgotten": {command.proxy: offset}}))
+
+
+async def _put(log: MemoryLog, topic: Topic, message: RolloutView | RouteChange | LedgerEntry) -> None:
+    await log.put(topic, partition_of(message.service, 1), message.dump(), message.service.encode())
+
+
+@contextlib.contextmanager
+def listening(*scenes: Scene, accepted: bool, more: Iterable[LedgerEntry] = (), **options: Any) -> Iterator[str]:
+    """A status service with rollouts and a judge, in a thread of its own: schemathesis is synchronous."""
     found: list[Served] = []
     ready, done = threading.Event(), threading.Event()
 
     async def serve() -> None:
-        async with served([scene("collecting")]) as status:
-            judge = asyncio.create_task(_refuse(status.log))
+        async with served(scenes, **options) as status:
+            for item in more:
+                await _put(status.log, "rollout-decisions", item)
+            judge = asyncio.create_task(_answer(status.log, accepted=accepted))
             found.append(status)
             ready.set()
             await asyncio.to_thread(done.wait)
@@ -81,14 +120,34 @@ def url() -> Iterator[str]:
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     assert ready.wait(30)
-    yield found[0].url
-    done.set()
-    thread.join(30)
+    try:
+        yield found[0].url
+    finally:
+        done.set()
+        thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """Whose judge refuses everything, and which asks nobody for a token."""
+    with listening(scene("collecting"), accepted=False) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[str]:
+    """Whose judge carries out everything, and which shows nothing without a token."""
+    tokens = tuple(Token(name=role, role=role, token_sha256=fingerprint(role.encode())) for role in (VIEWER, OPERATOR))
+    with listening(
+        scene("collecting"), more=(START, entry("complete", START, now=2)), accepted=True, tokens=tokens
+    ) as found:
+        yield found
 
 
 def operations(url: str) -> list[Any]:
     """Every operation but the streams, which never end."""
-    schema = schemathesis.openapi.from_url(f"{url}/openapi.json").exclude(path_regex="/stream$")
+    headers = {"authorization": f"Bearer {VIEWER}"}
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json", headers=headers).exclude(path_regex="/stream$")
     found = list(schema.get_all_operations())
     assert all(isinstance(result, Ok) for result in found)
     return [result.ok() for result in found if isinstance(result, Ok)]
@@ -105,7 +164,7 @@ def test_every_operation_answers_as_it_says(url: str, mode: GenerationMode) -> N
 
 def _try(operation: Any, mode: GenerationMode) -> None:
     @settings(
-        max_examples=10,
+        max_examples=8,
         deadline=None,
         derandomize=True,
         database=None,
@@ -118,6 +177,38 @@ def _try(operation: Any, mode: GenerationMode) -> None:
 
     with contextlib.suppress(Unsatisfiable):  # nothing can be forbidden where nothing is taken
         check()
+
+
+def test_what_is_asked_and_said_by_who_may_is_answered_as_described(guarded: str) -> None:
+    """With 2xx: of names and words that are made up none ever holds."""
+    tried = {(operation.method.upper(), operation.path): operation for operation in operations(guarded)}
+    assert tried.keys() >= SAID.keys()
+    for place, operation in sorted(
+        tried.items(), key=lambda item: list(SAID).index(item[0]) if item[0] in SAID else -1
+    ):
+        names, body = SAID.get(place, ({"service": SERVICE}, None))
+        assert place[0] == "GET" or place in SAID, f"{place} is said by nobody here"
+        response = _said(operation, names, body, OPERATOR)
+        assert response.status_code < 300, (place, response.text)
+
+
+def test_who_may_not_is_refused_as_described(guarded: str) -> None:
+    for operation in operations(guarded):
+        names, body = SAID.get((operation.method.upper(), operation.path), ({"service": SERVICE}, None))
+        if operation.path not in ("/healthz", "/readyz"):
+            assert _said(operation, names, body, None).status_code == 401, operation.path
+        if operation.method.upper() != "GET":
+            assert _said(operation, names, body, VIEWER).status_code == 403, operation.path
+
+
+def _said(operation: Any, names: dict[str, str], body: dict[str, Any] | None, role: Role | None) -> Any:
+    """One call with a token of that role; its answer is the described one."""
+    given = {p.name: names[p.name] for p in operation.path_parameters}
+    more = {} if body is None else {"body": body, "media_type": "application/json"}
+    case = operation.Case(path_parameters=given, **more)
+    response = case.call(headers={"authorization": f"Bearer {role}"} if role else {})
+    case.validate_response(response, checks=CHECKS)
+    return response
 
 
 def test_everything_that_is_sent_has_an_example_that_is_understood(url: str) -> None:
