@@ -31,6 +31,29 @@ _ANSWERED: dict[str, Any] = {
             }
         ],
     },
+    "ServiceFacts": {
+        "service": "orders",
+        "rollout": 1,
+        "baseline_sessions": 594,
+        "canary_sessions": 6,
+        "ratio": {
+            "stage": 1,
+            "asked": 100,
+            "telemetry": {"baseline": 594, "canary": 6, "fits": True},
+            "proxies": {"baseline": 596, "canary": 6, "fits": True},
+        },
+        "under_way": {"v1": 12, "v2": 1},
+        "left": {"version": "v2", "began": 6, "at_most": 4},
+        "tools": [
+            {
+                "name": "refund",
+                "baseline": {"n": 200, "bad": 2},
+                "canary": {"n": 10, "bad": 4},
+                "difference": 0.39,
+                "culprit": True,
+            }
+        ],
+    },
     "ServiceHealth": {
         "service": "orders",
         "stations": [{"name": "Judge", "health": "good", "value": "looked 0.4 s ago", "detail": "every second"}],

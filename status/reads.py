@@ -8,6 +8,7 @@ from fastapi.responses import PlainTextResponse
 from davylamp_sdk._message import Message
 from schemas.decisions import LedgerEntry
 from status.desk import AtDesk, unknown
+from status.facts import ServiceFacts, facts_of
 from status.metrics import Counted, render
 from status.page.figures import plain
 from status.page.health import Health, items
@@ -74,6 +75,13 @@ async def text(service: str, desk: AtDesk, pictures: AtPictures) -> str:
     """The page as plain text for a terminal: the last decision in full, every check with interval and limit."""
     desk.require(service)
     return explanation(pictures.of(service, _PROGRAM))
+
+
+@routes.get("/api/rollouts/{service}/facts", responses=refuses(Unknown, NotReady))
+async def facts(service: str, desk: AtDesk, pictures: AtPictures) -> ServiceFacts:
+    """What the page says beside checks and charts: sessions counted, asked and left, requests under way, tools worst first."""
+    desk.require(service)
+    return facts_of(pictures.of(service, _PROGRAM))
 
 
 class Station(Message):

@@ -38,6 +38,11 @@ class Tally:
     tool_failures: int = 0
     latency: dict[int, int] = field(default_factory=dict)
 
+    @property
+    def at_most(self) -> int | None:
+        """How many of the sessions may still be there; None where nobody tells that one ended."""
+        return max(0, self.sessions - self.ended) if self.told else None
+
     def take(self, cell: Cell, per_bin: int = 1) -> None:
         """Count a cell; `per_bin` bins of its histogram become one."""
         self.sessions += cell.new_sessions

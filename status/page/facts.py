@@ -47,8 +47,7 @@ def _hurt(snapshot: Snapshot) -> Markup:
     if snapshot.no_data:
         return _fact(question, none("unknown"), asked(snapshot), counted)
     if snapshot.state in BACK:
-        gone = snapshot.state == "drained" or _mode(snapshot) != "drain"
-        first = f"Nobody on {canary}." if gone else f"At most those still on {canary}."
+        first = f"Nobody on {canary}." if is_empty(snapshot) else f"At most those still on {canary}."
         return _fact(question, first, asked(snapshot), counted)
     breached = [r.within_a_sentence for r in snapshot.rows if r.decides and r.verdict == "breached"]
     if breached:
@@ -125,13 +124,23 @@ def _data_age(snapshot: Snapshot) -> Markup:
     )
 
 
+def left_on(snapshot: Snapshot) -> str:
+    """The version whose sessions end sooner or later: the canary, or after its promotion the old baseline."""
+    return snapshot.baseline if snapshot.state in PROMOTED else snapshot.canary
+
+
+def is_empty(snapshot: Snapshot) -> bool:
+    """Whether nobody can be on a canary that was taken back."""
+    return snapshot.state == "drained" or (snapshot.state in BACK and _mode(snapshot) != "drain")
+
+
 def _sessions(snapshot: Snapshot) -> Markup:
-    old = snapshot.baseline if snapshot.state in PROMOTED else snapshot.canary
+    old = left_on(snapshot)
     question = f"Who is {'still ' if snapshot.state in BACK or snapshot.state in PROMOTED else ''}on {old}?"
     if snapshot.state is None:
         return _fact("Who is on a canary?", "Nobody.")
     began = snapshot.recent.totals.get(old) if snapshot.recent else None
-    if snapshot.state == "drained" or (snapshot.state in BACK and _mode(snapshot) != "drain"):
+    if is_empty(snapshot):
         first: str | Markup = "Nobody."
     elif began is not None and began.sessions:
         first = _living(began)
@@ -143,9 +152,9 @@ def _sessions(snapshot: Snapshot) -> Markup:
 def _living(began: Tally) -> Markup:
     """Nobody knows who is still there: sessions end by silence, unless their clients say so and their servers tell it."""
     sessions = figures.count(began.sessions)
-    if not began.told:
+    if began.at_most is None:
         return Markup("Some of {} sessions that began there").format(_strong(sessions))
-    most = figures.count(max(0, began.sessions - began.ended))
+    most = figures.count(began.at_most)
     return Markup("At most {} of {} sessions that began there").format(_strong(most), sessions)
 
 
