@@ -40,6 +40,10 @@ KEEPALIVE_S = 10.0
 """A frozen router is noticed within three seconds, then the proxy asks the next one."""
 PAGED_S = 20.0
 """An unknown proxy is a page after ten."""
+APPLIED_MS = 1000.0
+"""From the decision to a router's last proxy, by that router's own clock, whatever another service's edit is doing."""
+DEAD_S = 30.0
+"""Proxies report each second, and the proof wants some tens of refused sessions at a share of a fifth."""
 RESTARTED_S = 30.0
 
 
@@ -253,7 +257,12 @@ async def test_a_refused_edit_of_one_service_holds_up_no_rollback_of_another(gro
     await ground.paged("billing", "rejects its route", within_s=PAGED_S)
     await ground.say("rollback")
     await ground.until("rolled_back", within_s=IN_FORCE_S)
+    back = ground.watcher.rollout[-1]
     await assert_rolled_back_once(ground)
+    told = [w.change for w in ground.watcher.fleet.words.values() if w.change.entry == back.id and w.change.proxies]
+    took = [change.took_ms for change in told]
+    assert took
+    assert all(ms is not None and ms < APPLIED_MS for ms in took), took
 
 
 async def test_no_session_was_moved_and_none_of_the_untouched_proxy_broke(ground: Field, crowd: Crowd) -> None:
@@ -302,14 +311,17 @@ def _by_hand(made: dict[str, Any], canary: int) -> dict[str, Any]:
     return edited
 
 
-async def test_a_canary_of_which_no_process_is_alive_never_gets_more(ground: Field) -> None:
-    """Its clients get 503, so they come last."""
+async def test_a_canary_of_which_no_process_is_alive_is_rolled_back_by_what_proxies_saw(ground: Field) -> None:
+    """It sends no telemetry. Its clients get 503, so they come last."""
     async with ground.clients("lb0", 3):
-        await ground.start(DEAD, checks={"error_rate": {"within": "12pp"}})
-        await ground.until("rolled_back", "held", within_s=60)
+        await ground.start(DEAD, checks={"error_rate": {"within": "12pp"}, "availability": {"within": "12pp"}})
+        await ground.until("collecting")
+        await ground.until("rolled_back", within_s=DEAD_S)
+        back = ground.watcher.rollout[-1]
+        assert (back.actor, back.reason.code) == ("judge", "breach")
+        assert [c.check for c in back.checks if c.verdict == "breached"] == ["availability"]
+        await assert_rolled_back_once(ground)
         assert max(e.share for e in ground.watcher.rollout) == 2000
-        assert_lawful(ground)
-        await ground.back_to_v1()
 
 
 async def test_readers_agree_and_every_decision_is_recomputed_from_its_cut(ground: Field) -> None:
