@@ -2,9 +2,8 @@
 
 The whole stack as it ships (a real local Kafka, streams, judge, router, alerts, status, a real Envoy), a service with two
 servers' telemetry for each rollout, all through the SDK. While every rollout collects, the page's list is asked for
-three to four times a second, over HTTP by a process of its own, and each process's CPU time is read before and after. The hundred
-servers run on the same machine, where elsewhere they would have their own: they get what the others leave of it (`nice`).
-Linux only: CPU times come from `/proc`.
+three to four times a second, over HTTP by a process of its own, and each process's CPU time is read before and after. The servers' side
+runs on the same machine, so an answer waits for it, too. Linux only: CPU times come from `/proc`.
 """
 
 import argparse
@@ -17,7 +16,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,8 +45,6 @@ PER_SESSION = 5
 """Requests of a session."""
 WARM_UP_S = 15.0
 ASK_EVERY_S = 0.25
-SERVERS_NICE = 10
-"""Of the process that is all of the servers."""
 PATIENCE_S = 120.0
 
 
@@ -173,25 +170,15 @@ def cpu_of_an_answer(pid: int, url: str) -> float:
     return 1000 * (cpu_s(pid) - began) / 100
 
 
-@contextlib.contextmanager
-def asking_apart() -> Iterator[ProcessPoolExecutor]:
-    """A process that asks, as urgent as any: it is there before this one, which is the servers from then on, stands back."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        process.submit(os.getpid).result()
-        os.nice(SERVERS_NICE)
-        yield process
-
-
-async def measure(
-    stack: Stack, client: Client, options: StackOptions, asker: ProcessPoolExecutor, seconds: float
-) -> Found:
+async def measure(stack: Stack, client: Client, options: StackOptions, seconds: float) -> Found:
     """Answers and CPU times over `seconds`."""
     pids: dict[str, int] = {name: pid for name in SERVICES if (pid := stack.supervisor.pid(name))}
     if stack.kafka is not None and stack.kafka.pid is not None:
         pids["Kafka"] = stack.kafka.pid
     before, began = {name: cpu_s(pid) for name, pid in pids.items()}, time.monotonic()
     urls = (options.status_url, f"{options.status_url}/api/rollouts")
-    lists, apis = await asyncio.get_running_loop().run_in_executor(asker, ask_for, urls, seconds)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        lists, apis = await asyncio.get_running_loop().run_in_executor(process, ask_for, urls, seconds)
     lasted = time.monotonic() - began
     cpu = {name: 100 * (cpu_s(pid) - before[name]) / lasted for name, pid in pids.items()}
     list_cpu_ms = await asyncio.to_thread(cpu_of_an_answer, pids["status"], options.status_url)
@@ -210,16 +197,15 @@ async def measure(
 
 async def run(rollouts: int, seconds: float) -> Found:
     """Start them all, let them collect, measure."""
-    with tempfile.TemporaryDirectory(prefix="davylamp-bench-") as folder, contextlib.ExitStack() as on_end:
+    with tempfile.TemporaryDirectory(prefix="davylamp-bench-") as folder:
         async with stage(Path(folder)) as (options, stack, client):
-            asker = on_end.enter_context(asking_apart())
             servers: list[Server] = []
             for number in range(1, rollouts + 1):
                 servers += await begin(client, options, number)
             print(f"{rollouts} rollouts have started", file=sys.stderr)
             asking = [asyncio.create_task(server.steadily()) for server in servers]
             await asyncio.sleep(WARM_UP_S)
-            found = await measure(stack, client, options, asker, seconds)
+            found = await measure(stack, client, options, seconds)
             for task in asking:
                 task.cancel()
             await asyncio.gather(*asking, return_exceptions=True)

@@ -187,7 +187,9 @@ async def test_clients_of_both_eras_together_are_judged_and_served_as_their_kind
     kinds = await judged(stage, story.entries[0].rollout)
     await back_to_the_first_baseline(stage)
     assert must_end(story, fault), (story.ended, story.reason)
-    assert kinds == {(kind, version) for kind in KINDS for version in (BASELINE, canary)}
+    assert {kind for kind, version in kinds if version == BASELINE} == set(KINDS)
+    found = {kind for kind, version in kinds if version == canary}  # a bad one may be gone after four clients
+    assert found == set(KINDS) if canary == HEALTHY else found
     assert seen["kinds"].keys() == set(KINDS)
     assert canary != HEALTHY or seen["moved"].get("principal", 0) > 0  # a bad one may be gone before anybody came back
     assert_nobody_moved(seen, moves_of_principals=2)
