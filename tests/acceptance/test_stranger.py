@@ -10,17 +10,16 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from demo.traffic import Seen, session
 from schemas.decisions import LedgerEntry
+from tests.webhook import webhook
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 
@@ -61,26 +60,6 @@ def typed(command: str, folder: Path, timeout_s: float = 180) -> subprocess.Comp
     )
     sys.stdout.write(f"$ {command}\n{done.stdout}{done.stderr}\n")
     return done
-
-
-@contextlib.contextmanager
-def pager() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Whoever is on call, by a webhook: its URL as apprise writes it, and what came."""
-    got: list[dict[str, str]] = []
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - the base class's
-            """What came is in `got`."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"json://127.0.0.1:{server.server_port}/", got
-        server.shutdown()
 
 
 @contextlib.contextmanager
@@ -136,7 +115,7 @@ def history(folder: Path) -> list[LedgerEntry]:
 
 def test_the_quickstart_does_what_it_says(clone: Path) -> None:
     assert typed(INSTALL[0], clone, 600).returncode == 0
-    with pager() as (url, pages), terminals(clone, {"DAVYLAMP_ALERTS_RECEIVERS": json.dumps([{"url": url}])}):
+    with webhook() as (url, pages), terminals(clone, {"DAVYLAMP_ALERTS_RECEIVERS": json.dumps([{"url": url}])}):
         apply, start, broken, watch = BAD
         for command in (apply, start):
             assert eventually(command, clone).returncode == 0

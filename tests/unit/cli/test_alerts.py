@@ -1,15 +1,14 @@
 """A test message reaches each receiver that is configured, or it is said which one it does not reach."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from tests.webhook import webhook
 from transport.ports import free_ports
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -21,21 +20,8 @@ RECEIVERS = "DAVYLAMP_ALERTS_RECEIVERS"
 @pytest.fixture
 def pager() -> Iterator[tuple[str, list[dict[str, str]]]]:
     """A webhook and what came to it."""
-    got: list[dict[str, str]] = []
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - the base class's
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield f"json://127.0.0.1:{server.server_port}/", got
-        server.shutdown()
+    with webhook() as hook:
+        yield hook
 
 
 def tried(*receivers: dict[str, Any], arguments: tuple[str, ...] = ()) -> Result:

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -516,12 +517,17 @@ async def test_a_latch_holds_against_whatever_the_judge_decides_until_a_rollback
     assert not Disk(tmp_path).latches()
 
 
-def test_each_second_a_proxy_that_lost_its_route_gets_it_again_although_nothing_is_new() -> None:
+def in_virtual_time(story: Callable[[Stage], Coroutine[Any, Any, None]]) -> None:
+    """With one proxy connected."""
     clock = FakeClock()
+    stage = Stage(clock=clock, log=MemoryLog(clock=clock))
+    stage.proxies.connect("lb0")
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(clock)) as runner:
+        runner.run(story(stage))
 
-    async def story() -> None:
-        stage = Stage(clock=clock, log=MemoryLog(clock=clock))
-        stage.proxies.connect("lb0")
+
+def test_each_second_a_proxy_that_lost_its_route_gets_it_again_although_nothing_is_new() -> None:
+    async def story(stage: Stage) -> None:
         await stage.write(SERVICE, START)
         async with stage.running():
             await asyncio.sleep(0.5)
@@ -532,16 +538,11 @@ def test_each_second_a_proxy_that_lost_its_route_gets_it_again_although_nothing_
                 await asyncio.sleep(RECONCILE_S)
                 assert runs(stage.proxies) == newest
 
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(clock)) as runner:
-        runner.run(story())
+    in_virtual_time(story)
 
 
 def test_each_second_what_the_log_did_not_take_is_told_again() -> None:
-    clock = FakeClock()
-
-    async def story() -> None:
-        stage = Stage(clock=clock, log=MemoryLog(clock=clock))
-        stage.proxies.connect("lb0")
+    async def story(stage: Stage) -> None:
         await stage.write(SERVICE, START)
         async with stage.running():
             await asyncio.sleep(0.5)
@@ -554,8 +555,7 @@ def test_each_second_what_the_log_did_not_take_is_told_again() -> None:
             await asyncio.sleep(RECONCILE_S)
             assert [p.connected for p in stage.changes()[-1].proxies] == [False]
 
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(clock)) as runner:
-        runner.run(story())
+    in_virtual_time(story)
 
 
 @pytest.mark.parametrize(("rollout", "words"), [(2, "is rollout 1, not 2"), (1, "is retired")])
