@@ -47,7 +47,8 @@ def render_what_if(found: WhatIf, plan: Plan, left_out: Sequence[str]) -> str:
     first = found.course.legs[0].ends
     start_ms = first.expected.cut.now if first else 0
     policy = plan.policy.name if plan.policy else "sequential"
-    lines = [f"what if it had been judged by policy {policy}, plan {plan.hash[:12]}:"]
+    revision = f", revision {plan.policy.revision}" if plan.policy and plan.policy.revision else ""
+    lines = [f"what if it had been judged by policy {policy}{revision}, plan {plan.hash[:12]}:"]
     lines += [f"{policy} does not compare {', '.join(left_out)}"] if left_out else []
     lines += [""]
     lines += [f"{_at(w.recorded.decided_at, start_ms)}  {_short(w.expected)}  same" for w in found.same]

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from judge.policies.choice import sequential
 from judge.policies.kayenta import policy as kayenta
 from judge.policies.kayenta.settings import CanaryConfig, Thresholds
 from judge.policies.kayenta.wire import judge_document
 from judge.policies.port import Assessment, StageTimes
-from judge.policies.sequential import Sequential
 from judge.policies.threshold import argo, flagger, measuring
 from judge.policies.threshold import policy as threshold
 from judge.policies.threshold.document import Document, RuleError, read_document
@@ -79,7 +79,7 @@ def _threshold_windows(recorded: Recorded, rule: Any) -> Report:
 def _sequential_windows(recorded: Recorded, rule: Any) -> Report:
     if rule is not None:
         raise ValueError("sequential takes no configuration beside the plan")
-    return _assessed(recorded_state(recorded).assess(Sequential()))
+    return _assessed(recorded_state(recorded).assess(sequential(recorded.plan)))
 
 
 POLICIES: Mapping[str, OfflinePolicy] = {

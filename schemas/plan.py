@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from davylamp_sdk._message import Message
 from schemas.checks import Checks
 from schemas.names import ServiceName, VersionName
-from schemas.policies import COMPARED, PolicyChoice, by_name, interval_of
+from schemas.policies import COMPARED, FIRST_REVISION, USUAL_REVISION, PolicyChoice, Revision, by_name, interval_of
 from schemas.units import FULL_SHARE, Duration, Percent, Share, format_duration_s, format_share
 
 HoldMode = Literal["drain", "rehome", "evict"]
@@ -177,7 +177,15 @@ def as_written(plan: "Plan") -> "Plan":
     """A plan that a person hands in and that was read already. A ValueError for what would silently do nothing."""
     if plan.strict and plan.on_unproven_final != "hold":
         raise ValueError(f"on_unproven_final: {_said_twice(plan.on_unproven_final)}")
-    return plan
+    return judged_by(plan, USUAL_REVISION)
+
+
+def judged_by(plan: "Plan", usual: Revision) -> "Plan":
+    """The plan, with the usual revision in it if it names none and that is not what such a plan means anyway."""
+    choice = plan.policy or PolicyChoice(name="sequential")
+    if usual == FIRST_REVISION or choice.name != "sequential" or choice.revision is not None:
+        return plan
+    return plan.model_copy(update={"policy": choice.model_copy(update={"revision": usual})})
 
 
 class Plan(Message):

@@ -11,6 +11,12 @@ from schemas.units import Duration
 PolicyName = Literal["sequential", "kayenta", "threshold"]
 Rule = Literal["flagger", "argo"]
 
+Revision = Literal[1, 2]
+FIRST_REVISION: Revision = 1
+"""What a plan means that names none: so it stays, or entries that were decided by it could not be recomputed."""
+USUAL_REVISION: Revision = 1
+"""What a plan that somebody writes from now on is judged by, if it names none."""
+
 COMPARED: Mapping[PolicyName, frozenset[str] | None] = {
     "sequential": None,
     "kayenta": frozenset({"error_rate", "tool_success", "latency_p99", "latency_p90", "cancel_rate", "rejected_rate"}),
@@ -59,6 +65,14 @@ class PolicyChoice(Message):
     """
 
     name: PolicyName
+    revision: Annotated[
+        Revision | None,
+        Field(
+            description=f"sequential: the constants that it judges by; they never change under a number. Default: {USUAL_REVISION}. "
+            "2 finds moderate rises of errors sooner, for it takes the canary's own dispersion alone."
+        ),
+        AfterValidator(_of("sequential")),
+    ] = None
     passing: Annotated[
         Score | None,
         Field(alias="pass", description=f"kayenta: the score that passes. Default: {PASSING:g}."),

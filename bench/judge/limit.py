@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from bench.judge.faults import Fault
-from bench.judge.traffic import NOMINAL_P99_MS, WINDOW_S, Ints, Stream, slower_than
+from bench.judge.traffic import NOMINAL_P99_MS, Ints, Stream, slower_than
 from bench.judge.windows import PLAN, Rollout
 from judge.stats.dispersion import cohort_dispersion
 from judge.stats.histogram import BINS, edges
@@ -33,7 +33,9 @@ def bound_s(rollout: Rollout, fault: Fault) -> float | None:
     if at == len(calls):
         return None
     before = float(calls[at - 1]) if at else 0.0
-    return WINDOW_S * (at + (needed - before) / max(float(calls[at]) - before, 1.0)) - fault.begins_s
+    return (
+        rollout.stream.cuts.window_s * (at + (needed - before) / max(float(calls[at]) - before, 1.0)) - fault.begins_s
+    )
 
 
 def divergence(p: float, q: float) -> float:

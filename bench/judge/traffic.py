@@ -47,6 +47,23 @@ _BIRTHS_S = 300.0
 _INCIDENT_ERRORS, _INCIDENT_SLOWER = 0.30, 3.0
 
 
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """How a rollout's traffic is cut: nothing that is drawn depends on it."""
+
+    window_s: float = WINDOW_S
+    horizon_s: float = HORIZON_S
+    shares: tuple[float, ...] = SHARES
+
+    @property
+    def windows(self) -> int:
+        """How many."""
+        return int(self.horizon_s / self.window_s)
+
+
+USUAL = Cuts()
+
+
 @dataclass(slots=True)
 class Sparse:
     """Counts by a whole number, added up in parts."""
@@ -69,8 +86,9 @@ class Sparse:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stream:
-    """A rollout's traffic in windows of 5 s."""
+    """A rollout's traffic in windows."""
 
+    cuts: Cuts
     table: Ints
     """Shape (windows, cells, 64, 5) by session bucket: requests, errors, tool calls, failed ones, and those of them that
     are no error besides."""
@@ -94,13 +112,19 @@ class Stream:
 
 @dataclass(slots=True)
 class _Counted:
-    table: Ints = field(default_factory=lambda: np.zeros((COLUMNS, WINDOWS * CELLS * BUCKETS), np.int64))
-    births: Ints = field(default_factory=lambda: np.zeros(WINDOWS * CELLS, np.int64))
+    cuts: Cuts
+    table: Ints
+    births: Ints
     latency: Sparse = field(default_factory=Sparse)
     bucket_latency: Sparse = field(default_factory=Sparse)
     tools: Sparse = field(default_factory=Sparse)
     lives: Sparse = field(default_factory=Sparse)
     harmed_s: list[Floats] = field(default_factory=list)
+
+    @classmethod
+    def none(cls, cuts: Cuts) -> "_Counted":
+        cells = cuts.windows * CELLS
+        return cls(cuts, np.zeros((COLUMNS, cells * BUCKETS), np.int64), np.zeros(cells, np.int64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,10 +164,10 @@ class _Calls:
     age_s: Floats
 
 
-def stream(rate: float, fault: Fault, seed: int, until_s: float = HORIZON_S) -> Stream:
+def stream(rate: float, fault: Fault, seed: int, until_s: float = HORIZON_S, cuts: Cuts = USUAL) -> Stream:
     """`rate` new sessions a second over the whole plan. Stopped earlier, it holds the same up to there."""
     random = np.random.default_rng([seed, round(rate)])
-    weather, counted = _Weather.of(random), _Counted()
+    weather, counted = _Weather.of(random), _Counted.none(cuts)
     for from_s in np.arange(0.0, until_s, _BIRTHS_S).tolist():
         births = weather.births_s(rate, from_s)
         sizes = 1 + np.minimum(random.lognormal(math.log(5), 1.3, len(births)), LONGEST - 1).astype(np.int64)
@@ -159,8 +183,9 @@ def stream(rate: float, fault: Fault, seed: int, until_s: float = HORIZON_S) -> 
             Fault("", errors=1.0, baseline_errors=1.0),
         )
     return Stream(
-        np.ascontiguousarray(counted.table.reshape(COLUMNS, WINDOWS, CELLS, BUCKETS).transpose(1, 2, 3, 0)),
-        counted.births.reshape(WINDOWS, CELLS),
+        cuts,
+        np.ascontiguousarray(counted.table.reshape(COLUMNS, cuts.windows, CELLS, BUCKETS).transpose(1, 2, 3, 0)),
+        counted.births.reshape(cuts.windows, CELLS),
         counted.latency.total(),
         counted.bucket_latency.total(),
         counted.tools.total(),
@@ -183,20 +208,20 @@ def _calls(random: np.random.Generator, births: Floats, sizes: Ints, gap_s: floa
 
 
 def _count(counted: _Counted, births: Floats, calls: _Calls, weather: _Weather, fault: Fault) -> None:
-    random = weather.random
+    random, cuts = weather.random, counted.cuts
     stage = np.searchsorted(STARTS_S, births, side="right") - 1
-    canary = random.random(len(births)) < np.array(SHARES)[stage]
+    canary = random.random(len(births)) < np.array(cuts.shares)[stage]
     affected = canary & (random.random(len(births)) < fault.in_sessions)
     bucket = random.integers(0, BUCKETS, len(births))
     own = [_beta(random, rate, len(births)) for rate in (ERROR_RATE, TOOL_FAILURE_RATE)]
     slow = random.normal(0, SIGMA * math.sqrt(ICC_LATENCY), len(births))
 
     s, at = calls.session, calls.at_s
-    live = np.ones(len(s), bool)
+    live = at < cuts.horizon_s
     harmed = np.zeros(len(s), bool)
     if fault.dies_at_s is not None:
-        live = ~(affected[s] & (calls.age_s > fault.dies_at_s))
-        harmed = ~live
+        harmed = affected[s] & (calls.age_s > fault.dies_at_s)
+        live &= ~harmed
     shared = _in(fault.incident_s, at)
     extra = np.where(affected[s] & (at >= fault.begins_s), _errors(fault, at), 0.0)
     extra += np.where(~canary[s], fault.baseline_errors, 0.0)
@@ -212,36 +237,36 @@ def _count(counted: _Counted, births: Floats, calls: _Calls, weather: _Weather, 
     fine = np.clip(bins_of(np.exp(log_ms) * factor), 0, BINS - 1)
     harmed |= (by_fault & canary[s]) | broken | (affected[s] & (fault.slower > 1))
 
-    window = (at / WINDOW_S).astype(np.int64)
+    window = (at / cuts.window_s).astype(np.int64)
     cell = window * CELLS + (2 * stage + canary)[s]
     row = cell * BUCKETS + bucket[s]
     size = counted.table.shape[1]
     for column, which in enumerate((live, live & error, live & (tool >= 0), live & failed, live & failed & ~error)):
         counted.table[column] += np.bincount(row[which], minlength=size)
-    born = (births / WINDOW_S).astype(np.int64) * CELLS + 2 * stage + canary
+    born = ((births / cuts.window_s).astype(np.int64) * CELLS + 2 * stage + canary)[births < cuts.horizon_s]
     counted.births += np.bincount(born, minlength=len(counted.births))
     counted.latency.add((cell * BINS + fine)[live])
     above = live & (fine >= FLOOR_BIN * COARSE_PER_FINE)
     counted.bucket_latency.add((row * (BINS // COARSE_PER_FINE) + fine // COARSE_PER_FINE)[above])
     used = live & (tool >= 0)
     counted.tools.add(((cell * len(TOOL_MIX) + tool) * 2 + failed)[used])
-    counted.lives.add(_reached(calls, live, births, cell, window))
+    counted.lives.add(_reached(calls, live, (births / cuts.window_s).astype(np.int64), cell, window, cuts.windows))
     if harmed.any():
         first = np.full(len(births), np.inf)
         np.minimum.at(first, s[harmed], at[harmed])
         counted.harmed_s.append(first[np.isfinite(first)])
 
 
-def _reached(calls: _Calls, live: NDArray[np.bool_], births: Floats, cell: Ints, window: Ints) -> Ints:
+def _reached(calls: _Calls, live: NDArray[np.bool_], born: Ints, cell: Ints, window: Ints, windows: int) -> Ints:
     """A key for each age that a session is heard to have reached: calls are in the order of their sessions."""
     ages = np.array(SESSION_AGES_S)
     place = np.searchsorted(ages, calls.age_s, side="right") - 1
     before = np.where(calls.number == 0, -1, np.roll(place, 1))
-    since = window - (births / WINDOW_S).astype(np.int64)[calls.session]
+    since = window - born[calls.session]
     keys = []
     for index in range(len(ages)):
         new = live & (before < index) & (place >= index)
-        keys.append(((cell * WINDOWS + since) * len(ages) + index)[new])
+        keys.append(((cell * windows + since) * len(ages) + index)[new])
     return np.concatenate(keys)
 
 

@@ -7,18 +7,21 @@ what must not be for the whole rollout. Runs are kept in `docs/statistics/tuning
 import argparse
 import json
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
 from bench.judge.faults import FAULTS
 from bench.judge.limit import bound_s
-from bench.judge.rivals import ours
+from bench.judge.looks import Filling, ours_filling
+from bench.judge.rivals import Verdict, ours
 from bench.judge.tables import error_of_median, markdown, percent
-from bench.judge.traffic import HORIZON_S, stream
-from bench.judge.variants import VARIANTS, changed
+from bench.judge.traffic import HORIZON_S, Cuts, stream
+from bench.judge.variants import LOOKS, VARIANTS, Variant, changed
 from bench.judge.windows import Rollout
 
 RATE = 10.0
@@ -29,6 +32,7 @@ TIMED = ("outage", "errors+20", "errors+5")
 QUIET = ("none", "margin", "margin-1%", "p99x1.1", "heavy")
 WHOLE = (*QUIET, "errors+1")
 """Over the whole rollout; the last one must not be promoted."""
+ALL = {**VARIANTS, **LOOKS}
 FRESH = 1000
 """From this seed on streams were simulated after the variants had been chosen."""
 FOLDER = Path(__file__).parents[2] / "docs" / "statistics"
@@ -49,15 +53,29 @@ class Tried:
     bound_s: float | None
 
 
-def try_out(fault: str, seed: int, variants: Sequence[str]) -> list[Tried]:
-    """The same stream for all."""
-    rollout = Rollout(stream(RATE, FAULTS[fault], seed, HORIZON_S if fault in WHOLE else FOUND_S))
-    bound, found = bound_s(rollout, FAULTS[fault]), []
-    for name in variants:
-        with changed(VARIANTS[name], rollout, FAULTS[fault]):
-            verdict = ours(rollout)
-        found.append(Tried(name, fault, seed, verdict.end, verdict.at_s, bound))
-    return found
+def try_out(fault: str, seed: int, variants: Sequence[str]) -> Iterator[list[Tried]]:
+    """The same sessions for all; those together whose windows and shares are the same."""
+    for cuts, names in groupby(sorted(variants, key=_cuts), _cuts):
+        horizon_s = HORIZON_S if fault in WHOLE else FOUND_S
+        rollout = Rollout(stream(RATE, FAULTS[fault], seed, horizon_s, Cuts(*cuts)))
+        bound = bound_s(rollout, FAULTS[fault])
+        seconds = cache(partial(_seconds, fault, seed, horizon_s, Cuts(*cuts)))
+        verdicts = [(name, _verdict(ALL[name], rollout, fault, seconds)) for name in names]
+        yield [Tried(name, fault, seed, verdict.end, verdict.at_s, bound) for name, verdict in verdicts]
+
+
+def _cuts(variant: str) -> tuple[float, float, tuple[float, ...]]:
+    cuts = ALL[variant].cuts
+    return cuts.window_s, cuts.horizon_s, cuts.shares
+
+
+def _seconds(fault: str, seed: int, until_s: float, cuts: Cuts) -> Filling:
+    return Filling(stream(RATE, FAULTS[fault], seed, until_s, replace(cuts, window_s=1.0)))
+
+
+def _verdict(variant: Variant, rollout: Rollout, fault: str, seconds: Callable[[], Filling]) -> Verdict:
+    with changed(variant, rollout, FAULTS[fault]):
+        return ours_filling(rollout, seconds(), variant.late_s) if variant.looks_open else ours(rollout)
 
 
 def load(file: Path) -> list[Tried]:
@@ -94,13 +112,14 @@ def go_on(file: Path, faults: Sequence[str], variants: Sequence[str], seeds: Ite
         for fault in faults:
             missing = [v for v in variants if (v, fault, seed) not in known]
             if missing and time.monotonic() < end:
-                append(file, try_out(fault, seed, missing))
+                for together in try_out(fault, seed, missing):
+                    append(file, together)
 
 
-def times(tried: Sequence[Tried]) -> str:
+def times(tried: Sequence[Tried], of: Mapping[str, Variant] = VARIANTS) -> str:
     """A row a variant: median and its standard error, and how many times the bound that is."""
     rows = []
-    for name, variant in VARIANTS.items():
+    for name, variant in of.items():
         cells = [_time([t for t in tried if t.fault == fault], name) for fault in TIMED]
         if any(cell != "–" for cell in cells):
             rows.append([variant.title, *cells])
@@ -126,10 +145,10 @@ def _mean(differences: Sequence[float]) -> str:
     return f"{np.mean(differences):+.0f} ± {error:.0f} s"
 
 
-def quiet(tried: Sequence[Tried]) -> str:
+def quiet(tried: Sequence[Tried], of: Mapping[str, Variant] = VARIANTS) -> str:
     """A row a variant that was tried on them: rolled back where nothing is beyond a margin, proceeded where something is."""
     rows = []
-    for name, variant in VARIANTS.items():
+    for name, variant in of.items():
         by_fault = {fault: [t.end for t in tried if (t.variant, t.fault) == (name, fault)] for fault in WHOLE}
         if any(by_fault.values()):
             out = [_share(by_fault[fault], "rolled_back") for fault in QUIET]
@@ -149,7 +168,14 @@ def page(tried: Sequence[Tried]) -> str:
         [t for t in tried if t.seed < FRESH],
         [t for t in tried if t.seed >= FRESH],
     )
-    tables = {"times": times(seen), "quiet": quiet(seen), "fresh_times": times(fresh), "fresh_quiet": quiet(fresh)}
+    tables = {
+        "times": times(seen),
+        "quiet": quiet(seen),
+        "fresh_times": times(fresh),
+        "fresh_quiet": quiet(fresh),
+        "looks_times": times(seen, {SHIPPED: VARIANTS[SHIPPED], **LOOKS}),
+        "looks_quiet": quiet(seen, LOOKS),
+    }
     for name, table in tables.items():
         text = text.replace(f"{{{{{name}}}}}", table)
     return text
@@ -161,7 +187,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="how long to simulate at most; 0: not at all")
     parser.add_argument("--runs", type=int, default=40, help="of each fault")
     parser.add_argument("--first", type=int, default=0, help="the first run's seed")
-    parser.add_argument("--variants", nargs="+", default=[*VARIANTS], choices=VARIANTS)
+    parser.add_argument("--variants", nargs="+", default=[*VARIANTS], choices=ALL)
     parser.add_argument("--faults", nargs="+", default=[*TIMED], choices=(*TIMED, *WHOLE))
     parser.add_argument("--results", type=Path, default=FILE, help="where runs are kept, and gone on with")
     parser.add_argument("--write", action="store_true", help="write docs/statistics/tuning.md")
@@ -169,7 +195,7 @@ def main() -> None:
     seeds = range(options.first, options.first + options.runs)
     go_on(options.results, options.faults, options.variants, seeds, time.monotonic() + 60 * options.minutes)
     tried = load(options.results)
-    print(times(tried), quiet(tried), sep="\n\n")
+    print(times(tried, ALL), quiet(tried, ALL), sep="\n\n")
     if options.write:
         PAGE.write_text(page(tried), encoding="utf-8")
 

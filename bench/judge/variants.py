@@ -10,12 +10,16 @@ import numpy as np
 
 from bench.judge import limit
 from bench.judge.faults import Fault
-from bench.judge.windows import PLAN, TRIAL, Rollout
+from bench.judge.traffic import USUAL, Cuts
+from bench.judge.windows import PLAN, Rollout, trial_of
 from judge.policies.families import rates
 from judge.policies.families.table import ALPHA_PARTS
-from judge.stats.dispersion import BASELINE_BUCKETS_WORTH, Dispersion, dispersion
+from judge.policies.revisions import Constants
+from judge.stats.dispersion import Dispersion, dispersion
 from judge.stats.evidence import BETS_BELOW, Counts, Floats
 from judge.stats.planner import growth
+from schemas.plan import Plan
+from schemas.policies import FIRST_REVISION
 
 Change = tuple[str, str, Any]
 """Module, name in it, value."""
@@ -31,6 +35,12 @@ class Variant:
     """Told which bet grows fastest for this fault."""
     known_dispersion: bool = False
     """Told how clumped the canary's errors are over the whole run."""
+    cuts: Cuts = USUAL
+    """Windows and shares: other ones than as shipped make another comparison of the same sessions."""
+    looks_open: bool = False
+    """Each second, at windows that still fill."""
+    late_s: float = 0.0
+    """Windows are final so long after their end."""
 
     @property
     def is_oracle(self) -> bool:
@@ -53,26 +63,39 @@ def _restarts(start: float, stages: float, timed: float) -> tuple[Change, ...]:
 
 
 def _nu(worth: float) -> tuple[Change, ...]:
-    return (("judge.stats.dispersion", "BASELINE_BUCKETS_WORTH", worth),)
+    return (("judge.policies.sequential", "REVISIONS", {FIRST_REVISION: Constants(nu=worth)}),)
 
 
 def _sessions(many: int) -> tuple[Change, ...]:
     return (("judge.stats.dispersion", "MIN_BUCKETS", many),)
 
 
+def _trial(plan: Plan) -> tuple[Change, ...]:
+    return tuple((module, "TRIAL", trial_of(plan)) for module in ("bench.judge.rivals", "bench.judge.looks"))
+
+
 def _alpha(alpha: float) -> tuple[Change, ...]:
-    plan = PLAN.model_copy(update={"alpha": alpha})
-    return (("bench.judge.rivals", "TRIAL", replace(TRIAL, plan=plan)),)
+    return _trial(PLAN.model_copy(update={"alpha": alpha}))
 
 
-def _pooled_alone(canary: Counts, baseline: Counts, floor: float = 1.0) -> Dispersion:
-    found = dispersion(canary, baseline, floor)
-    nu, spread = BASELINE_BUCKETS_WORTH, found.canary_buckets
+def _pooled_alone(canary: Counts, baseline: Counts, floor: float, nu: float) -> Dispersion:
+    found = dispersion(canary, baseline, floor, nu)
+    spread = found.canary_buckets
     return replace(found, pooled=(nu * found.baseline + spread * found.canary) / (nu + spread))
 
 
+def _first_stage(share: float) -> tuple[Change, ...]:
+    first, *later = PLAN.model_dump(mode="json")["stages"]
+    content = {**PLAN.model_dump(mode="json"), "stages": [{**first, "share": f"{100 * share:g}%"}, *later]}
+    return _trial(Plan.model_validate(content))
+
+
+def _looks(every_s: float) -> tuple[Change, ...]:
+    return (("bench.judge.rivals", "EVERY_S", every_s),)
+
+
 _NO_MAX: tuple[Change, ...] = ((rates.__name__, "dispersion", _pooled_alone),)
-_NONE = 1e-9
+_NONE = 0.0
 _ONLY_ERRORS = _parts(**{check: 1e-9 for check in ALPHA_PARTS if check != "error_rate"})
 _NO_RESTARTS = _restarts(0.999998, 1e-6, 1e-6)
 _EIGHT_BETS = _bets(np.exp(np.geomspace(np.log(1.15), np.log(100), 8)))
@@ -107,6 +130,26 @@ VARIANTS: Mapping[str, Variant] = {
 }
 """By the name that results carry."""
 
+LOOKS: Mapping[str, Variant] = {
+    "open": Variant("a look each second, at open windows too", looks_open=True),
+    "w2": Variant("windows of 2 s", _looks(2.0), cuts=Cuts(2.0)),
+    "w10": Variant("windows of 10 s", cuts=Cuts(10.0)),
+    "w10-open": Variant("windows of 10 s, a look each second at open ones too", cuts=Cuts(10.0), looks_open=True),
+    "late5": Variant(
+        "a look each second at open ones too, windows final 5 s after their end", looks_open=True, late_s=5.0
+    ),
+    "open-nu0": Variant("a look each second, at open windows too, and nu 0", _nu(_NONE), looks_open=True),
+    "share2": Variant("a first stage of 2 %", _first_stage(0.02), cuts=Cuts(shares=(0.02, 0.10, 0.50))),
+    "share5": Variant("a first stage of 5 %", _first_stage(0.05), cuts=Cuts(shares=(0.05, 0.10, 0.50))),
+    "share5-open": Variant(
+        "a first stage of 5 %, a look each second at open windows too",
+        _first_stage(0.05),
+        cuts=Cuts(shares=(0.05, 0.10, 0.50)),
+        looks_open=True,
+    ),
+}
+"""How and at what the policy looks: the shipped constants, but for one of them."""
+
 
 @contextmanager
 def changed(variant: Variant, rollout: Rollout, fault: Fault) -> Iterator[None]:
@@ -138,8 +181,8 @@ def best_bet(fault: Fault) -> float:
 
 
 def _told(pooled: float) -> Callable[..., Dispersion]:
-    def known(canary: Counts, baseline: Counts, floor: float = 1.0) -> Dispersion:
-        found = dispersion(canary, baseline, floor)
+    def known(canary: Counts, baseline: Counts, floor: float, nu: float) -> Dispersion:
+        found = dispersion(canary, baseline, floor, nu)
         return Dispersion(max(floor, pooled), found.canary, found.baseline, found.canary_buckets, found.canary_filled)
 
     return known

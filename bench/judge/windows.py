@@ -13,8 +13,6 @@ from bench.judge.traffic import (
     SHARES,
     STARTS_S,
     TOOL_MIX,
-    WINDOW_S,
-    WINDOWS,
     Ints,
     Stream,
 )
@@ -28,7 +26,6 @@ from schemas.plan import Plan
 from schemas.service import Service
 from schemas.windows import BUCKETS, COARSE_PER_FINE, SESSION_AGES_S, Bucket, Cell, ToolCount
 
-WINDOW_MS = int(1000 * WINDOW_S)
 MINUTE_MS = 60_000
 _COARSE = BINS // COARSE_PER_FINE
 
@@ -37,7 +34,14 @@ PLAN = Plan.model_validate({"service": "bench", "canary": "v2", "checks": {"avai
 _SERVICE = Service.model_validate(
     {"service": "bench", "baseline": "v1", "versions": {v: {"endpoints": ["127.0.0.1:1"]} for v in ("v1", "v2")}}
 )
-TRIAL = Trial.of(Opening(plan=PLAN, service=_SERVICE, seed="0" * 32), 1, "v1")
+
+
+def trial_of(plan: Plan) -> Trial:
+    """Of the simulated service."""
+    return Trial.of(Opening(plan=plan, service=_SERVICE, seed="0" * 32), 1, "v1")
+
+
+TRIAL = trial_of(PLAN)
 
 
 def times_at(at_s: float) -> StageTimes:
@@ -53,9 +57,19 @@ class Rollout:
     stream: Stream
     _ends: dict[str, Ints] = field(default_factory=dict)
 
+    @property
+    def many(self) -> int:
+        """Windows."""
+        return self.stream.cuts.windows
+
+    @property
+    def window_ms(self) -> int:
+        """Of one."""
+        return round(1000 * self.stream.cuts.window_s)
+
     def windows(self) -> Iterator[TrialWindow]:
         """In order of time; such without a request are left out, as everywhere."""
-        for number in range(WINDOWS):
+        for number in range(self.many):
             strata = {}
             for stage in range(len(SHARES)):
                 cells = [number * CELLS + 2 * stage + cohort for cohort in (0, 1)]
@@ -63,19 +77,19 @@ class Rollout:
                 if any(cohort.cells for cohort in pair):
                     strata[Stratum(stage + 1, "session")] = Pair(*pair)
             if strata:
-                yield TrialWindow((number + 1) * WINDOW_MS, WINDOW_MS, strata)
+                yield TrialWindow((number + 1) * self.window_ms, self.window_ms, strata)
 
     @cached_property
     def series(self) -> CohortSeries:
         """A value each window."""
         slots = []
-        for number in range(WINDOWS):
+        for number in range(self.many):
             sides = [
                 total_of(self._tally(number * CELLS + 2 * stage + cohort) for stage in range(len(SHARES)))
                 for cohort in (0, 1)
             ]
-            slots.append(Slot((number + 1) * WINDOW_MS, *sides))
-        return CohortSeries(tuple(slots), WINDOW_MS)
+            slots.append(Slot((number + 1) * self.window_ms, *sides))
+        return CohortSeries(tuple(slots), self.window_ms)
 
     @cached_property
     def by_minute(self) -> CohortSeries:
@@ -85,13 +99,13 @@ class Rollout:
     @cached_property
     def counts(self) -> Ints:
         """Shape (windows, 2, 5): requests, errors, tool calls, failed ones … of baseline and canary."""
-        found: Ints = self.stream.table.sum(axis=2).reshape(WINDOWS, len(SHARES), 2, COLUMNS).sum(axis=1)
+        found: Ints = self.stream.table.sum(axis=2).reshape(self.many, len(SHARES), 2, COLUMNS).sum(axis=1)
         return found
 
     @cached_property
     def histograms(self) -> Ints:
         """Shape (windows, 2, BINS)."""
-        found = np.zeros((WINDOWS, 2, BINS), np.int64)
+        found = np.zeros((self.many, 2, BINS), np.int64)
         keys, counts = self.stream.latency
         cell, bin_ = np.divmod(keys, BINS)
         np.add.at(found, (cell // CELLS, cell % 2, bin_), counts)
@@ -104,7 +118,7 @@ class Rollout:
         sums = rows.sum(axis=0).tolist()
         made = Cell.model_construct(
             version="v2" if cell % 2 else "v1",
-            outcomes=_outcomes(sums),
+            outcomes=outcomes_of(sums),
             tool_calls=sums[2],
             new_sessions=int(self.stream.births.ravel()[cell]),
             buckets={0: Bucket.model_construct(n=sums[0], err=sums[1], tools=sums[2], tf=sums[3], lat=sums[0])},
@@ -121,7 +135,7 @@ class Rollout:
         if not sums[0]:
             return Tally()
         births = int(self.stream.births.ravel()[cell])
-        return Tally(_outcomes(sums), sums[2], sums[3], births, self._latency(cell))
+        return Tally(outcomes_of(sums), sums[2], sums[3], births, self._latency(cell))
 
     def _latency(self, cell: int) -> dict[int, int]:
         keys, counts = self._part("latency", cell, BINS)
@@ -146,7 +160,7 @@ class Rollout:
     def _lives(self, cell: int) -> dict[int, dict[int, int]]:
         found: dict[int, dict[int, int]] = {}
         ages = len(SESSION_AGES_S)
-        keys, counts = self._part("lives", cell, WINDOWS * ages)
+        keys, counts = self._part("lives", cell, self.many * ages)
         for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
             found.setdefault(key // ages, {})[key % ages] = count
         return found
@@ -154,12 +168,13 @@ class Rollout:
     def _part(self, name: str, cell: int, width: int) -> tuple[Ints, Ints]:
         keys, counts = getattr(self.stream, name)
         if name not in self._ends:
-            self._ends[name] = np.searchsorted(keys, np.arange(WINDOWS * CELLS + 1) * width)
+            self._ends[name] = np.searchsorted(keys, np.arange(self.many * CELLS + 1) * width)
         first, last = self._ends[name][cell : cell + 2].tolist()
         return keys[first:last] - cell * width, counts[first:last]
 
 
-def _outcomes(sums: list[int]) -> dict[Outcome, int]:
+def outcomes_of(sums: list[int]) -> dict[Outcome, int]:
+    """From a table's columns."""
     requests, errors, _, _, tool_errors = sums
     found: dict[Outcome, int] = {
         "ok": requests - errors - tool_errors,

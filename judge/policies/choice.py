@@ -10,7 +10,15 @@ from judge.policies.sequential import Sequential
 from judge.policies.threshold.policy import argo_relative_to_baseline, relative_to_baseline
 from judge.trial import Trial
 from schemas.plan import Plan
-from schemas.policies import FAILED_CHECKS, FAILURE_LIMIT, MARGINAL, PASSING, PolicyChoice, PolicyName
+from schemas.policies import (
+    FAILED_CHECKS,
+    FAILURE_LIMIT,
+    FIRST_REVISION,
+    MARGINAL,
+    PASSING,
+    PolicyChoice,
+    PolicyName,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +34,13 @@ class AsPlanned:
         return policy.begin(trial)
 
 
-def _sequential(_: Plan, __: PolicyChoice) -> Policy:
-    return Sequential()
+def sequential(plan: Plan) -> Sequential:
+    """davylamp's own, by the constants that the plan names: it may name another policy all the same."""
+    return Sequential((plan.policy and plan.policy.revision) or FIRST_REVISION)
+
+
+def _sequential(plan: Plan, _: PolicyChoice) -> Policy:
+    return sequential(plan)
 
 
 def _kayenta(plan: Plan, choice: PolicyChoice) -> Policy:

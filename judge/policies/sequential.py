@@ -12,6 +12,7 @@ from judge.policies.lane import Asked, Lane
 from judge.policies.looked import Looked, Weighed
 from judge.policies.port import Assessment, StageTimes
 from judge.policies.results import Interval, Reading, Told, check_result, rounded
+from judge.policies.revisions import REVISIONS
 from judge.proxies import Difference
 from judge.stats.mixture import combine, needed_log_e
 from judge.stats.restarts import restart_schedule
@@ -20,12 +21,14 @@ from judge.stats.within import exceedance_margin, is_within, whole_service_margi
 from judge.trial import Trial, TrialWindow
 from schemas.decisions import CheckResult
 from schemas.outcomes import requests_in
+from schemas.policies import FIRST_REVISION, Revision
 from schemas.units import FULL_SHARE
 
 NOTHING_KNOWN = 75.0
 """The score of a plan that only warns, before it has data: that of a check without evidence."""
 
 
+@dataclass(frozen=True, slots=True)
 class Sequential:
     """Compares sessions born in the same stage, window by window, by a mixture of bets that restarts with each stage.
 
@@ -33,10 +36,14 @@ class Sequential:
     broken clients are not a bad release.
     """
 
+    revision: Revision = FIRST_REVISION
+    """By which constants: those of :data:`judge.policies.revisions.REVISIONS`."""
+
     def begin(self, trial: Trial) -> "SequentialComparison":
         """See :class:`judge.policies.port.Policy`."""
         checks, schedule = trial.plan.checks, restart_schedule([stage.duration_s for stage in trial.plan.stages])
-        windows = Lane.of(families(checks), schedule, 1000 * trial.plan.warm_up_s)
+        counted = families(checks, REVISIONS[self.revision].nu)
+        windows = Lane.of(counted, schedule, 1000 * trial.plan.warm_up_s)
         proxies = Lane.of(proxied_families(trial), schedule)
         return SequentialComparison(trial, windows, proxies, shares(checks))
 

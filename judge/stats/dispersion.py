@@ -7,7 +7,7 @@ import numpy as np
 from judge.stats.evidence import Counts
 
 BASELINE_BUCKETS_WORTH = 8
-"""nu: the baseline's dispersion counts as much as this many canary buckets with events."""
+"""nu, usually: the baseline's dispersion counts as much as this many canary buckets with events."""
 
 MIN_BUCKETS = 3
 """Fewer canary buckets with events are never a breach: one broken client is not a bad release."""
@@ -35,15 +35,15 @@ class Dispersion:
         return self.canary_buckets >= MIN_BUCKETS
 
 
-def dispersion(canary: Counts, baseline: Counts, floor: float = 1.0) -> Dispersion:
+def dispersion(canary: Counts, baseline: Counts, floor: float = 1.0, nu: float = BASELINE_BUCKETS_WORTH) -> Dispersion:
     """Pool the dispersions of both cohorts, each of shape (buckets, 2) and cumulative over the rollout.
 
     Up fast, down slowly: the canary's own dispersion counts in full where it is high, and replaces the baseline's only
-    as its events spread over buckets. A bucket is a hash of the assigned unit, salted differently from the assignment.
+    as its events spread over `nu` buckets; at 0 with its first one. A bucket is a hash of the assigned unit, salted differently from the assignment.
     """
     of_canary, of_baseline = cohort_dispersion(canary, floor), cohort_dispersion(baseline, floor)
     spread, filled = np.count_nonzero(canary > 0, axis=0)[::-1].tolist()
-    shrunk = (BASELINE_BUCKETS_WORTH * of_baseline + spread * of_canary) / (BASELINE_BUCKETS_WORTH + spread)
+    shrunk = (nu * of_baseline + spread * of_canary) / (nu + spread) if nu + spread else of_baseline
     return Dispersion(max(of_canary, shrunk), of_canary, of_baseline, spread, filled)
 
 

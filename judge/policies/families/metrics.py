@@ -80,7 +80,7 @@ class MetricRate:
 
     def spread(self, still_open: Sequence[TrialWindow] = ()) -> Spread:
         """See :class:`Family`. Of a metric whose lack is bad, the canary's sessions count that have it at all."""
-        clusters = Clusters(dict(self.clusters.sums))
+        clusters = self.clusters.copy()
         for window in still_open:
             for cohort in COHORTS:
                 clusters.add(cohort, self._buckets(window, cohort))

@@ -1,13 +1,13 @@
 """Rates of requests: errors, failed tool calls, cancelled and rejected requests."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
 
 from judge.policies.families.port import LARGEST_SUM, Claim, Figures, Rows, Spread, Teller, Totals, Whole, added
-from judge.stats.dispersion import MIN_BUCKETS, Dispersion, dispersion
+from judge.stats.dispersion import BASELINE_BUCKETS_WORTH, MIN_BUCKETS, Dispersion, dispersion
 from judge.trial import COHORTS, Cohort, CohortCells, TrialWindow
 from schemas.decisions import Count
 from schemas.outcomes import ERROR_BAD, ERROR_COUNTED, total
@@ -71,6 +71,11 @@ class Clusters:
     """Sums per session bucket of both cohorts, over the rollout."""
 
     sums: dict[Cohort, Whole] = field(default_factory=_no_buckets)
+    nu: float = BASELINE_BUCKETS_WORTH
+
+    def copy(self) -> "Clusters":
+        """To add more to."""
+        return replace(self, sums=dict(self.sums))
 
     def add(self, cohort: Cohort, table: Whole) -> None:
         """Shape (64, 2), nothing negative. A sum beyond 64 bits stays at the largest, and :meth:`full` says so."""
@@ -82,15 +87,15 @@ class Clusters:
 
     def dispersion(self, floor: float = 1.0, unit: float = 1.0) -> Dispersion:
         """Of both cohorts, pooled; one counted bad is worth `unit`."""
-        return _dispersion(self.sums["canary"].tobytes(), self.sums["baseline"].tobytes(), floor, unit)
+        return _dispersion(self.sums["canary"].tobytes(), self.sums["baseline"].tobytes(), floor, unit, self.nu)
 
 
 @lru_cache(maxsize=16)
-def _dispersion(canary: bytes, baseline: bytes, floor: float, unit: float) -> Dispersion:
+def _dispersion(canary: bytes, baseline: bytes, floor: float, unit: float, nu: float) -> Dispersion:
     """All tool calls are asked for by two checks."""
     scale = np.array([1.0, unit])
     one, other = (np.frombuffer(table, np.int64).reshape(-1, 2) * scale for table in (canary, baseline))
-    return dispersion(one, other, floor)
+    return dispersion(one, other, floor, nu)
 
 
 @dataclass(slots=True)
@@ -115,7 +120,7 @@ class ClusteredRate:
 
     def spread(self, still_open: Sequence[TrialWindow] = ()) -> Spread:
         """See :class:`Family`."""
-        clusters = Clusters(dict(self.clusters.sums))
+        clusters = self.clusters.copy()
         for window in still_open:
             for cohort in COHORTS:
                 clusters.add(cohort, window.buckets(cohort)[:, self.columns])

@@ -10,6 +10,7 @@ from judge.policies.families.port import Claim, Family
 from judge.policies.families.proxied import Availability
 from judge.policies.families.rates import (
     ClusteredRate,
+    Clusters,
     UnclusteredRate,
     cancellations,
     errors,
@@ -19,6 +20,7 @@ from judge.policies.families.rates import (
 from judge.policies.families.tools import COLUMNS as TOOL_COLUMNS
 from judge.policies.families.tools import Tools
 from judge.proxies import Difference
+from judge.stats.dispersion import BASELINE_BUCKETS_WORTH
 from judge.trial import Trial, TrialWindow
 from schemas.checks import Checks, CustomCheck
 
@@ -54,6 +56,8 @@ SCORE_WEIGHTS: Mapping[str, float] = {
 }
 OTHER_SCORE_WEIGHT = 6.0
 
+_SHOWN = frozenset({"cancel_rate", "rejected_rate"})
+
 
 def shares(checks: Checks) -> dict[str, float]:
     """Each deciding check's part of alpha: by the plan alone, fixed before the first request. They sum to 1."""
@@ -67,11 +71,12 @@ def score_weight(check: str) -> float:
     return SCORE_WEIGHTS.get(check, OTHER_SCORE_WEIGHT)
 
 
-def families(checks: Checks) -> list[Family[TrialWindow]]:
+def families(checks: Checks, nu: float = BASELINE_BUCKETS_WORTH) -> list[Family[TrialWindow]]:
     """The checks that are fed by windows; cancelled and rejected requests are always shown."""
-    shown = {"cancel_rate", "rejected_rate"}
-    built_in = [make(checks) for check, make in _FAMILIES.items() if getattr(checks, check).enabled or check in shown]
-    return built_in + [_custom(name, check) for name, check in sorted(checks.custom.items()) if check.enabled]
+    mine = [check for check in _FAMILIES if getattr(checks, check).enabled or check in _SHOWN]
+    custom = [(name, check) for name, check in sorted(checks.custom.items()) if check.enabled]
+    built_in = [_FAMILIES[check](checks, Clusters(nu=nu)) for check in mine]
+    return built_in + [_custom(name, check, Clusters(nu=nu)) for name, check in custom]
 
 
 def proxied_families(trial: Trial) -> list[Family[Difference]]:
@@ -80,49 +85,50 @@ def proxied_families(trial: Trial) -> list[Family[Difference]]:
     return [Availability(Claim("availability", margin=plan.within, waits=True), trial)] if plan.enabled else []
 
 
-def _error_rate(checks: Checks) -> Family[TrialWindow]:
-    return ClusteredRate(Claim("error_rate", margin=checks.error_rate.within, proves=True), errors, slice(0, 2))
+def _error_rate(checks: Checks, clusters: Clusters) -> Family[TrialWindow]:
+    claim = Claim("error_rate", margin=checks.error_rate.within, proves=True)
+    return ClusteredRate(claim, errors, slice(0, 2), clusters)
 
 
-def _tool_success(checks: Checks) -> Family[TrialWindow]:
+def _tool_success(checks: Checks, clusters: Clusters) -> Family[TrialWindow]:
     claim = Claim("tool_success", margin=checks.tool_success.within, proves=True)
-    return ClusteredRate(claim, tool_failures, slice(2, 4))
+    return ClusteredRate(claim, tool_failures, slice(2, 4), clusters)
 
 
-def _latency_p99(checks: Checks) -> Family[TrialWindow]:
-    return Latency(Claim("latency_p99", "latency", tail=0.01, proves=True, waits=True), checks.latency_p99)
+def _latency_p99(checks: Checks, clusters: Clusters) -> Family[TrialWindow]:
+    return Latency(Claim("latency_p99", "latency", tail=0.01, proves=True, waits=True), checks.latency_p99, clusters)
 
 
-def _latency_p90(checks: Checks) -> Family[TrialWindow]:
-    return Latency(Claim("latency_p90", "latency", tail=0.10, waits=True), checks.latency_p90)
+def _latency_p90(checks: Checks, clusters: Clusters) -> Family[TrialWindow]:
+    return Latency(Claim("latency_p90", "latency", tail=0.10, waits=True), checks.latency_p90, clusters)
 
 
-def _session_loss(checks: Checks) -> Family[TrialWindow]:
+def _session_loss(checks: Checks, _: Clusters) -> Family[TrialWindow]:
     plan = checks.session_loss
     claim = Claim("session_loss", "loss", ratio=1 + plan.within, columns=len(plan.ages_s) - 1, waits=True)
     return Losses(claim, plan)
 
 
-def _tools(checks: Checks) -> Family[TrialWindow]:
-    return Tools(Claim("tools", "tools", margin=checks.tools.within, columns=TOOL_COLUMNS))
+def _tools(checks: Checks, clusters: Clusters) -> Family[TrialWindow]:
+    return Tools(Claim("tools", "tools", margin=checks.tools.within, columns=TOOL_COLUMNS), clusters)
 
 
-def _custom(name: str, check: CustomCheck) -> Family[TrialWindow]:
+def _custom(name: str, check: CustomCheck, clusters: Clusters) -> Family[TrialWindow]:
     claim = claim_of(name, check)
-    return MetricMean(claim) if check.kind == "mean" else MetricRate(claim)
+    return MetricMean(claim, clusters) if check.kind == "mean" else MetricRate(claim, clusters)
 
 
-def _cancel_rate(checks: Checks) -> Family[TrialWindow]:
+def _cancel_rate(checks: Checks, _: Clusters) -> Family[TrialWindow]:
     plan = checks.cancel_rate
     return UnclusteredRate(Claim("cancel_rate", margin=plan.within, decides=plan.enabled, waits=True), cancellations)
 
 
-def _rejected_rate(checks: Checks) -> Family[TrialWindow]:
+def _rejected_rate(checks: Checks, _: Clusters) -> Family[TrialWindow]:
     plan = checks.rejected_rate
     return UnclusteredRate(Claim("rejected_rate", margin=plan.within, decides=plan.enabled, waits=True), rejections)
 
 
-_FAMILIES: dict[str, Callable[[Checks], Family[TrialWindow]]] = {
+_FAMILIES: dict[str, Callable[[Checks, Clusters], Family[TrialWindow]]] = {
     "error_rate": _error_rate,
     "tool_success": _tool_success,
     "latency_p99": _latency_p99,

@@ -54,7 +54,7 @@ class Tools:
 
     def spread(self, still_open: Sequence[TrialWindow] = ()) -> Spread:
         """See :class:`Family`."""
-        clusters = Clusters(dict(self.clusters.sums))
+        clusters = self.clusters.copy()
         for window in still_open:
             for cohort in COHORTS:
                 clusters.add(cohort, window.buckets(cohort)[:, 2:4])

@@ -11,8 +11,9 @@ from bench.judge.traffic import WINDOW_S, stream
 from bench.judge.tuning import Tried, append, go_on, load, page, quiet, times
 from bench.judge.variants import VARIANTS, best_bet, changed
 from bench.judge.windows import Rollout
+from judge.policies import sequential
 from judge.policies.families import rates
-from judge.stats import dispersion, process, restarts
+from judge.stats import process, restarts
 
 CHANGES = ("nu", "bets", "start", "dispersion", "restarts", "no-max")
 """Of what :func:`constants` looks at."""
@@ -22,7 +23,7 @@ ROLLOUT = Rollout(stream(10.0, FAULT, 0, 300.0))
 
 def constants() -> tuple[object, ...]:
     places = (
-        (dispersion, "BASELINE_BUCKETS_WORTH"),
+        (sequential, "REVISIONS"),
         (restarts, "START_WEIGHT"),
         (process, "_ABOVE"),
         (rates, "dispersion"),

@@ -56,10 +56,10 @@ def window(at_ms: int, *cells: Cell, partition: int = 0, partitions: int = 2, **
 class Rollout:
     """A judge that runs over the log in memory, second by second, with proxies that acknowledge at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, machine: Machine = MACHINE) -> None:
         self.clock = FakeClock()
         self.log = MemoryLog(clock=self.clock)
-        self.judge = Judge(MACHINE, self.log.writer(), self.clock)
+        self.judge = Judge(machine, self.log.writer(), self.clock)
         self.read = dict.fromkeys(TOPICS, 0)
         self.acknowledged = ""
 

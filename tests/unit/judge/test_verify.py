@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from judge.agent import TOPICS
 from judge.fold import LEDGER, Fold
 from judge.impossible import ImpossibleReportError
+from judge.policies.choice import AsPlanned
 from judge.policies.sequential import Sequential
 from judge.rollout.machine import Machine
 from judge.verdicts import ByPerson, Differs, Expired, OtherVersion, Same, Verdict
@@ -22,7 +23,7 @@ from schemas.control import Command, ProxyReport, VersionTotals
 from schemas.decisions import EntryKind, LedgerEntry, Reason
 from schemas.labels import Label
 from schemas.ledger import ServiceLedger
-from schemas.windows import Cell, CohortWindow, Metric, MetricBucket, ToolCount
+from schemas.windows import Bucket, Cell, CohortWindow, Metric, MetricBucket, ToolCount
 from status.rollback import rollback_entry
 from tests.builders import SEED, SERVICE, entry, opening, route
 from tests.unit.judge.rollouts import CHECKS, MACHINE, T0, Rollout, Tapes, broken, cell, promoted, window
@@ -113,6 +114,37 @@ async def test_an_input_that_was_changed_afterwards_shows() -> None:
         for r in tapes["cohort-windows"]
     ]
     assert [k for k, verdict in kinds(judged(tapes)) if verdict is Differs] == ["rollback"]
+
+
+class Clumped(Rollout):
+    """One client of the baseline fails."""
+
+    async def _count(self, bad: int) -> None:
+        clump = cell("v1", self.chain.standing.stage, 0, 0).model_copy(
+            update={"outcomes": {"server_error": 90}, "buckets": {0: Bucket(n=90, err=90)}}
+        )
+        await self.put("cohort-windows", window(self.clock.now_ms(), clump, partition=1))
+        await super()._count(bad)
+
+
+async def clumped(**plan: Any) -> Tapes:
+    rollout = Clumped(AS_PLANNED)
+    await rollout.start(**plan)
+    await rollout.run(20, bad=400)
+    return rollout.tapes
+
+
+AS_PLANNED = Machine(AsPlanned(), "0.1")
+
+
+async def test_each_revision_of_the_policy_is_recomputed_by_itself() -> None:
+    unnamed, first = await clumped(), await clumped(policy={"name": "sequential", "revision": 1})
+    second = await clumped(policy={"name": "sequential", "revision": 2})
+    for tapes in (unnamed, first, second):
+        assert kinds(judged(tapes, machine=AS_PLANNED)) == [("start", Same), ("rollback", Same)]
+    backs = [LedgerEntry.read(tapes[LEDGER][-1].value or b"") for tapes in (unnamed, first, second)]
+    assert backs[0].checks == backs[1].checks != backs[2].checks
+    assert kinds(judged(second)) == [("start", Same), ("rollback", Differs)]  # by the first revision's constants
 
 
 async def test_other_code_is_not_blamed() -> None:

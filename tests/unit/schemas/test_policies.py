@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from schemas.plan import Plan
+from schemas.plan import Plan, as_written, judged_by
 from schemas.policies import COMPARED, PolicyChoice
 from status.mistakes import mistakes
 from tests.builders import ONLY_ERRORS, plan
@@ -40,9 +40,28 @@ def test_a_policy_makes_it_another_plan_and_reads_back_as_it_was_written() -> No
     assert chosen.hash != plan(policy="threshold").hash != plan().hash
 
 
+def test_a_plan_that_names_no_revision_means_the_first_for_ever() -> None:
+    assert plan(policy="sequential").policy == PolicyChoice(name="sequential")
+    assert b"revision" not in plan(policy="sequential").dump()
+    assert as_written(plan()).dump() == plan().dump()
+
+
+def test_once_another_revision_is_usual_a_plan_that_is_handed_in_names_it() -> None:
+    for unnamed in (plan(), plan(policy="sequential")):
+        assert judged_by(unnamed, 2).policy == PolicyChoice(name="sequential", revision=2)
+        assert judged_by(unnamed, 1) is unnamed
+    for named in (plan(policy={"name": "sequential", "revision": 1}), plan(policy="kayenta")):
+        assert judged_by(named, 2) is named
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("policy: {name: sequential, revision: 3}", "policy.revision: input should be 1 or 2, not 3"),
+        (
+            "policy: {name: kayenta, revision: 2}",
+            "policy.revision: belongs to policy sequential, not to kayenta: leave it out",
+        ),
         ("policy: kayente", "policy.name: input should be 'sequential', 'kayenta' or 'threshold', not 'kayente'"),
         ("policy: 3", "policy: 3 is no policy; write its name, or {name: kayenta, pass: 95}"),
         ("policy: {pass: 90}", "policy.name: is missing"),

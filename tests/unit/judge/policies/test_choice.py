@@ -36,6 +36,8 @@ def assess(by: Policy, rows: list[tuple[int, int]], **changes: Any) -> Any:
     [
         (None, Sequential()),
         ("sequential", Sequential()),
+        ({"name": "sequential", "revision": 1}, Sequential()),
+        ({"name": "sequential", "revision": 2}, Sequential(2)),
         ("kayenta", Kayenta(slot_ms=1000)),
         ({"name": "kayenta", "pass": 60, "slot": "2s"}, Kayenta(None, Thresholds(60, 60), 2000)),
         ("threshold", relative_to_baseline(plan(checks=ONLY_ERRORS), threshold=5, interval_s=1.0)),
@@ -53,6 +55,25 @@ def assess(by: Policy, rows: list[tuple[int, int]], **changes: Any) -> Any:
 def test_the_plan_s_policy_says_what_it_says_itself(chosen: Any, named: Policy, rows: list[tuple[int, int]]) -> None:
     changes = {"checks": ONLY_ERRORS, "policy": chosen}
     assert assess(AsPlanned(), rows, **changes) == assess(named, rows, **changes)
+
+
+CLUMP = (cell("v1", 180), cell("v1", 20, 20, buckets=1))
+"""A tenth of the baseline's requests fail, all of one client."""
+
+
+def breached_by(chosen: Any) -> str | None:
+    """After ten seconds of a canary that fails for everybody."""
+    of = trial(checks=ONLY_ERRORS, policy=chosen)
+    comparison = AsPlanned().begin(of)
+    for told in windows(of, [(*CLUMP, cell("v2", 200, 60))] * 10):
+        comparison.add(told)
+    return comparison.assess((), TIMES).breached_by
+
+
+def test_another_revision_decides_by_other_constants() -> None:
+    assert breached_by({"name": "sequential", "revision": 2}) == "error_rate"
+    assert breached_by({"name": "sequential", "revision": 1}) is None
+    assert breached_by(None) is None
 
 
 @pytest.mark.parametrize("chosen", ["sequential", "kayenta", "threshold", {"name": "threshold", "rule": "argo"}])

@@ -86,6 +86,12 @@ def test_errors_are_widespread_from_three_buckets_on(failing: int, *, widespread
 
 
 @given(tables, tables)
+def test_at_nu_zero_the_baseline_s_counts_until_the_canary_has_a_bad_one(canary: Floats, baseline: Floats) -> None:
+    found = dispersion(canary, baseline, nu=0.0)
+    assert found.pooled == pytest.approx(found.canary if found.canary_buckets else found.baseline)
+
+
+@given(tables, tables)
 def test_it_is_never_below_one_nor_below_the_canary(canary: Floats, baseline: Floats) -> None:
     spread = dispersion(canary, baseline)
     assert spread.pooled >= spread.canary >= 1
