@@ -98,8 +98,9 @@ class Bridge:
         messages = self._gather()
         if not messages:
             return
+        events = list(events_of([m.value() or b"" for m in messages], self.tally))  # before a transaction is open
         self._producer.begin_transaction()
-        for event in events_of([m.value() or b"" for m in messages], self.tally):
+        for event in events:
             self._send(event)
         nexts = {(m.topic(), m.partition()): m.offset() + 1 for m in messages}
         read = [TopicPartition(*place, offset) for place, offset in nexts.items()]

@@ -64,6 +64,8 @@ def event_of(span: Span, others: Mapping[str, Span]) -> RequestEvent:
     except ValidationError as error:
         first = error.errors()[0]
         raise UnfitError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except UnicodeError as error:  # JSON can say half a character, which has no bytes
+        raise UnfitError(f"a name that is no text: {error}") from error
 
 
 def _first(places: Sequence[Span], names: Sequence[str]) -> str | None:

@@ -41,6 +41,7 @@ JUNK: tuple[Any, ...] = (
     "tools/call",
     "\x00",
     "\u2028",
+    "\ud800",  # half a character
     "x" * 65,
     "x" * 101,
     "x" * 121,
@@ -65,17 +66,19 @@ def mutated(raw: bytes, seed: int) -> bytes:
     """The JSON in ``raw`` with one or a few things changed; often still valid."""
     dice = Random(seed)
     if dice.random() < 0.15:
-        return _bytes_changed(raw, dice)
+        return bytes_changed(raw, dice)
     value = json.loads(raw)
     for _ in range(dice.choice([1, 1, 1, 2, 3])):
         _change(value, dice)
-    changed = json.dumps(value, ensure_ascii=dice.random() < 0.5).encode()
+    changed = json.dumps(value, ensure_ascii=dice.random() < 0.5).encode(errors="surrogatepass")
     return _key_doubled(changed, value, dice) if dice.random() < 0.1 else changed
 
 
 def _change(value: dict[str, Any], dice: Random) -> None:
     places: list[tuple[Any, Any]] = []
     _collect(value, places)
+    if not places:  # a change before this one has taken all there was
+        return
     within, key = dice.choice(places)
     how: Callable[[], Any] = dice.choice([*[lambda: _replace(within, key, dice)] * 5, lambda: within.pop(key)])
     how()
@@ -101,7 +104,8 @@ def _key_doubled(raw: bytes, value: dict[str, Any], dice: Random) -> bytes:
     return b"{" + json.dumps({key: dice.choice(JUNK)}).encode()[1:-1] + b"," + raw[1:]
 
 
-def _bytes_changed(raw: bytes, dice: Random) -> bytes:
+def bytes_changed(raw: bytes, dice: Random) -> bytes:
+    """Cut off, shortened, with another byte, or with something put in."""
     changed = bytearray(raw)
     at = dice.randrange(len(changed))
     match dice.randrange(4):

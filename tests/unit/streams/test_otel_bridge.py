@@ -2,8 +2,12 @@
 
 import base64
 import json
+import logging
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -25,6 +29,7 @@ from davylamp_sdk._units import session_hash
 from streams.decoding import decode
 from streams.otel_bridge import Bridge, OtelBridgeSettings, Tally, events_of
 from streams.otlp import _SCOPES, OtlpError, spans_in
+from tests.mutations import bytes_changed, mutated
 from tests.telemetry import BASELINE, record
 
 GOLDEN = Path(__file__).parents[2] / "golden/otlp-of-the-mcp-sdk.json"
@@ -179,6 +184,9 @@ def test_the_proxys_stamp_and_the_session_are_found_on_the_http_span_around(trac
     assert tally == Tally(requests=1, others=1)
 
 
+PING = {"mcp.method.name": "ping"}
+
+
 def span_of(**changes: Any) -> dict[str, Any]:
     attributes = [{"key": k, "value": {"stringValue": v}} for k, v in changes.pop("says", {}).items()]
     times = {"startTimeUnixNano": "1000000000", "endTimeUnixNano": "1002500000"}
@@ -236,6 +244,42 @@ def test_what_is_no_trace_ends_nothing(raw: bytes) -> None:
     tally = Tally()
     assert list(events_of([raw], tally)) == []
     assert tally == Tally(malformed=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "tally"),
+    [
+        ({"kind": float("inf")}, Tally(malformed=1)),
+        ({"startTimeUnixNano": float("inf")}, Tally(malformed=1)),
+        ({"endTimeUnixNano": "9" * 400}, Tally(malformed=1)),
+        ({"startTimeUnixNano": -1}, Tally(malformed=1)),
+        ({"endTimeUnixNano": str(2**64 - 1)}, Tally(unfit=1)),
+        ({"spanId": "\ud800"}, Tally(unfit=1)),
+        ({"says": PING | {"davylamp.assignment": "\ud800"}}, Tally(unfit=1)),
+    ],
+)
+def test_a_span_that_no_event_can_be_made_of_is_named_and_ends_nothing(changes: dict[str, Any], tally: Tally) -> None:
+    found = Tally()
+    assert list(events_of([message(span_of(**{"says": PING, **changes}))], found)) == []
+    assert found == tally
+
+
+FUZZED = int(os.environ.get("DAVYLAMP_FUZZ", "2000"))
+
+
+def test_whatever_a_message_holds_it_is_an_event_or_named_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR)  # it takes longer to format than to read
+    said = PING | {"mcp.session.id": "s", "davylamp.assignment": BASELINE, "error.type": "-32603"}
+    written = message(span_of(says=said), span_of(says=PING, spanId="0c" * 8, parentSpanId="0b" * 8))
+    proto = base64.b64decode(json.loads(GOLDEN.read_text())["otlp_proto"])
+    tally = Tally()
+    for seed in range(FUZZED):
+        before = astuple(tally)
+        raw = mutated(written, seed) if seed % 4 else bytes_changed(proto, Random(seed))
+        for event in events_of([raw], tally):
+            assert RequestEvent.read(event.dump()) == event
+        assert astuple(tally) != before or spans_in(raw) == []
+    assert min(astuple(tally)) > FUZZED // 20
 
 
 class Said:
@@ -298,9 +342,6 @@ class Message:
 
     def offset(self) -> int:
         return self._offset
-
-
-PING = {"mcp.method.name": "ping"}
 
 
 def test_events_and_the_place_in_the_spans_topic_are_one_transaction() -> None:
