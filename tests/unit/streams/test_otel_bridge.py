@@ -282,6 +282,21 @@ def test_whatever_a_message_holds_it_is_an_event_or_named_and_ends_nothing(caplo
     assert min(astuple(tally)) > FUZZED // 20
 
 
+def test_protobuf_is_no_json_however_long_its_first_resource() -> None:
+    lengths = set()
+    for length in range(200):
+        data = ExportTraceServiceRequest()
+        data.resource_spans.add().resource.attributes.add(key="k" * length)
+        lengths.add(data.resource_spans[0].ByteSize())
+        data.resource_spans.append(_golden().resource_spans[0])
+        assert len(list(events_of([data.SerializeToString()], Tally()))) == 5
+    assert ord("{") in lengths
+
+
+def _golden() -> ExportTraceServiceRequest:
+    return ExportTraceServiceRequest.FromString(base64.b64decode(json.loads(GOLDEN.read_text())["otlp_proto"]))
+
+
 class Said:
     """A consumer with these messages, and a producer: what happens, in order."""
 
