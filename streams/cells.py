@@ -1,23 +1,18 @@
-"""From the counts of a service to the cells that are published. Pure."""
+"""From the counts of a service to the cells that are published. Pure.
+
+They are told as the JSON of a model. A partial is said many times a second, and to make the models of its buckets, only
+to write them, took half of the time of saying it.
+"""
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 
-from davylamp_sdk._event import Outcome
 from schemas.labels import UNJUDGED
 from schemas.outcomes import ERROR_BAD, ERROR_COUNTED, LATENCY_COUNTED, TOOL_BAD, TOOL_COUNTED
-from schemas.windows import (
-    BUCKETS,
-    COARSE_PER_FINE,
-    MICRO,
-    OTHER,
-    Bucket,
-    Cell,
-    Metric,
-    MetricBucket,
-    ToolCount,
-)
+from schemas.windows import BUCKETS, COARSE_PER_FINE, MICRO, OTHER, Cell
 from streams.columns import OUTCOMES, Ints
 from streams.counts import (
     BUCKET_LATENCY,
@@ -38,6 +33,9 @@ from streams.histogram import BINS
 from streams.service_window import ServiceWindow
 from streams.tables import Entries, Requests, by_cell, from_floor, nested, sparse
 
+Told = dict[str, Any]
+"""A message as its JSON says it: every field but those that are None, keys in no order."""
+
 
 def _bucket_columns() -> Ints:
     """A row for (no tool call, tool call) × outcome: whether it counts in each field of a bucket."""
@@ -51,6 +49,11 @@ _BUCKET_COLUMNS = _bucket_columns()
 
 
 def cells_of(service: ServiceWindow, *, final: bool) -> tuple[Cell, ...]:
+    """:func:`told_cells` as models."""
+    return tuple(map(Cell.model_validate, told_cells(service, final=final)))
+
+
+def told_cells(service: ServiceWindow, *, final: bool) -> list[Told]:
     """The cells so far, by version and label; in final ones with the histograms of the session buckets."""
     service.settle()
     counts = service.counts
@@ -67,29 +70,26 @@ def cells_of(service: ServiceWindow, *, final: bool) -> tuple[Cell, ...]:
     for cell, counted in requests.items():
         version, label = _pair(service, cell)
         new_sessions, mismatches, stale, told_sessions = _marks(marks.get(cell))
-        cells.append(
-            Cell(
-                version=version,
-                label=label,
-                outcomes=_outcomes(counted),
-                tool_calls=int(counted.joint[:, 1, TOOL_CALLS].sum()),
-                new_sessions=new_sessions,
-                mismatches=mismatches,
-                stale=stale,
-                buckets=_buckets(counted),
-                histogram=sparse(counted.latency),
-                bucket_histograms={}
-                if floor is None or label == UNJUDGED
-                else from_floor(bucket_latency.get(cell), floor),
-                bucket_floor=None if label == UNJUDGED else floor,
-                tools=_tools(tools.get(cell), service.tools.names()),
-                lives=_lives(lives.get(cell)),
-                told_sessions=told_sessions,
-                ends=_lives(ends.get(cell)),
-                metrics=_metrics(metrics.get(cell), sums.get(cell), service.metrics.names(), final=final),
-            )
-        )
-    return tuple(sorted(cells, key=lambda cell: (cell.version, cell.label)))
+        is_judged = label != UNJUDGED
+        told = {
+            "version": version,
+            "label": label,
+            "outcomes": _outcomes(counted),
+            "tool_calls": int(counted.joint[:, 1, TOOL_CALLS].sum()),
+            "new_sessions": new_sessions,
+            "mismatches": mismatches,
+            "stale": stale,
+            "buckets": _buckets(counted),
+            "histogram": sparse(counted.latency),
+            "bucket_histograms": {} if floor is None or not is_judged else from_floor(bucket_latency.get(cell), floor),
+            "tools": _tools(tools.get(cell), service.tools.names()),
+            "lives": _lives(lives.get(cell)),
+            "told_sessions": told_sessions,
+            "ends": _lives(ends.get(cell)),
+            "metrics": _metrics(metrics.get(cell), sums.get(cell), service.metrics.names(), final=final),
+        }
+        cells.append(told | ({"bucket_floor": floor} if is_judged and floor is not None else {}))
+    return sorted(cells, key=itemgetter("version", "label"))
 
 
 def bucket_floor(judged: Iterable[Requests]) -> int | None:
@@ -105,14 +105,14 @@ def _pair(service: ServiceWindow, cell: int) -> tuple[str, str]:
     return versions[min(cell - MAX_LABELS, len(versions) - 1)], UNJUDGED
 
 
-def _outcomes(counted: Requests) -> dict[Outcome, int]:
-    return {OUTCOMES[i]: n for i, n in sparse(counted.joint.sum(axis=(0, 1))).items()}
+def _outcomes(counted: Requests) -> Told:
+    return {outcome: n for outcome, n in zip(OUTCOMES, counted.joint.sum(axis=(0, 1)).tolist(), strict=True) if n}
 
 
-def _buckets(counted: Requests) -> dict[int, Bucket]:
+def _buckets(counted: Requests) -> Told:
     table = counted.joint[1:].reshape(BUCKETS, -1) @ _BUCKET_COLUMNS
     return {
-        i: Bucket(n=n, err=err, tools=tools, tf=tf, lat=lat)
+        str(i): {"n": n, "err": err, "tools": tools, "tf": tf, "lat": lat}
         for i, (n, err, tools, tf, lat) in enumerate(table.tolist())
         if n
     }
@@ -122,25 +122,26 @@ def _marks(entries: Entries | None) -> list[int]:
     return [0] * MARKS[1] if entries is None else entries.dense(MARKS[1:], *entries.at).tolist()
 
 
-def _tools(entries: Entries | None, names: Sequence[str]) -> dict[str, ToolCount]:
+def _tools(entries: Entries | None, names: Sequence[str]) -> Told:
     if entries is None:
         return {}
-    table = entries.dense(TOOLS[1:], *entries.at)
+    counts = entries.dense(TOOLS[1:], *entries.at)
     return {
-        OTHER if tool == MAX_TOOLS else names[tool]: ToolCount(n=int(table[tool].sum()), bad=int(table[tool, 1]))
-        for tool in np.flatnonzero(table.sum(axis=1)).tolist()
+        OTHER if tool == MAX_TOOLS else names[tool]: {"n": fine + bad, "bad": bad}
+        for tool, (fine, bad) in enumerate(counts.tolist())
+        if fine or bad
     }
 
 
-def _lives(entries: Entries | None) -> dict[int, dict[int, int]]:
-    found: dict[int, dict[int, int]] = {}
+def _lives(entries: Entries | None) -> Told:
+    found: Told = {}
     if entries is not None:
         for since, age, n in zip(*(axis.tolist() for axis in (*entries.at, entries.weights)), strict=True):
-            found.setdefault(since, {})[age] = n
+            found.setdefault(str(since), {})[str(age)] = n
     return found
 
 
-def _metrics(entries: Entries | None, sums: Entries | None, names: Sequence[str], *, final: bool) -> dict[str, Metric]:
+def _metrics(entries: Entries | None, sums: Entries | None, names: Sequence[str], *, final: bool) -> Told:
     if entries is None or sums is None:
         return {}
     parts = sums.dense(SUMS[1:], *sums.at)
@@ -150,18 +151,20 @@ def _metrics(entries: Entries | None, sums: Entries | None, names: Sequence[str]
     }
 
 
-def _metric(entries: Entries, parts: Ints, *, final: bool) -> Metric:
+def _metric(entries: Entries, parts: Ints, *, final: bool) -> Told:
     """``parts``: bucket → (whole part, millionths)."""
     _, bucket, bins = entries.at
     n = entries.dense((BUCKETS + 1,), bucket)
     coarse = entries.dense((BUCKETS + 1, COARSE_BINS), bucket, bins // COARSE_PER_FINE) if final else None
-    return Metric(
-        n=int(n.sum()),
-        micro=_micro(*parts.sum(axis=0).tolist()),
-        buckets={i: MetricBucket(n=count, micro=_micro(*parts[i + 1].tolist())) for i, count in sparse(n[1:]).items()},
-        histogram=sparse(entries.dense((BINS,), bins)),
-        bucket_histograms={} if coarse is None else nested(coarse[1:]),
-    )
+    return {
+        "n": int(n.sum()),
+        "micro": _micro(*parts.sum(axis=0).tolist()),
+        "buckets": {
+            i: {"n": count, "micro": _micro(*parts[int(i) + 1].tolist())} for i, count in sparse(n[1:]).items()
+        },
+        "histogram": sparse(entries.dense((BINS,), bins)),
+        "bucket_histograms": {} if coarse is None else nested(coarse[1:]),
+    }
 
 
 def _micro(whole: int, millionths: int) -> int:

@@ -167,9 +167,9 @@ class Owner:
                 await self._publish_partials(owned, now_s, interval_s)
 
     async def _publish_partials(self, owned: _Owned, start_s: float, interval_s: float) -> None:
-        partials = owned.fold.partials()
+        partials = owned.fold.told()
         if partials:
-            await self._publisher.windows(partials)
+            await self._publisher.partials(partials)
             took_s = self._clock.monotonic_s() - start_s
             self._rested_s = max(self._rested_s, start_s) + 2 * took_s
             owned.due_s, owned.failing_due_s = start_s + interval_s, start_s + SOONER * interval_s

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from schemas.partitions import partition_of
 from schemas.topics import Topic
 from schemas.windows import CohortWindow
+from streams.cells import Told
 from streams.decoding import CONTENT_TYPE, TICK, BadEvent
-from streams.encoding import encode, key_of
+from streams.encoding import encode, encode_partial, key_of, key_of_partial
 from streams.outbox import Outbox, Outgoing
 from transport.log import Record
 
@@ -30,9 +31,17 @@ class Publisher:
     async def windows(self, windows: Iterable[CohortWindow]) -> None:
         """Publish, in order."""
         for window in windows:
-            partition, key = partition_of(window.service, self._partitions), key_of(window)
-            for value in encode(window):
-                await self._outbox.send(Outgoing(WINDOWS, partition, key, value))
+            await self._send(window.service, key_of(window), encode(window))
+
+    async def partials(self, partials: Iterable[Told]) -> None:
+        """Publish open windows, in order."""
+        for told in partials:
+            await self._send(told["service"], key_of_partial(told), encode_partial(told))
+
+    async def _send(self, service: str, key: bytes, values: Iterable[bytes]) -> None:
+        partition = partition_of(service, self._partitions)
+        for value in values:
+            await self._outbox.send(Outgoing(WINDOWS, partition, key, value))
 
     async def dead_letter(self, record: Record, bad: BadEvent) -> None:
         """Keep a record that nobody can read, as it came, with where it came from and why it is here."""

@@ -43,15 +43,19 @@ def by_cell(tally: Tally, shape: tuple[int, ...]) -> dict[int, Entries]:
     }
 
 
-def sparse(row: Ints) -> dict[int, int]:
-    """A dense row without its zeros."""
+_KEYS = np.array([str(number) for number in range(BINS)], object)
+"""Whole numbers as keys of JSON: to spell them takes longer than to look them up."""
+
+
+def sparse(row: Ints) -> dict[str, int]:
+    """A dense row without its zeros, as JSON: at most as long as there are bins."""
     at = np.flatnonzero(row)
-    return dict(zip(at.tolist(), row[at].tolist(), strict=True))
+    return dict(zip(_KEYS[at].tolist(), row[at].tolist(), strict=True))
 
 
-def nested(table: Ints) -> dict[int, dict[int, int]]:
-    """A dense table without its zeros: row → column → count."""
-    return {row: sparse(table[row]) for row in np.flatnonzero(table.any(axis=1)).tolist()}
+def nested(table: Ints) -> dict[str, dict[str, int]]:
+    """A dense table without its zeros, as JSON: row → column → count."""
+    return {str(row): sparse(table[row]) for row in np.flatnonzero(table.any(axis=1)).tolist()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class Requests:
         return int(np.searchsorted(4 * below, 3 * below[-1])) if below[-1] else None
 
 
-def from_floor(entries: Entries | None, floor: int) -> dict[int, dict[int, int]]:
+def from_floor(entries: Entries | None, floor: int) -> dict[str, dict[str, int]]:
     """Of :data:`streams.counts.BUCKET_LATENCY`: session bucket → coarse bin → latencies, from the bin ``floor`` up."""
     if entries is None:
         return {}

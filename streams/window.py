@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from schemas.windows import CohortWindow
-from streams.cells import cells_of
+from streams.cells import Told, told_cells
 from streams.sequences import Sequences
 from streams.service_window import ServiceWindow
 
@@ -56,25 +56,31 @@ class Window:
         return sum(service.folded for service in self.services.values())
 
     def published(self, source: Source, service: str, through: int, clock_ms: int, *, final: bool) -> CohortWindow:
-        """What the window says of a service: that nothing was heard of it, perhaps."""
+        """:meth:`told` as a model."""
+        return CohortWindow.model_validate(self.told(source, service, through, clock_ms, final=final))
+
+    def told(self, source: Source, service: str, through: int, clock_ms: int, *, final: bool) -> Told:
+        """What the window says of a service, as the JSON of a window: that nothing was heard of it, perhaps."""
         heard = self.services.get(service)
-        cells = () if heard is None else cells_of(heard, final=final)
-        return CohortWindow(
-            service=service,
-            source=source.topic,
-            partition=source.partition,
-            partitions=source.partitions,
-            window_start=self.index * source.window_ms,
-            window_ms=source.window_ms,
-            first_offset=self.first_offset,
-            through=through,
-            clock_ms=(self.index + 1) * source.window_ms if final else clock_ms,
-            final=final,
-            instance=source.instance,
-            cells=cells,
-            malformed=self.malformed,
-            holes=self.holes,
-            duplicates=heard.duplicates if heard else 0,
-            dropped=dict(heard.dropped) if heard else {},
-            folded=heard.folded if heard else 0,
-        )
+        return {
+            "v": 1,
+            "service": service,
+            "source": source.topic,
+            "partition": source.partition,
+            "partitions": source.partitions,
+            "window_start": self.index * source.window_ms,
+            "window_ms": source.window_ms,
+            "first_offset": self.first_offset,
+            "through": through,
+            "clock_ms": (self.index + 1) * source.window_ms if final else clock_ms,
+            "final": final,
+            "instance": source.instance,
+            "part": 1,
+            "parts": 1,
+            "cells": [] if heard is None else told_cells(heard, final=final),
+            "malformed": self.malformed,
+            "holes": self.holes,
+            "duplicates": heard.duplicates if heard else 0,
+            "dropped": heard.dropped if heard else {},
+            "folded": heard.folded if heard else 0,
+        }

@@ -14,6 +14,7 @@ import numpy as np
 from davylamp_sdk._event import RequestEvent
 from schemas.windows import MAX_DEAD_LETTERS, CohortWindow
 from streams.batches import Batch
+from streams.cells import Told
 from streams.checkpoint import Checkpoint
 from streams.columns import Ints
 from streams.counters import Counters
@@ -94,7 +95,7 @@ class PartitionFold:
         self._sent_before = Sequences()
         self._changed: set[str] = set()
         self.failing = False
-        """Whether requests that failed are among what :meth:`partials` has not told yet."""
+        """Whether requests that failed are among what :meth:`told` has not told yet."""
 
     def enter(self, offset: int, appended_ms: int) -> Closed | None:
         """Come to a message.
@@ -149,11 +150,13 @@ class PartitionFold:
         return offset < self._start.offset
 
     def partials(self) -> tuple[CohortWindow, ...]:
-        """The open window of every service that has changed since this was last asked."""
+        """:meth:`told` as models."""
+        return tuple(map(CohortWindow.model_validate, self.told()))
+
+    def told(self) -> tuple[Told, ...]:
+        """The open window of every service that has changed since this was last asked, as the JSON of a window."""
         changed, self._changed, self.failing = sorted(self._changed), set(), False
-        return tuple(
-            self._window.published(self._source, name, self._next, self._clock_ms, final=False) for name in changed
-        )
+        return tuple(self._window.told(self._source, name, self._next, self._clock_ms, final=False) for name in changed)
 
     def _enter(self, index: int, offset: int) -> Closed | None:
         left = self._window

@@ -1,11 +1,23 @@
 """Windows as records: their keys, and large ones in parts."""
 
+from dataclasses import replace
+from typing import get_args
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from davylamp_sdk._event import Outcome, RequestEvent
 from schemas.window_book import WindowBook
 from schemas.windows import Cell, CohortWindow, Metric, ToolCount
-from streams.encoding import encode, key_of
+from streams.cells import Told
+from streams.checkpoint import Checkpoint
+from streams.counters import Counters
+from streams.encoding import encode, encode_partial, key_of, key_of_partial
+from streams.singles import batch_of
+from streams.window import Source
+from streams.windows import PartitionFold
+from tests.telemetry import BASELINE, CANARY, event
 
 histograms = st.dictionaries(st.integers(0, 2047), st.integers(1, 9), max_size=5)
 metrics = st.builds(Metric, n=st.integers(0, 9), histogram=histograms)
@@ -107,3 +119,59 @@ def test_no_part_exceeds_what_kafka_takes() -> None:
     for value in values:
         book.read(CohortWindow.read(value).model_copy(update={"partition": 0, "partitions": 1}))
     assert [[c.model_copy(update={"version": "v1"}) for c in w.cells] for w in book.take_final()] == [[cell] * 3]
+
+
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9)
+events = st.builds(
+    event,
+    sequence=st.integers(0, 99),
+    version=st.sampled_from(["v1", "v2", "é\U0001f600\x7f"]),
+    assignment=st.sampled_from([None, BASELINE, CANARY, "nonsense"]),
+    session=st.sampled_from([None, "a", "b", "c", "d"]),
+    tool=st.none() | names,
+    outcome=st.sampled_from(get_args(Outcome)),
+    duration_ms=st.sampled_from([0.0, 0.5, 42.0, 4e5]),
+    started_at=st.sampled_from([0, 1005]),
+    first_of_session=st.booleans(),
+    tells_ends=st.booleans(),
+    session_age_ms=st.none() | st.floats(0, 4e6),
+    session_gap_ms=st.none() | st.floats(0, 4e6),
+    metrics=st.dictionaries(names, st.sampled_from([0.0, 0.25, 1e9, -1.0]), max_size=3),
+)
+
+
+def told_of(*said: RequestEvent, dropped: int = 0, instance: str = "i") -> Told:
+    """The open window of a partition to which all of this came."""
+    fold = PartitionFold(Source("mcp-requests", 3, 4, 1000, "w1"), Checkpoint.earliest(0), Counters(), holes=2)
+    for offset, one in enumerate(said):
+        fold.enter(offset, 1000 + offset)
+        fold.read(one)
+    fold.enter(len(said), 1999)
+    fold.read(replace(batch_of(event(producer="another", instance=instance)), dropped=dropped))
+    (told,) = fold.told()
+    return told
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(events, max_size=12), st.integers(0, 9), names)
+def test_a_partial_is_written_byte_for_byte_as_its_model_would_be(
+    said: list[RequestEvent], dropped: int, instance: str
+) -> None:
+    told = told_of(*said, dropped=dropped, instance=instance)
+    model = CohortWindow.model_validate(told)
+    assert encode_partial(told) == (model.dump(),)
+    assert key_of_partial(told) == key_of(model)
+
+
+@pytest.mark.parametrize("n", [2**53 - 1, 2**63 - 1])
+def test_a_partial_says_large_numbers_as_its_model_would(n: int) -> None:
+    told = told_of(event(metrics={"tokens": 1.0}))
+    told["cells"][0]["metrics"]["tokens"]["micro"] = n
+    assert encode_partial(told) == (CohortWindow.model_validate(told).dump(),)
+
+
+def test_a_partial_that_is_too_large_goes_in_parts_as_its_model_would() -> None:
+    told = told_of(*(event(sequence=i, version=f"v{i}", assignment=None) for i in range(9)))
+    parts = encode_partial(told, 900)
+    assert len(parts) > 1
+    assert parts == encode(CohortWindow.model_validate(told), 900)

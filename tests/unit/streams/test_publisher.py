@@ -37,6 +37,15 @@ async def test_a_window_goes_to_the_partition_of_its_service_under_its_key() -> 
     ]
 
 
+async def test_a_partial_goes_there_as_well_under_its_workers_key() -> None:
+    outbox = MemoryOutbox()
+    said = window("orders").model_copy(update={"final": False})
+    await Publisher(outbox, 3).partials([said.model_dump(mode="json")])
+    assert outbox.records == [
+        Outgoing("cohort-windows", partition_of("orders", 3), b"orders|5000|1|w1", said.dump()),
+    ]
+
+
 async def test_a_large_window_goes_in_parts_under_one_key() -> None:
     outbox = MemoryOutbox()
     full = dict.fromkeys(range(2048), 10**9)
