@@ -32,6 +32,7 @@ from schemas.ledger import Accepted, ServiceLedger
 from schemas.plan import Plan
 from schemas.service import Service
 from tests import broken_router
+from tests.command_line import davylamp
 from transport.kafka_log import KafkaReader
 from transport.ports import free_ports
 from transport.settings import KafkaSettings
@@ -316,15 +317,7 @@ class Field:
 
     async def command(self, *argv: str) -> tuple[int, str]:
         """The command line's exit code and words."""
-        environment = {**self.options.service_environment(), "DAVYLAMP_DIRECT_TOKEN": TOKEN}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "cli", *argv),
-            env=environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        return process.returncode or 0, output.decode()
+        return await davylamp(self.options, *argv, DAVYLAMP_DIRECT_TOKEN=TOKEN)
 
     async def met(self, proxy: str, sessions: int = 20) -> set[str]:
         """Which versions new sessions through this proxy meet now."""

@@ -1,8 +1,6 @@
 """Control when something is missing, on real Kafka and Envoy: Kafka, a proxy. `make acceptance`."""
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -13,6 +11,7 @@ import pytest_asyncio
 from demo.scene import SERVICE, Scene, demo_plan, scene, traffic
 from router.bootstrap import bootstrap
 from router.local_envoy import LocalEnvoy
+from tests.command_line import davylamp
 from transport.ports import free_ports
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300), pytest.mark.acceptance]
@@ -30,22 +29,6 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
         patch.setenv("DAVYLAMP_DIRECT_ROUTERS", f"http://127.0.0.1:{direct}")
         async with scene(tmp_path_factory.mktemp("control"), {"v2": None, "v3": None, "v4": None}) as running:
             yield running
-
-
-async def davylamp(stage: Scene, *arguments: str) -> tuple[int | None, str]:
-    """The command line as a person has it: exit code and what it printed."""
-    environment = {**os.environ, "DAVYLAMP_URL": stage.options.status_url}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "cli",
-        *arguments,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    return process.returncode, output.decode()
 
 
 async def until(stage: Scene, true_of: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -94,10 +77,10 @@ async def test_a_direct_rollback_reaches_every_proxy_while_kafka_is_away_and_the
         baseline = found["rollout"]["baseline"]
         assert await new_sessions(stage, 60) == {f"{SERVICE}.{baseline}", f"{SERVICE}.v3"}
         await asyncio.to_thread(kafka.stop)
-        code, output = await davylamp(stage, "rollback", SERVICE, "--direct", "--reason", "it burns")
+        code, output = await davylamp(stage.options, "rollback", SERVICE, "--direct", "--reason", "it burns")
         assert (code, "every proxy of every router" in output) == (0, True), output
         assert await new_sessions(stage, 60) == {f"{SERVICE}.{baseline}"}
-        assert (await davylamp(stage, "rollback", SERVICE, "--direct", "--reason", "it burns"))[0] == 0
+        assert (await davylamp(stage.options, "rollback", SERVICE, "--direct", "--reason", "it burns"))[0] == 0
         await asyncio.to_thread(kafka.start)
         back = await until(stage, lambda found: last(found)["kind"] == "rollback")
     assert (last(back)["reason"]["code"], last(back)["share"]) == ("direct", 0)
@@ -116,13 +99,13 @@ async def test_a_proxy_that_died_lets_no_share_rise_until_it_is_forgotten(stage:
             stage, lambda found: "(lb1 is missing)" in (found["rollout"]["waiting_for"] or "") and _over(found)
         )
         assert [e["kind"] for e in waiting["ledger"]] == ["start"]
-        assert "? orders  lb1  unknown: no router hears it" in (await davylamp(stage, "proxy", "list"))[1]
-        code, output = await davylamp(stage, "proxy", "forget", "lb0", "--reason", "a mistake")
+        assert "? orders  lb1  unknown: no router hears it" in (await davylamp(stage.options, "proxy", "list"))[1]
+        code, output = await davylamp(stage.options, "proxy", "forget", "lb0", "--reason", "a mistake")
         assert (code, "lb0 lives" in output) == (1, True), output
-        code, output = await davylamp(stage, "proxy", "forget", "lb1", "--reason", "scaled down")
+        code, output = await davylamp(stage.options, "proxy", "forget", "lb1", "--reason", "scaled down")
         assert (code, "lb1 is forgotten" in output) == (0, True), output
         await until(stage, at_stage(2))
-        assert "lb1" not in (await davylamp(stage, "proxy", "list"))[1]
+        assert "lb1" not in (await davylamp(stage.options, "proxy", "list"))[1]
 
 
 def _over(found: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ One scene, one version a fault; demo margins. `make acceptance`.
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -16,8 +17,10 @@ import pytest_asyncio
 from demo.faults import BREAKING, FAULTS, TABLE, FaultName
 from demo.scene import BASELINE, SERVICE, Scene, Versions, scene, traffic
 from demo.stories import Story, must_end, tell
+from schemas.decisions import LedgerEntry
 from schemas.labels import Kind, Label
 from schemas.windows import CohortWindow
+from tests.command_line import davylamp
 from tests.invariants import (
     assert_chain,
     assert_no_share_rose_on_missing_word,
@@ -195,3 +198,50 @@ async def test_clients_of_both_eras_together_are_judged_and_served_as_their_kind
     assert_nobody_moved(seen, moves_of_principals=2)
     assert not seen["broken"], seen["breakages"]
     assert_no_share_rose_on_missing_word(story.entries)
+
+
+async def newest(stage: Scene, canary: str) -> list[LedgerEntry]:
+    """The ledger of the newest rollout of this canary."""
+    told = await asyncio.to_thread(stage.client.history, SERVICE)
+    entries = [LedgerEntry.model_validate(entry, extra="ignore") for entry in told]
+    rollout = max(e.rollout for e in entries if e.canary == canary)
+    return [e for e in entries if e.rollout == rollout]
+
+
+@pytest.mark.parametrize("canary", [VERSION_OF["errors"], HEALTHY])
+async def test_a_rollout_that_ran_is_judged_again_from_the_log_and_every_entry_is_the_same(
+    stage: Scene, canary: str
+) -> None:
+    entries = await newest(stage, canary)
+    code, told = await davylamp(stage.options, "replay", f"{SERVICE}/{entries[0].rollout}")
+    assert code == 0, told
+    assert f"rollout {entries[0].rollout} of {SERVICE}, canary {canary}: decided by davylamp" in told
+    lines = {entry.id: next(line for line in told.splitlines() if entry.id[:12] in line) for entry in entries}
+    for entry in entries:  # after a healthy one this file's own word stands
+        assert lines[entry.id].endswith("by a person: cli" if entry.actor == "cli" else " same")
+    decided = sum(entry.actor != "cli" for entry in entries)
+    assert decided >= len(("start", "the end"))
+    assert f"same {decided} of {decided}, byte for byte" in told
+
+
+async def test_another_plan_over_the_log_says_where_it_would_have_decided_otherwise(
+    stage: Scene, tmp_path: Path
+) -> None:
+    """The errors of this canary are within the other plan's margin; before they were found, it says the same."""
+    entries = await newest(stage, VERSION_OF["errors"])
+    assert entries[0].opening is not None
+    plan = entries[0].opening.plan.model_dump(mode="json", exclude_none=True)
+    plan["checks"]["error_rate"]["within"] = "90pp"
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(plan), encoding="utf-8")
+    name = f"{SERVICE}/{entries[0].rollout}"
+    code, told = await davylamp(stage.options, "replay", name, "--plan", str(other))
+    assert code == 0, told
+    assert "DIFFERS" in told
+    assert re.search(rf"^same [1-9]\d* of {len(entries)}, until \+", told, re.MULTILINE)
+    assert any(entry.reason.sentence in told for entry in entries[1:]), told
+    code, told = await davylamp(stage.options, "replay", name, "--until", "0.1s")
+    assert code == 0, told
+    assert "same 1 of 1, byte for byte" in told
+    assert "at +0.1 s:" in told
+    assert entries[-1].reason.sentence not in told
