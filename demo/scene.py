@@ -78,6 +78,8 @@ class Scene:
     mcp_url: str
     stack: Stack
     folder: Path
+    ports: Mapping[str, int]
+    """By version: where one of its servers listens."""
 
     def incident_file(self, version: str) -> Path:
         """While it exists, two in five calls of the version fail."""
@@ -136,7 +138,7 @@ async def scene(
                 await _until_ready(options.status_url, ports)
                 await asyncio.to_thread(client.apply, _service(servers))
                 await _until_routed(f"http://127.0.0.1:{lb}/mcp")
-                yield Scene(client, options, f"http://127.0.0.1:{lb}/mcp", stack, folder)
+                yield Scene(client, options, f"http://127.0.0.1:{lb}/mcp", stack, folder, dict(servers))
 
 
 @contextlib.asynccontextmanager

@@ -1,7 +1,10 @@
-"""Control when something is missing, on real Kafka and Envoy: Kafka, a proxy. `make acceptance`."""
+"""Control when something is missing, on real Kafka and Envoy: Kafka, a proxy, a server that answers. `make acceptance`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx2
@@ -11,7 +14,10 @@ import pytest_asyncio
 from demo.scene import SERVICE, Scene, demo_plan, scene, traffic
 from router.bootstrap import bootstrap
 from router.local_envoy import LocalEnvoy
+from router.witness import UNANSWERED_AFTER_S
+from schemas.decisions import LedgerEntry
 from tests.command_line import davylamp
+from tests.invariants import assert_chain, assert_no_share_rose_on_missing_word, assert_nobody_moved
 from transport.ports import free_ports
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300), pytest.mark.acceptance]
@@ -27,13 +33,13 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
         patch.setenv("DAVYLAMP_ROUTER_DIRECT_PORT", str(direct))
         patch.setenv("DAVYLAMP_DIRECT_TOKEN", TOKEN)
         patch.setenv("DAVYLAMP_DIRECT_ROUTERS", f"http://127.0.0.1:{direct}")
-        async with scene(tmp_path_factory.mktemp("control"), {"v2": None, "v3": None, "v4": None}) as running:
+        async with scene(tmp_path_factory.mktemp("control"), dict.fromkeys(("v2", "v3", "v4", "v5"))) as running:
             yield running
 
 
-async def until(stage: Scene, true_of: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+async def until(stage: Scene, true_of: Callable[[dict[str, Any]], bool], within_s: float = 90) -> dict[str, Any]:
     """What the status API says of the service, once it is so."""
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(within_s):
         while not true_of(found := await stage.rollout()):  # noqa: ASYNC110 - over HTTP there is nothing to wait on
             await asyncio.sleep(0.1)
     return found
@@ -45,6 +51,10 @@ def collecting(found: dict[str, Any]) -> bool:
 
 def at_stage(number: int) -> Callable[[dict[str, Any]], bool]:
     return lambda found: collecting(found) and found["rollout"]["stage"] == number
+
+
+def rolled_back(canary: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda found: (last(found)["kind"], last(found)["canary"]) == ("rollback", canary)
 
 
 def last(found: dict[str, Any]) -> dict[str, Any]:
@@ -111,3 +121,37 @@ async def test_a_proxy_that_died_lets_no_share_rise_until_it_is_forgotten(stage:
 def _over(found: dict[str, Any]) -> bool:
     """The stage's planned time is over by far: with every proxy in place it would have risen."""
     return (found["rollout"]["stage_elapsed_s"] or 0.0) > 14.0
+
+
+@contextlib.contextmanager
+def frozen(stage: Scene, version: str) -> Iterator[None]:
+    """SIGSTOP of the version's server while the block runs: the kernel takes connections, and nobody answers them."""
+    port = stage.ports[version]
+    pid = stage.stack.supervisor.pid(f"{SERVICE}-{version}-{port}")
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_canary_that_is_frozen_is_rolled_back_by_the_requests_that_nobody_answers_for_a_minute(
+    stage: Scene,
+) -> None:
+    """It says nothing, and no client gives up: only the proxies see them, and only time makes them failures."""
+    async with traffic(stage, seed=14) as seen:
+        with frozen(stage, "v5"):
+            await stage.start(demo_plan("v5"), replace=True)
+            back = await until(stage, rolled_back("v5"), UNANSWERED_AFTER_S + 90)
+            assert await new_sessions(stage, 20) == {f"{SERVICE}.v1"}
+        entries = [LedgerEntry.model_validate(entry, extra="ignore") for entry in back["ledger"]]
+    assert (entries[-1].actor, entries[-1].reason.code, entries[-1].culprit) == ("judge", "breach", "availability")
+    (check,) = (c for c in entries[-1].checks if c.verdict == "breached")
+    assert check.check == "availability"
+    assert check.canary.bad > check.baseline.bad == 0
+    assert entries[-1].decided_at - entries[0].decided_at >= UNANSWERED_AFTER_S * 1000
+    assert max(entry.share for entry in entries) == entries[0].share
+    assert_chain(entries)
+    assert_no_share_rose_on_missing_word(entries)
+    assert_nobody_moved(seen)
