@@ -16,6 +16,7 @@ from router.bootstrap import bootstrap
 from router.local_envoy import LocalEnvoy
 from router.witness import UNANSWERED_AFTER_S
 from schemas.decisions import LedgerEntry
+from schemas.plan import Plan
 from tests.command_line import davylamp
 from tests.invariants import assert_chain, assert_no_share_rose_on_missing_word, assert_nobody_moved
 from transport.ports import free_ports
@@ -155,3 +156,32 @@ async def test_a_canary_that_is_frozen_is_rolled_back_by_the_requests_that_nobod
     assert_chain(entries)
     assert_no_share_rose_on_missing_word(entries)
     assert_nobody_moved(seen)
+
+
+async def test_a_start_is_warned_of_margins_that_the_traffic_seen_does_not_prove(stage: Scene) -> None:
+    """By the command line, from the windows of the stories before; where the plan has time enough, there is no word of it."""
+
+    async def started(plan: Plan) -> str:
+        file = stage.folder / "plan.json"
+        file.write_text(plan.model_dump_json(exclude_none=True), encoding="utf-8")
+        code, output = await davylamp(stage.options, "start", str(file), "--again", "--replace")
+        assert code == 0, output
+        assert "Canary v5 of orders gets" in output
+        return output
+
+    hurried, patient = margins("5s"), margins("10m")
+    async with asyncio.timeout(60):  # a busy machine may not read the windows in time, and then nobody is warned
+        while "Warning: " not in (output := await started(hurried)):
+            pass
+    assert "Warning: Stage 1 (20% for 5s): at this traffic it sees about" in output
+    assert "does not prove its limits of errors" in output
+    assert "Warning" not in await started(patient)
+    assert (await davylamp(stage.options, "rollback", SERVICE, "--reason", "the test is over"))[0] == 0
+
+
+def margins(stage: str) -> Plan:
+    """One margin that some thousand calls prove, in stages of this length."""
+    others = ("tool_success", "latency_p99", "latency_p90", "session_loss", "tools", "availability")
+    stages = [{"share": share, "for": stage, "min_sessions": 10} for share in ("20%", "50%")]
+    checks = {"error_rate": {"within": "3pp"}, **dict.fromkeys(others, "off")}
+    return Plan.model_validate({"service": SERVICE, "canary": "v5", "stages": stages, "checks": checks})
