@@ -39,7 +39,8 @@ def footer(snapshot: Snapshot) -> Markup:
     plan = snapshot.head.plan_hash[:8] if snapshot.head else ""
     return Markup(
         '<footer id="footer" data-region="footer" data-on="snapshot entry"><span>Same numbers as <a href="{api}/text">text</a>, '
-        '<a href="{api}">JSON</a>, <a href="{api}/stream">stream</a>, <a href="{api}/history">history</a></span>'
+        '<a href="{api}">JSON</a>, <a href="{api}/facts">facts</a>, <a href="{api}/series">series</a>, '
+        '<a href="{api}/stream">stream</a>, <a href="{api}/history">history</a></span>'
         "<span>{explain}</span><span>{verify}</span><span>{plan}all times UTC</span></footer>"
     ).format(
         api=api,

@@ -7,9 +7,11 @@ from html.parser import HTMLParser
 from typing import get_args
 
 import pytest
+from fastapi.routing import APIRoute
 from markupsafe import Markup
 
 from schemas.windows import CohortWindow, ToolCount
+from status import reads, stream
 from status.page import figures
 from status.page.actions import awaited, dialogs, offers
 from status.page.answer import answer, headline, title
@@ -18,12 +20,12 @@ from status.page.facts import facts
 from status.page.forest import forest
 from status.page.health import items
 from status.page.ledger import ledger
-from status.page.rollout import REGIONS, page, regions
+from status.page.rollout import REGIONS, footer, page, regions
 from status.page.snapshot import Viewer
 from status.page.tools import tools, tools_of
 from status.page.track import steps
 from tests.page_pictures import snapshot, snapshot_of
-from tests.page_states import BREACHED, OPEN, Name, label, rate, scene
+from tests.page_states import BREACHED, OPEN, SERVICE, Name, label, rate, scene
 
 NAMES = get_args(Name)
 
@@ -395,6 +397,14 @@ def test_every_region_can_be_asked_for_alone_and_is_the_pages_own() -> None:
         assert f'data-region="{name}"' in alone
         assert alone in whole
     assert regions(shown, ["nothing"]) == ""
+
+
+def test_the_footer_leads_to_all_that_programs_may_read_of_a_service() -> None:
+    path = "/api/rollouts/{service}"
+    ways = {way.path for way in reads.routes.routes + stream.routes.routes if isinstance(way, APIRoute)}
+    wanted = {way.replace("{service}", SERVICE) for way in ways if way.startswith(path)}
+    drawn = footer(snapshot("collecting"))
+    assert set(re.findall(r'href="([^"]+)"', drawn)) == wanted
 
 
 def test_a_log_that_does_not_answer_takes_the_colour_away() -> None:
