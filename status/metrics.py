@@ -25,7 +25,8 @@ MetricName = Literal[
     "davylamp_log_followed",  # Gauge: 1 while the log is followed to its end, else 0
     "davylamp_streams_open",  # Gauge: live streams that are being watched
     "davylamp_decisions_total",  # Counter: accepted entries of the ledger, by kind and by whom (judge, router, person)
-    "davylamp_events_lost_total",  # Counter: telemetry not counted as it should be, by reason
+    "davylamp_events_lost_total",  # Counter: events that no window counts, by reason
+    "davylamp_events_suspect_total",  # Counter: events that were counted all the same, by what is odd about them
     "davylamp_evidence_to_decision_seconds",  # Histogram: newest window in a judge's cut appended → its entry appended
     "davylamp_decision_to_acknowledged_seconds",  # Histogram: entry decided → acknowledged by the slowest proxy
 ]
@@ -44,7 +45,14 @@ METRICS: dict[MetricName, tuple[Kind, str]] = {
     "davylamp_log_followed": ("gauge", "1 while the log is followed to its end, else 0."),
     "davylamp_streams_open": ("gauge", "Live streams that are being watched."),
     "davylamp_decisions_total": ("counter", "Accepted ledger entries, by kind and by whom."),
-    "davylamp_events_lost_total": ("counter", "Telemetry not counted as it should be, by reason."),
+    "davylamp_events_lost_total": (
+        "counter",
+        "Events that no window counts: malformed (nobody could read them), dropped (by a server), holes (expired unread).",
+    ),
+    "davylamp_events_suspect_total": (
+        "counter",
+        "Counted all the same: duplicates (once), folded (by a cap, under a common name), stale (a clock is an hour off).",
+    ),
     "davylamp_evidence_to_decision_seconds": (
         "histogram",
         "From the append of the newest window in a judge's cut to the append of its entry.",
@@ -174,9 +182,10 @@ def _ages(snapshot: Snapshot) -> Iterator[tuple[MetricName, Labels, float]]:
     if (until := snapshot.recent.complete_until_ms) is not None:
         yield "davylamp_windows_age_seconds", (), (snapshot.now_ms - until) / 1000
     losses = snapshot.recent.losses
-    reasons = ("malformed", "duplicates", "holes", "dropped", "folded", "stale")
-    for reason in reasons:
+    for reason in ("malformed", "dropped", "holes"):
         yield "davylamp_events_lost_total", (("reason", reason),), float(getattr(losses, reason))
+    for reason in ("duplicates", "folded", "stale"):
+        yield "davylamp_events_suspect_total", (("reason", reason),), float(getattr(losses, reason))
 
 
 def _histograms(histograms: Mapping[str, Histogram]) -> Iterator[Sample]:

@@ -78,7 +78,7 @@ class Reached:
 
 @dataclass(slots=True)
 class Losses:
-    """Events that were not counted as they should be, since this process reads."""
+    """Events that no window counts, or that are odd though counted, since this process reads."""
 
     malformed: int = 0
     duplicates: int = 0

@@ -1,6 +1,7 @@
 """What Prometheus is told."""
 
 import re
+from dataclasses import replace
 from typing import get_args
 
 import httpx2
@@ -8,6 +9,7 @@ import httpx2
 from schemas.control import ProxyRoute, RouteChange
 from schemas.decisions import CheckResult, Count, Cut
 from status.metrics import METRICS, Counted, MetricName, render
+from status.recent import Losses
 from status.views import Confirmation
 from tests.builders import entry, route
 from tests.page_pictures import snapshot
@@ -57,6 +59,25 @@ def test_gauges_are_what_the_page_shows() -> None:
     assert found[f"davylamp_judge_age_seconds{{{service}}}"] == 0.4
     assert found["davylamp_log_away_seconds"] == 1.5
     assert found["davylamp_log_followed"] == 1
+
+
+def test_what_is_counted_all_the_same_is_not_called_lost() -> None:
+    shown = snapshot("collecting")
+    assert shown.recent is not None
+    losses = Losses(malformed=1, dropped=2, holes=3, duplicates=4, folded=5, stale=6)
+    found = samples(
+        render([replace(shown, recent=replace(shown.recent, losses=losses))], Counted(), followed=True, away_s=0.0)
+    )
+    lost, suspect = (
+        {
+            name.partition('reason="')[2].rstrip('"}'): n
+            for name, n in found.items()
+            if name.startswith(f"davylamp_events_{kind}")
+        }
+        for kind in ("lost", "suspect")
+    )
+    assert lost == {"malformed": 1, "dropped": 2, "holes": 3}
+    assert suspect == {"duplicates": 4, "folded": 5, "stale": 6}
 
 
 def test_no_data_is_a_missing_sample_and_never_a_number() -> None:
