@@ -24,6 +24,9 @@ _NEXT = {
 
 _NOTHING = "–"
 """The value of a station of which nothing was ever heard."""
+_NONE = "0"
+_DROPPED = "could the servers reach Kafka? their logs say why"
+"""Where every event could be read: those that servers dropped are no dead letters."""
 _FIRST = _NEXT | {
     "unread events": "davylamp run streams",
     "coverage": "does a server send? docs/howto/add-telemetry.md",
@@ -119,6 +122,8 @@ _WELL: dict[str, bool | None] = {"bad": False, "unknown": None}
 
 
 def _next(station: Mapping[str, Any]) -> str:
+    if station["name"] == "unread events" and station["value"] == _NONE:
+        return _DROPPED
     return (_FIRST if station["value"] == _NOTHING else _NEXT).get(station["name"], "davylamp status")
 
 

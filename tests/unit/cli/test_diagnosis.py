@@ -57,6 +57,12 @@ def test_what_is_not_well_has_the_command_to_type_below_it() -> None:
     ]
 
 
+def test_events_that_only_servers_dropped_are_not_looked_for_among_dead_letters() -> None:
+    losses = [station("unread events", "bad", value, "4 dropped by servers, 0 sent twice") for value in ("0", "1", "–")]
+    found = [of_services([{"service": "orders", "stations": [lost]}])[0].next for lost in losses]
+    assert found == ["could the servers reach Kafka? their logs say why", "davylamp dlq list", "davylamp run streams"]
+
+
 def never_heard() -> list[dict[str, str]]:
     """The stations of a service that was registered, and nothing else happened."""
     status = RolloutStatus(service="tickets", definition=None, rollout=None, route=None, ledger=())
