@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 from davylamp_sdk._message import Message
 from schemas.topics import Topic
+from status.turns import in_turns
 from status.views import Overview
 from transport.log import Reader, Record
 from transport.skipping import skipping
@@ -13,9 +14,6 @@ from transport.skipping import skipping
 T = TypeVar("T")
 
 TOPICS: tuple[Topic, ...] = ("services", "rollouts", "rollout-decisions", "route-changes")
-
-TURN = 16
-"""After so many records everybody else has a turn: whoever asks must not wait for a whole batch, of up to 500."""
 
 Listener = Callable[[Message, Record], None]
 """Hears what holds, and where it stands in the log."""
@@ -51,11 +49,9 @@ class Feed:
         """Follow the log for ever."""
         try:
             async for batch in self._reader.batches():
-                for number, record in enumerate(batch.records, start=1):
+                async for record in in_turns(batch.records):
                     with skipping(record):
                         self._read(record)
-                    if number % TURN == 0:
-                        await asyncio.sleep(0)
                 self.caught_up = self.caught_up or batch.caught_up
                 if self.caught_up:
                     self.read_once.set()

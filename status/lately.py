@@ -12,9 +12,9 @@ from schemas.control import ProxyReport
 from schemas.names import ServiceName
 from schemas.topics import Topic
 from schemas.windows import CohortWindow
-from status.feed import TURN
 from status.proxied import Proxied
 from status.recent import Recent
+from status.turns import in_turns
 from transport.clock import Clock
 from transport.log import LogError, Reader, Record
 from transport.skipping import skipping
@@ -73,11 +73,9 @@ class Lately:
         await ready.wait()
         try:
             async for batch in self._reader.batches():
-                for number, record in enumerate(batch.records, start=1):
+                async for record in in_turns(batch.records):
                     with skipping(record):
                         self._read(record)
-                    if number % TURN == 0:
-                        await asyncio.sleep(0)
                 self._caught_up = self._caught_up or batch.caught_up
         except LogError:
             logger.exception("telemetry is no longer followed", extra={"action": "telemetry_unfollowed"})
