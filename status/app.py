@@ -15,6 +15,7 @@ from schemas.decisions import LedgerEntry
 from schemas.service import Service
 from status import definitions, openapi, pages, proxies, reads, stream, words
 from status.desk import ANSWER_WITHIN_S, Desk
+from status.documents import Documents
 from status.door import Door
 from status.feed import Feed, Followed
 from status.lately import Lately
@@ -61,7 +62,8 @@ def create_app(
     sessions = Sessions(tokens, signs_by or new_key(), clock) if tokens else None
     app = FastAPI(lifespan=lambda _: _following(feed, lately, reader, writer), **_DESCRIBED)
     app.state.desk = Desk(feed, writer, clock, answer_within_s)
-    app.state.news, app.state.pictures, app.state.rows = news, pictures, rows
+    app.state.news, app.state.pictures = news, pictures
+    app.state.rows, app.state.documents = rows, Documents()
     app.state.tokens, app.state.sessions, app.state.counted = tokens, sessions, counted
     app.add_middleware(Door, tokens=tokens, sessions=sessions)
     app.include_router(reads.probes)

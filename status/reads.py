@@ -3,11 +3,12 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import PlainTextResponse, Response
 
 from davylamp_sdk._message import Message
 from schemas.decisions import LedgerEntry
 from status.desk import AtDesk, unknown
+from status.documents import Documents
 from status.facts import ServiceFacts, facts_of
 from status.metrics import Counted, render
 from status.page.figures import plain
@@ -47,10 +48,11 @@ async def readyz(desk: AtDesk) -> dict[str, str]:
     return {"status": "ok"}
 
 
-@routes.get("/api/rollouts")
-async def rollouts(desk: AtDesk) -> list[RolloutStatus]:
+@routes.get("/api/rollouts", response_model=list[RolloutStatus])
+async def rollouts(request: Request, desk: AtDesk) -> Response:
     """Every service with its newest rollout."""
-    return desk.feed.overview.all()
+    documents: Documents = request.app.state.documents
+    return Response(documents(desk.feed.overview.all()), media_type="application/json")
 
 
 @routes.get("/api/rollouts/{service}", responses=refuses(Unknown))

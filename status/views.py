@@ -52,6 +52,8 @@ class Overview:
     """(service, offset) of an entry → what the chain rule said: an id alone does not tell two equal entries apart."""
     confirmed: dict[str, dict[str, Confirmation]] = field(default_factory=dict)
     """Service → entry → when every proxy ran it for the first time; of the newest entries."""
+    _statuses: dict[str, tuple[tuple[object, ...], RolloutStatus]] = field(default_factory=dict)
+    """Service → what its status was put together from, and that status."""
 
     def read(self, topic: str, value: bytes, offset: int, at_ms: int) -> Message | None:
         """Take one record, which the log took at `at_ms`; what holds from now on, None for a void entry.
@@ -82,18 +84,25 @@ class Overview:
         return service in self.services or self.ledger.of(service).head is not None
 
     def status(self, service: str) -> RolloutStatus | None:
-        """What is known of one service; None if nobody has heard of it."""
+        """What is known of one service, the same object until something else is heard; None if nobody has heard of it."""
         if not self.knows(service):
             return None
-        chain = self.ledger.of(service)
-        return RolloutStatus(
-            service=service,
-            definition=self.services.get(service),
-            rollout=newest_view(self.views.get(service), chain, service),
-            route=self.routes.get(service),
-            ledger=(entries := chain.rollout(chain.standing.rollout)),
-            confirmed=self._confirmed(service, entries),
-        )
+        definition, view, route = self.services.get(service), self.views.get(service), self.routes.get(service)
+        chain, confirmed = self.ledger.of(service), self.confirmed.get(service, {})
+        rest = definition, view, route, self.ledger.services.get(service), next(reversed(confirmed.values()), None)
+        kept = self._statuses.get(service)
+        if kept is None or any(now is not before for now, before in zip(rest, kept[0], strict=True)):
+            entries = chain.rollout(chain.standing.rollout)
+            status = RolloutStatus(
+                service=service,
+                definition=definition,
+                rollout=newest_view(view, chain, service),
+                route=route,
+                ledger=entries,
+                confirmed=tuple(confirmed[entry.id] for entry in entries if entry.id in confirmed),
+            )
+            kept = self._statuses[service] = rest, status
+        return kept[1]
 
     def all(self) -> list[RolloutStatus]:
         """Every service, by name."""
@@ -111,10 +120,6 @@ class Overview:
         )
         if len(known) > CONFIRMATIONS:
             known.pop(next(iter(known)))
-
-    def _confirmed(self, service: str, entries: tuple[LedgerEntry, ...]) -> tuple[Confirmation, ...]:
-        known = self.confirmed.get(service, {})
-        return tuple(known[entry.id] for entry in entries if entry.id in known)
 
     def answer(self, command: Command) -> Outcome | None:
         """What became of a command; None while nobody has answered.

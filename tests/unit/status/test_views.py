@@ -5,8 +5,8 @@ import pytest
 from schemas.control import RolloutView
 from schemas.decisions import EntryKind, LedgerEntry
 from schemas.ledger import Accepted, ServiceLedger
-from status.views import newest_view
-from tests.builders import entry, opening
+from status.views import Overview, RolloutStatus, newest_view
+from tests.builders import SERVICE, entry, opening, route
 
 
 def read(*kinds: EntryKind, start: LedgerEntry | None = None) -> ServiceLedger:
@@ -80,3 +80,29 @@ def test_what_the_judge_counted_stays_with_what_the_ledger_says() -> None:
     shown = newest_view(view, chain, "orders")
     assert shown is not None
     assert (shown.state, shown.canary_sessions, shown.looked_at, shown.waiting_for) == ("rolled_back", 7, 5, None)
+
+
+def test_a_status_is_the_same_object_until_anything_of_the_service_is_heard() -> None:
+    """What others have made of it, and kept, may be told by that object."""
+    start = entry("start")
+    view = RolloutView(service="orders", rollout=1, state="shifting", head=start.id, looked_at=1)
+    told = [
+        ("services", SERVICE),
+        ("rollout-decisions", start),
+        ("rollouts", view),
+        ("rollouts", view.model_copy(update={"looked_at": 2})),
+        ("route-changes", route(start.id, acknowledged=False)),
+        ("route-changes", route(start.id)),
+        ("rollout-decisions", entry("hold", start, now=2)),
+    ]
+    overview, seen = Overview(), list[RolloutStatus]()
+    for offset, (topic, message) in enumerate(told):
+        overview.read(topic, message.dump(), offset, offset)
+        status = overview.status("orders")
+        assert status is not None
+        assert overview.status("orders") is status
+        assert all(status != before for before in seen), topic
+        seen.append(status)
+    assert seen[-1].confirmed != ()
+    overview.read("rollouts", view.model_copy(update={"service": "billing"}).dump(), 99, 99)
+    assert overview.status("orders") is seen[-1]
