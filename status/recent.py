@@ -158,9 +158,9 @@ class Recent:
 
         The others are of sessions that began before it, or were sent past the proxies: nobody judges them.
         """
-        ours, requests = (
-            (sum(counts) for counts in zip(*self._covered.values(), strict=True)) if self._covered else (0, 0)
-        )
+        ours = requests = 0
+        for of_ours, of_all in self._covered.values():
+            ours, requests = ours + of_ours, requests + of_all
         return ours / requests if requests else None
 
     def latencies(self, version: str) -> Distribution:
