@@ -25,7 +25,7 @@ from typing import Any
 import httpx2
 import numpy as np
 
-from bench.processes import cpu_s, memory_mb
+from bench.processes import Scheduled, cpu_s, memory_mb, scheduled
 from bench.report import machine, write_section
 from cli.client import ApiError, Client
 from cli.stack import SERVICES, Stack, StackOptions, running
@@ -44,16 +44,27 @@ RATES = {"v1": 8.0, "v2": 2.0}
 PER_SESSION = 5
 """Requests of a session."""
 WARM_UP_S = 15.0
+UNASKED_S = 5.0
 ASK_EVERY_S = 0.25
 PATIENCE_S = 120.0
+SLOWEST = 10
+"""Answers of which it is told what they waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, and what the status service's event loop did until it came."""
+
+    took_ms: float
+    loop: Scheduled
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """What was measured."""
 
-    lists_ms: list[float]
-    apis_ms: list[float]
+    lists: list[Answer]
+    apis: list[Answer]
     cpu_percent: dict[str, float]
     """Of one core."""
     memory_mb: dict[str, float]
@@ -63,7 +74,7 @@ class Found:
     looked_s: float
     """The oldest of the judge's newest looks at each rollout."""
     list_cpu_ms: float
-    """Of the status service for one answer, whatever else it does meanwhile included."""
+    """Of the status service for one answer."""
 
 
 class Server:
@@ -147,27 +158,34 @@ async def begin(client: Client, options: StackOptions, number: int) -> list[Serv
     return [Server(name, version, labels[version], options.bootstrap) for version in RATES]
 
 
-def ask_for(urls: tuple[str, ...], seconds: float) -> list[list[float]]:
-    """Milliseconds that each answer took, by URL, one after the other; in a process of its own."""
-    took: list[list[float]] = [[] for _ in urls]
+def ask_for(urls: tuple[str, ...], seconds: float, pid: int) -> list[list[Answer]]:
+    """What each answer of the process `pid` took, by URL, one after the other; in a process of its own."""
+    took: list[list[Answer]] = [[] for _ in urls]
     end = time.monotonic() + seconds
     with httpx2.Client(headers={"accept": "text/html"}, timeout=30) as http:
         while time.monotonic() < end:
             for url, times in zip(urls, took, strict=True):
-                began = time.monotonic()
+                before, began = scheduled(pid), time.monotonic()
                 http.get(url).raise_for_status()
-                times.append(1000 * (time.monotonic() - began))
+                took_ms = 1000 * (time.monotonic() - began)
+                times.append(Answer(took_ms, scheduled(pid).since(before)))
                 time.sleep(ASK_EVERY_S / len(urls))
     return took
 
 
 def cpu_of_an_answer(pid: int, url: str) -> float:
-    """Milliseconds of the process's CPU for one of a hundred answers: others on the machine do not change it much."""
-    began = cpu_s(pid)
+    """Milliseconds of the process's CPU for one of a hundred answers, without what it does when nobody asks."""
+    beside = _cpu_while(pid, lambda: time.sleep(UNASKED_S)) / UNASKED_S
     with httpx2.Client(headers={"accept": "text/html"}, timeout=30) as http:
-        for _ in range(100):
-            http.get(url).raise_for_status()
-    return 1000 * (cpu_s(pid) - began) / 100
+        began = time.monotonic()
+        cpu = _cpu_while(pid, lambda: [http.get(url).raise_for_status() for _ in range(100)])
+        return 1000 * (cpu - beside * (time.monotonic() - began)) / 100
+
+
+def _cpu_while(pid: int, act: Callable[[], Any]) -> float:
+    began = cpu_s(pid)
+    act()
+    return cpu_s(pid) - began
 
 
 async def measure(stack: Stack, client: Client, options: StackOptions, seconds: float) -> Found:
@@ -178,14 +196,14 @@ async def measure(stack: Stack, client: Client, options: StackOptions, seconds: 
     before, began = {name: cpu_s(pid) for name, pid in pids.items()}, time.monotonic()
     urls = (options.status_url, f"{options.status_url}/api/rollouts")
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        lists, apis = await asyncio.get_running_loop().run_in_executor(process, ask_for, urls, seconds)
+        lists, apis = await asyncio.get_running_loop().run_in_executor(process, ask_for, urls, seconds, pids["status"])
     lasted = time.monotonic() - began
     cpu = {name: 100 * (cpu_s(pid) - before[name]) / lasted for name, pid in pids.items()}
     list_cpu_ms = await asyncio.to_thread(cpu_of_an_answer, pids["status"], options.status_url)
     views = [one["rollout"] for one in await insist(client.rollouts)]
     return Found(
-        lists_ms=lists,
-        apis_ms=apis,
+        lists=lists,
+        apis=apis,
         cpu_percent=cpu,
         memory_mb={name: memory_mb(pid, "VmRSS") for name, pid in pids.items()},
         collecting=sum(view["state"] == "collecting" and view["canary_sessions"] > 0 for view in views),
@@ -228,22 +246,37 @@ def table(found: Found, rollouts: int, seconds: float) -> str:
         "|---|---|---|---|",
     ]
     load = os.getloadavg()[0]
-    for name, took in (("the page's list, HTML", found.lists_ms), ("`/api/rollouts`, JSON", found.apis_ms)):
+    for name, answers in (("the page's list, HTML", found.lists), ("`/api/rollouts`, JSON", found.apis)):
+        took = [answer.took_ms for answer in answers]
         p50, p99 = np.percentile(took, [50, 99])
         lines.append(f"| {name} | {p50:.0f} ms | {p99:.0f} ms | {len(took)}: {max(took):.0f} ms |")
-    waits = (
-        f"The list takes {found.list_cpu_ms:.1f} ms of the status service's CPU; the rest is waiting for a core. The machine's load"
-        f"\nwas {load:.1f} at the end, on {os.cpu_count()} cores, its other users' included."
+    cost = (
+        f"The list takes {found.list_cpu_ms:.1f} ms of the status service's CPU. The machine's load was {load:.1f} at the end, on"
+        f" {os.cpu_count()} cores,\nits other users' included."
     )
     lines += [
         "",
-        waits,
+        slowest([*found.lists, *found.apis]),
+        cost,
         "",
         "| process | CPU, of one core | memory |",
         "|---|---|---|",
     ]
     lines += [f"| {n} | {cpu:.0f} % | {found.memory_mb[n]:.0f} MB |" for n, cpu in found.cpu_percent.items()]
     return "\n".join(lines)
+
+
+def slowest(answers: list[Answer]) -> str:
+    """What the slowest answers waited for."""
+    worst = sorted(answers, key=lambda answer: answer.took_ms)[-SLOWEST:]
+    took, ran, waited = (
+        sum(part) / len(worst)
+        for part in zip(*((a.took_ms, a.loop.ran_ms, a.loop.waited_ms) for a in worst), strict=True)
+    )
+    return (
+        f"The {len(worst)} slowest of all took {took:.0f} ms in the mean: the status service's event loop worked for {ran:.0f} ms"
+        f" of it, and for\n{waited:.0f} ms it was ready to work while others had the cores (`/proc/PID/schedstat`)."
+    )
 
 
 def main() -> None:
@@ -258,7 +291,7 @@ def main() -> None:
     print(f"\n{text}")
     if args.write:
         write_section("Fifty rollouts at once", "python -m bench.fifty --write", text)
-    if np.percentile(found.lists_ms, 99) >= TARGET_MS:
+    if np.percentile([answer.took_ms for answer in found.lists], 99) >= TARGET_MS:
         sys.exit(f"the page's list takes {TARGET_MS:g} ms or more")
 
 

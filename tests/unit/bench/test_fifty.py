@@ -6,14 +6,19 @@ import time
 
 import pytest
 
-from bench.fifty import RATES, Found, plan, service, table
-from bench.processes import cpu_s, memory_mb
+from bench.fifty import RATES, SLOWEST, Answer, Found, plan, service, slowest, table
+from bench.processes import Scheduled, cpu_s, memory_mb, scheduled
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_process_is_asked_for_its_time_and_memory() -> None:
     assert cpu_s(os.getpid()) == pytest.approx(time.process_time(), abs=1.0)
     assert 10 < memory_mb(os.getpid(), "VmRSS") < 100_000
+    before = scheduled(os.getpid())
+    sum(range(1_000_000))
+    since = scheduled(os.getpid()).since(before)
+    assert since.ran_ms > 0
+    assert since.waited_ms >= 0
 
 
 def test_every_service_has_a_path_of_its_own_and_both_versions_of_its_plan() -> None:
@@ -23,10 +28,22 @@ def test_every_service_has_a_path_of_its_own_and_both_versions_of_its_plan() -> 
     assert set(RATES) == set(made[0].versions)
 
 
+def answer(took_ms: float, ran_ms: float = 5.0, waited_ms: float = 10.0) -> Answer:
+    return Answer(took_ms, Scheduled(ran_ms, waited_ms))
+
+
+def test_of_the_slowest_answers_it_is_told_what_they_waited_for() -> None:
+    quick = [answer(9.0, ran_ms=9.0, waited_ms=0.0)] * 50
+    slow = [answer(100.0 + i, ran_ms=20.0, waited_ms=70.0) for i in range(SLOWEST)]
+    told = " ".join(slowest(quick + slow).split())
+    assert told.startswith("The 10 slowest of all took 104 ms in the mean: ")
+    assert "worked for 20 ms of it, and for 70 ms it was ready" in told
+
+
 def test_the_table_says_how_fast_how_much_and_how_many() -> None:
     found = Found(
-        [40.0, 60.0],
-        [20.0, 30.0],
+        [answer(40.0), answer(60.0)],
+        [answer(20.0), answer(30.0)],
         {"judge": 21.4},
         {"judge": 110.2},
         collecting=50,
