@@ -1,6 +1,6 @@
 """Dead letters: telemetry that nobody could read, as `mcp-requests.dlq` keeps it; and how one is sent again. Pure."""
 
-from collections.abc import AsyncGenerator, Collection, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol, Self
@@ -10,17 +10,31 @@ from transport.log import Position, Reader, Record
 
 DEAD_LETTERS: Topic = "mcp-requests.dlq"
 REPLAYED = "davylamp-replayed"
-"""Header of a message that was sent again, and of the note of it beside the dead letter: the letter's id."""
+"""Header of a message that was sent again, and of the note of it beside the dead letter: where the message came from. Not the
+letter's id, for a worker that was killed before its commit keeps the message again, as another letter."""
 SHOWN_BYTES = 4000
 _ORIGIN = "topic", "partition", "offset", "reason"
 
 
-class Sender(Protocol):
-    """Appends one record to a named partition, and returns once the log has it. Raises :class:`transport.log.LogError`."""
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """A record for a named partition."""
 
-    async def put(
-        self, topic: str, partition: int, value: bytes | None, key: bytes | None, headers: dict[str, bytes]
-    ) -> Position: ...
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes
+    headers: Mapping[str, bytes]
+
+
+class Sender(Protocol):
+    """Appends records. There is one at a time: another that begins ends this one, and what it sent by then can be read.
+
+    So whoever begins, and then reads what was sent before, sends nothing twice. Raises :class:`transport.log.LogError`.
+    """
+
+    async def put_all(self, *postings: Posting) -> Sequence[Position]:
+        """Return once all of them are in the log; where it raises none is, unless the log did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +52,11 @@ class DeadLetter:
     value: bytes
     original_size: int | None
     """None: it is whole."""
+
+    @property
+    def origin(self) -> str:
+        """``<topic>-<partition>@<offset>`` of the message: two letters with the same one are one."""
+        return f"{self.topic}-{self.partition}@{self.offset}"
 
     @classmethod
     def of(cls, record: Record) -> Self | None:
@@ -81,18 +100,20 @@ class Wanted:
 
 
 async def letters(reader: Reader, wanted: Wanted) -> AsyncGenerator[DeadLetter, None]:
-    """The wanted ones, as far as the topic goes now; in the order of the log within a partition."""
+    """The wanted ones, one a message, as far as the topic goes now; in the order of the log within a partition."""
+    seen: set[str] = set()
     async for batch in reader.batches():
         for record in batch.records:
             letter = DeadLetter.of(record)
-            if letter is not None and wanted.has(letter):
+            if letter is not None and wanted.has(letter) and letter.origin not in seen:
+                seen.add(letter.origin)
                 yield letter
         if batch.caught_up:
             return
 
 
 async def replayed(reader: Reader) -> frozenset[str]:
-    """Ids of the letters that a topic says were sent again, as far as it goes now."""
+    """Origins of the messages that a topic says were sent again, as far as it goes now."""
     found: set[str] = set()
     async for batch in reader.batches():
         found |= {r.headers[REPLAYED].decode(errors="replace") for r in batch.records if REPLAYED in r.headers}
@@ -103,7 +124,7 @@ async def replayed(reader: Reader) -> frozenset[str]:
 
 def why_not(letter: DeadLetter, done: Collection[str]) -> str | None:
     """Why a letter is not sent again; None: it can be."""
-    if letter.id in done:
+    if letter.origin in done:
         return "was sent again before"
     if letter.original_size is not None:
         return f"is cut: {len(letter.value)} of {letter.original_size} bytes are kept"
@@ -122,12 +143,14 @@ def repaired(letter: DeadLetter, value: bytes) -> DeadLetter:
 
 
 async def replay(sender: Sender, letter: DeadLetter) -> Position:
-    """Send it to the partition it came from, and note that beside the letter, which outlives the telemetry."""
-    headers = {REPLAYED: letter.id.encode()}
-    position = await sender.put(letter.topic, letter.partition, letter.value, letter.key, headers)
+    """Send it to the partition it came from, and with it a note beside the letter, which outlives the telemetry."""
+    headers = {REPLAYED: letter.origin.encode()}
     partition, _, _ = letter.id.partition("@")
-    await sender.put(DEAD_LETTERS, int(partition), b"", letter.key, headers)
-    return position
+    sent, _ = await sender.put_all(
+        Posting(letter.topic, letter.partition, letter.key, letter.value, headers),
+        Posting(DEAD_LETTERS, int(partition), letter.key, b"", headers),
+    )
+    return sent
 
 
 def safe(raw: bytes, most: int = SHOWN_BYTES) -> str:
@@ -149,7 +172,7 @@ def _plain(raw: bytes) -> Iterator[str]:
 def render_line(letter: DeadLetter) -> str:
     """One in a list."""
     at = datetime.fromtimestamp(letter.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    place = f"{safe(letter.topic.encode(), 80)}-{letter.partition}@{letter.offset}"
+    place = safe(letter.origin.encode(), 120)
     return f"{letter.id:<10} {at}  {place}  {safe(letter.reason.encode(), 100)}"
 
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -24,6 +24,10 @@ from cli.dead_letters import (
 from cli.terminal import EXIT_UNDECIDED, fail, seconds
 from transport.log import LogError
 from transport.settings import KafkaSettings, SettingsError
+
+if TYPE_CHECKING:
+    from cli.dlq_sender import KafkaSender
+    from transport.kafka_log import KafkaReader
 
 app = typer.Typer(no_args_is_help=True, help="Telemetry that nobody could read.")
 
@@ -107,56 +111,56 @@ def _run(work: Coroutine[Any, Any, T], timeout_s: float) -> T:
 
 
 async def _page(since: str, wanted: Wanted, most: int) -> list[DeadLetter]:
-    from transport.kafka_log import KafkaReader
-
-    reader = KafkaReader(_kafka(), "davylamp-dlq", [DEAD_LETTERS], since_ms=_since_ms(since))
     found: list[DeadLetter] = []
-    try:
-        async with aclosing(letters(reader, wanted)) as them:
-            async for letter in them:
-                found.append(letter)
-                if len(found) == most:
-                    break
-    finally:
-        await reader.close()
+    async with _reading(since) as reader, aclosing(letters(reader, wanted)) as them:
+        async for letter in them:
+            found.append(letter)
+            if len(found) == most:
+                break
     return found
 
 
 async def _send_again(since: str, wanted: Wanted, value: bytes | None, *, yes: bool) -> None:
-    from cli.dlq_sender import KafkaSender
-
-    chosen = await _page(since, wanted, -1)
-    if value is not None:
-        chosen = [repaired(letter, value) for letter in chosen]
-    for missing in sorted(wanted.ids - {letter.id for letter in chosen}):
-        print(f"{missing}  is no dead letter of the last {since}")
-    done = await _done(chosen)
-    sender = KafkaSender(_kafka()) if yes else None
-    for letter in chosen:
-        reason = why_not(letter, done)
-        if reason is None and sender is not None:
-            position = await replay(sender, letter)
-            print(f"{letter.id}  sent to {letter.topic}-{position.partition}@{position.offset}")
-        else:
-            print(f"{letter.id}  {reason or f'would be sent to {letter.topic}-{letter.partition}'}")
+    sender = await _sender() if yes else None  # first: what is read from now on nobody else adds to
+    done = await _done()
+    missing = set(wanted.ids)
+    async with _reading(since) as reader, aclosing(letters(reader, wanted)) as them:
+        async for letter in them:
+            missing.discard(letter.id)
+            mended = letter if value is None else repaired(letter, value)
+            reason = why_not(mended, done)
+            if reason is None and sender is not None:
+                position = await replay(sender, mended)
+                print(f"{letter.id}  sent to {letter.topic}-{position.partition}@{position.offset}")
+            else:
+                print(f"{letter.id}  {reason or f'would be sent to {letter.topic}-{letter.partition}'}")
+    for one in sorted(missing):
+        print(f"{one}  is no dead letter of the last {since}, or of the same message as another")
     if sender is None:
         print("Nothing was sent: --yes does it.")
 
 
-async def _done(chosen: list[DeadLetter]) -> frozenset[str]:
-    """What was sent again before: by its note, or, where somebody died before writing that, by itself."""
+async def _sender() -> "KafkaSender":
+    from cli.dlq_sender import KafkaSender
+
+    sender = KafkaSender(_kafka())
+    await sender.begin()
+    return sender
+
+
+async def _done() -> frozenset[str]:
+    """What was sent again before, for as long as the topic remembers: a letter may be younger than the note of its message."""
+    async with _reading(None) as reader:
+        return await replayed(reader)
+
+
+@asynccontextmanager
+async def _reading(since: str | None) -> AsyncIterator["KafkaReader"]:
     from transport.kafka_log import KafkaReader
 
-    done: frozenset[str] = frozenset()
-    for topic in sorted({DEAD_LETTERS, *(letter.topic for letter in chosen)}) if chosen else ():
-        oldest = min(letter.at_ms for letter in chosen)
-        reader = KafkaReader(_kafka(), "davylamp-dlq", [topic], since_ms=oldest)  # type: ignore[list-item]  # also a service's own
-        try:
-            done |= await replayed(reader)
-        finally:
-            await reader.close()
-    return done
-
-
-def _since_ms(since: str) -> int:
-    return round((time.time() - seconds(since)) * 1000)
+    since_ms = None if since is None else round((time.time() - seconds(since)) * 1000)
+    reader = KafkaReader(_kafka(), "davylamp-dlq", [DEAD_LETTERS], since_ms=since_ms)
+    try:
+        yield reader
+    finally:
+        await reader.close()

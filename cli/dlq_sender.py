@@ -1,38 +1,72 @@
-"""A sender of single records to Kafka, each waited for."""
+"""A sender of dead letters to Kafka: each with its note, in a transaction, and nobody beside it."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
+from cli.dead_letters import Posting
+from transport.acls import REPLAYS
 from transport.log import LogError, Position
 from transport.settings import KafkaSettings
 
 _ANSWER_S = 30.0
+_TRANSACTION_S = 10
+"""An open transaction holds up who reads the telemetry: one that was left behind does so for so long, or until the next sender."""
+_FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})  # noqa: SLF001
 
 
 class KafkaSender:
-    """A :class:`cli.dead_letters.Sender` over an idempotent producer."""
+    """A :class:`cli.dead_letters.Sender` over a transactional producer, of whose id the cluster knows one (KIP-98)."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
-        delivery = {"enable.idempotence": True, "acks": "all", "delivery.timeout.ms": round(_ANSWER_S * 1000)}
-        self._producer = Producer(kafka.librdkafka("davylamp-dlq") | delivery)
+        self._producer = Producer(
+            kafka.librdkafka("davylamp-dlq")
+            | {"transactional.id": REPLAYS, "transaction.timeout.ms": _TRANSACTION_S * 1000, "acks": "all"}
+        )
 
-    async def put(
-        self, topic: str, partition: int, value: bytes | None, key: bytes | None, headers: dict[str, bytes]
-    ) -> Position:
-        answers: list[tuple[Any, Any]] = []
-        placed: Any
+    async def begin(self) -> None:
+        """Return once every sender before this one is ended, and whatever it had begun."""
+        await _asked(self._producer.init_transactions, _ANSWER_S)
 
-        def delivered(error: Any, message: Any) -> None:
-            answers.append((error, message))
+    async def put_all(self, *postings: Posting) -> Sequence[Position]:
+        await _asked(self._producer.begin_transaction)
+        placed: list[Position] = []
+        try:
+            for posting in postings:
+                self._produce(posting, placed)
+            await _asked(self._producer.commit_transaction, _ANSWER_S)
+        except LogError as error:
+            if isinstance(error.__cause__, KafkaException) and error.__cause__.args[0].txn_requires_abort():
+                await _asked(self._producer.abort_transaction, _ANSWER_S)
+            raise
+        return placed
+
+    def _produce(self, posting: Posting, placed: list[Position]) -> None:
+        def delivered(error: Any, message: Any) -> None:  # an error makes the commit fail as well
+            if error is None:
+                placed.append(Position(message.partition(), message.offset(), message.timestamp()[1]))
 
         try:
-            self._producer.produce(topic, value, key, partition=partition, headers=headers, on_delivery=delivered)
+            self._producer.produce(
+                posting.topic,
+                posting.value,
+                posting.key,
+                partition=posting.partition,
+                headers=dict(posting.headers),
+                on_delivery=delivered,
+            )
         except (BufferError, KafkaException) as error:
-            raise LogError(f"{topic}-{partition}: {error}") from error
-        await asyncio.to_thread(self._producer.flush, _ANSWER_S)
-        refused, placed = answers[0] if answers else ("no answer", None)
-        if refused is not None:
-            raise LogError(f"{topic}-{partition}: {refused}")
-        return Position(placed.partition(), placed.offset(), placed.timestamp()[1])
+            raise LogError(f"{posting.topic}-{posting.partition}: {error}") from error
+
+
+async def _asked(question: Callable[..., Any], *arguments: Any) -> None:
+    """In a thread, as it waits for the broker."""
+    try:
+        await asyncio.to_thread(question, *arguments)
+    except KafkaException as error:
+        said = error.args[0]
+        if said.code() in _FENCED:
+            raise LogError("somebody else began to replay dead letters: this one was not sent; ask again") from error
+        raise LogError(f"it was not sent: {said.str()}") from error

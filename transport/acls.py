@@ -26,6 +26,8 @@ FAUST_APPS: frozenset[Component] = frozenset({"streams", "judge"})
 """They are members of consumer groups; all others only name one."""
 GROUP_PREFIX = "davylamp-"
 TELEMETRY = "mcp-requests"
+REPLAYS = "davylamp-dlq"
+"""Transactional id of whoever sends dead letters again: there is one at a time."""
 
 Operation = Literal["READ", "WRITE"]
 """Either implies DESCRIBE (Kafka, "Authorization and ACLs")."""
@@ -42,7 +44,7 @@ class Acl:
     principal: str
     """As Kafka writes it: ``User:judge``."""
     operation: Operation
-    kind: Literal["topic", "group"]
+    kind: Literal["topic", "group", "transactional_id"]
     name: str
 
     @property
@@ -54,7 +56,9 @@ class Acl:
         """The line for ``kafka-acls.sh``."""
         pattern = ["--resource-pattern-type", "prefixed"] if self.prefixed else []
         words = ["kafka-acls.sh", "--bootstrap-server", bootstrap, "--add", "--allow-principal", self.principal]
-        return shlex.join([*words, "--operation", self.operation.title(), f"--{self.kind}", self.name, *pattern])
+        return shlex.join(
+            [*words, "--operation", self.operation.title(), f"--{self.kind.replace('_', '-')}", self.name, *pattern]
+        )
 
 
 def acls(
@@ -82,6 +86,8 @@ def _of(component: Component, topics: Mapping[Any, TopicSpec], principal: str, t
         yield Acl(principal, "READ", "group", READER_GROUP)
     if component in FAUST_APPS:
         yield Acl(principal, "READ", "group", GROUP_PREFIX + component)
+    if component == "people":
+        yield Acl(principal, "WRITE", "transactional_id", REPLAYS)
 
 
 def _components(named: tuple[str, ...]) -> set[str]:

@@ -6,8 +6,11 @@ import pytest
 from confluent_kafka import Producer
 from typer.testing import CliRunner
 
+from cli.dead_letters import Posting
+from cli.dlq_sender import KafkaSender
 from cli.main import app
 from transport.kafka_log import KafkaReader
+from transport.log import LogError
 from transport.settings import KafkaSettings
 
 
@@ -48,18 +51,32 @@ def test_dead_letters_are_listed_shown_and_sent_again_once(kafka: KafkaSettings,
     assert asyncio.run(sent_again(kafka)) == [b"{"]
 
 
+async def test_of_two_who_replay_at_once_the_later_one_does(kafka: KafkaSettings) -> None:
+    earlier, later = KafkaSender(kafka), KafkaSender(kafka)
+    postings = [Posting("mcp-requests", 0, b"k", b"", {}), Posting("mcp-requests.dlq", 0, b"k", b"", {})]
+    await earlier.begin()
+    sent, note = await earlier.put_all(*postings)
+    await later.begin()
+    with pytest.raises(LogError, match="somebody else"):
+        await earlier.put_all(*postings)
+    sent_later, note_later = await later.put_all(*postings)
+    assert (sent_later.offset > sent.offset, note_later.offset > note.offset) == (True, True)
+
+
 async def sent_again(kafka: KafkaSettings) -> list[bytes | None]:
     reader = KafkaReader(kafka, "test-dlq", ["mcp-requests"])
+    found: list[bytes | None] = []
     try:
         async for batch in reader.batches():
+            found += (r.value for r in batch.records if "davylamp-replayed" in r.headers)
             if batch.caught_up:
-                return [r.value for r in batch.records if "davylamp-replayed" in r.headers]
+                break
     finally:
         await reader.close()
-    return []
+    return found
 
 
-def test_replay_asks_which(ids: list[str]) -> None:
+def test_replay_asks_which() -> None:
     done = CliRunner().invoke(app, ["dlq", "replay"])
     assert done.exit_code == 2
     assert "--reason" in done.output

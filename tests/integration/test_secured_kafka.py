@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException, Producer
 from pydantic import SecretStr
 
 from cli.client import ApiError, Client
+from cli.dead_letters import Posting
 from cli.dlq_sender import KafkaSender
 from cli.rollouts import read_log
 from cli.stack import SERVICES, service_argv
@@ -132,7 +133,9 @@ async def test_people_recompute_what_was_decided_by_their_own_name(
     monkeypatch.setenv("DAVYLAMP_KAFKA_SASL_PASSWORD", USERS["people"])
     records = await read_log("orders", "davylamp-verify")
     assert len(records["rollout-decisions"]) == 2
-    await KafkaSender(settings).put("mcp-requests.dlq", 0, b"", None, {})
+    sender = KafkaSender(settings)
+    await sender.begin()
+    assert len(await sender.put_all(Posting("mcp-requests.dlq", 0, None, b"", {}))) == 1
 
 
 async def counted(reader: KafkaReader) -> int:

@@ -6,6 +6,7 @@ from cli.dead_letters import (
     DEAD_LETTERS,
     REPLAYED,
     DeadLetter,
+    Posting,
     Wanted,
     letters,
     render,
@@ -20,9 +21,20 @@ from streams.decoding import BadEvent, decode
 from streams.outbox import MemoryOutbox
 from streams.publisher import DEAD_LETTER_BYTES, Publisher
 from tests.telemetry import TOPIC, event, record
+from transport.log import Position
 from transport.memory_log import MemoryLog
 
 BAD = {3: b"{", 4: b'{"v": 2}', 5: b"\x1b[31mred\xff\\"}
+
+
+class MemorySender:
+    """A :class:`cli.dead_letters.Sender` into a log in memory."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self.log = log
+
+    async def put_all(self, *postings: Posting) -> list[Position]:
+        return [await self.log.put(p.topic, p.partition, p.value, p.key, p.headers) for p in postings]
 
 
 async def log_with(*more: bytes) -> MemoryLog:
@@ -78,13 +90,30 @@ def test_what_is_long_is_cut_when_it_is_shown() -> None:
 async def test_a_letter_is_sent_to_the_partition_it_came_from_and_never_twice() -> None:
     log = await log_with()
     _, letter, _ = await found(log)
-    await replay(log, letter)
+    await replay(MemorySender(log), letter)
     (sent,) = log.records(TOPIC)
-    assert (sent.partition, sent.key, sent.value, sent.headers) == (0, b"orders-1/1", BAD[4], {REPLAYED: b"0@1"})
+    assert (sent.partition, sent.key, sent.value, sent.headers) == (
+        0,
+        b"orders-1/1",
+        BAD[4],
+        {REPLAYED: b"mcp-requests-0@4"},
+    )
     by_note, by_itself = await replayed(log.reader(DEAD_LETTERS)), await replayed(log.reader("mcp-requests"))
-    assert by_note == by_itself == {"0@1"}
+    assert by_note == by_itself == {"mcp-requests-0@4"}
     assert why_not(letter, by_note) == "was sent again before"
     assert len(await found(log)) == 3  # a note is no letter
+
+
+async def test_a_message_that_was_kept_twice_is_one_letter_and_is_sent_again_once() -> None:
+    log = await log_with()
+    for copy in log.records(DEAD_LETTERS)[:2]:  # of a worker that was killed before its commit
+        await log.put(DEAD_LETTERS, 0, copy.value, copy.key, copy.headers)
+    assert [letter.id for letter in await found(log)] == ["0@0", "0@1", "0@2"]
+    (again,) = await found(log, Wanted(frozenset({"0@3"})))
+    assert again.offset == 3
+    await replay(MemorySender(log), repaired(again, event(1).dump()))
+    first, *_ = await found(log)
+    assert why_not(first, await replayed(log.reader(DEAD_LETTERS))) == "was sent again before"
 
 
 async def test_a_letter_that_was_cut_is_not_sent_again() -> None:
@@ -98,7 +127,7 @@ async def test_what_a_person_repaired_is_sent_in_place_of_what_was_kept() -> Non
     *_, cut = await found(log)
     mended = repaired(cut, event(1).dump())
     assert why_not(mended, ()) is None
-    await replay(log, mended)
+    await replay(MemorySender(log), mended)
     (sent,) = log.records(TOPIC)
     assert decode(sent) == event(1)
     assert why_not(cut, await replayed(log.reader(DEAD_LETTERS))) == "was sent again before"
@@ -128,5 +157,5 @@ async def test_a_letter_that_can_be_read_by_now_is_an_event_again() -> None:
         {"reason": b"invalid", "topic": b"mcp-requests", "partition": b"0", "offset": b"9"},
     )
     *_, letter = await found(log)
-    await replay(log, letter)
+    await replay(MemorySender(log), letter)
     assert decode(log.records(TOPIC)[-1]) == event(1)

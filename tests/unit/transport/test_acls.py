@@ -29,6 +29,11 @@ def test_people_may_read_what_verify_and_record_read_and_write_nothing_but_dead_
     assert allowed("people", "WRITE") == {TELEMETRY, DEAD_LETTERS}
 
 
+def test_of_transactions_people_may_begin_those_that_send_dead_letters_again() -> None:
+    (only,) = (a for a in WANTED if a.kind == "transactional_id")
+    assert only.command("kafka:9093").endswith("User:people --operation Write --transactional-id davylamp-dlq")
+
+
 def test_every_component_may_do_something_and_every_topic_is_read_and_written() -> None:
     assert {a.principal for a in WANTED} == set(PRINCIPALS.values())
     for topic in load_topics():
