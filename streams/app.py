@@ -57,7 +57,9 @@ class StreamsSettings(Settings):
         default=Path(".davylamp/streams"), description="What Faust keeps; counts are in Kafka, so it may be lost."
     )
     stalled_after_s: float = Field(
-        default=60.0, gt=30, description="A worker that does not progress for so long ends, to be started again."
+        default=60.0,
+        gt=30,
+        description="A worker that does not progress for so long ends, to be started again; one that starts has five times as long.",
     )
 
     @property
@@ -97,10 +99,18 @@ class Beat(mode.Service):
     mundane_level = "debug"
 
     def __init__(
-        self, beat: Callable[[], Awaitable[None]], outbox: Outbox, every_s: float, watchdog: Watchdog, **kwargs: Any
+        self,
+        beat: Callable[[], Awaitable[None]],
+        outbox: Outbox,
+        every_s: float,
+        watchdog: Watchdog,
+        idle: Callable[[], bool],
+        **kwargs: Any,
     ) -> None:
+        """``idle``: whether the agent has nothing to do. While it has, only what it has done says that it moves."""
         super().__init__(**kwargs)
         self._watchdog = watchdog
+        self._idle = idle
         self._beat = beat
         self._outbox = outbox
         self._every_s = every_s
@@ -109,8 +119,9 @@ class Beat(mode.Service):
     async def _go_on(self) -> None:
         with alive(self, "the beat"):
             while not self.should_stop:
-                await self._beat()  # takes turns with the agent: if that hangs, so does this
-                self._watchdog.moved("agent")
+                await self._beat()  # takes turns with the agent: if that hangs in its turn, so does this
+                if self._idle():
+                    self._watchdog.moved("agent")
                 await asyncio.sleep(self._every_s)
 
     async def on_stop(self) -> None:
@@ -134,14 +145,14 @@ def build(settings: StreamsSettings, kafka: KafkaSettings) -> faust.App:
     outbox = KafkaOutbox(Producer(producer_settings(kafka, f"davylamp-streams-windows/{settings.instance}")))
     pace = Pace(settings.topic, settings.window_ms, settings.publish_interval_s, settings.instance)
     publisher = Publisher(outbox, outbox.partitions(WINDOWS))
-    owner = Owner(publisher, pace, SystemClock(), registry.services, telemetry.commit)
+    owner = Owner(publisher, pace, SystemClock(), registry.services, telemetry.commit, lambda: watchdog.moved("agent"))
 
     @app.agent(channel, name="windows", supervisor_strategy=mode.CrashingSupervisor)  # the default one starts it anew
     async def windows(stream: AsyncIterator[Handover]) -> None:
         async for item in stream:
             await owner.handle(item)
 
-    beat = Beat(owner.beat, outbox, settings.publish_interval_s / _BEATS_AN_INTERVAL, watchdog)
+    beat = Beat(owner.beat, outbox, settings.publish_interval_s / _BEATS_AN_INTERVAL, watchdog, lambda: channel.is_idle)
     for service in (beat, follower, ingress):
         app.service(service)
     return app

@@ -61,10 +61,13 @@ class Ingress(mode.Service):
         if self._halt.is_set():
             return
         waiting = asyncio.run_coroutine_threadsafe(self._channel.put(item), self._events)
-        while not self._halted():
+        while not self._halt.is_set():
             try:
                 waiting.result(_WAIT_S)
             except TimeoutError:
+                if self._channel.is_full:  # it waits for the agent, which is watched; for anything else it hangs
+                    self._watchdog.moved("consumer")
                 continue
+            self._watchdog.moved("consumer")
             return
         waiting.cancel()

@@ -28,6 +28,8 @@ FAILING_FOR = 2.0
 
 Commit = Callable[[int, Checkpoint], None]
 """Queues the commit of a partition; returns at once."""
+Progress = Callable[[], None]
+"""Told whenever something that was handed over is done with, or the log has acknowledged a window of it."""
 
 
 class LostBatchError(Exception):
@@ -66,13 +68,20 @@ class Owner:
     """
 
     def __init__(
-        self, publisher: Publisher, pace: Pace, clock: Clock, registered: Callable[[], frozenset[str]], commit: Commit
+        self,
+        publisher: Publisher,
+        pace: Pace,
+        clock: Clock,
+        registered: Callable[[], frozenset[str]],
+        commit: Commit,
+        progress: Progress = lambda: None,
     ) -> None:
         self._publisher = publisher
         self._pace = pace
         self._clock = clock
         self._registered = registered
         self._commit = commit
+        self._progress = progress
         self._owned: dict[int, _Owned] = {}
         self._turn = asyncio.Lock()
         self._failing_until_s = float("-inf")
@@ -92,6 +101,7 @@ class Owner:
                     self._owned.pop(item.partition, None)
                 case Polled():
                     await self._fold(item)
+        self._progress()
 
     async def beat(self) -> None:
         """Publish partials that are due and tick idle partitions; call it a few times per publishing interval."""
@@ -141,6 +151,7 @@ class Owner:
         await self._publisher.windows(closed.finals(self._registered()))
         await self._publisher.acknowledged()  # the dead letters of the window among them
         self._commit(closed.source.partition, closed.checkpoint)
+        self._progress()
         if closed.window.malformed > MAX_DEAD_LETTERS:
             logger.error(
                 "a flood of telemetry that nobody can read: only the first of each window is kept",

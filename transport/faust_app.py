@@ -49,6 +49,17 @@ class BatchChannel(faust.Channel):
             self._queue = ThrowableQueue(maxsize=self.maxsize, flow_control=FlowControlEvent(initially_suspended=False))
         return self._queue
 
+    @property
+    def is_full(self) -> bool:
+        """Whether whoever puts something waits for whoever takes it. From any thread."""
+        return any(subscriber.queue.full() for subscriber in list(self._subscribers))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether somebody takes, and has taken everything."""
+        subscribers = list(self._subscribers)
+        return bool(subscribers) and all(subscriber.queue.empty() for subscriber in subscribers)
+
 
 class NoTables(TableManager):
     """Faust's manager of tables for an app that has none: its own waits a second for them, in each start of a worker."""

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 
+import faust
 import pytest
 
 from streams.app import Beat, RegistryFollower, StreamsSettings
@@ -12,6 +13,7 @@ from streams.registry import Registry
 from streams.watchdog import Watchdog
 from tests.builders import SERVICE
 from transport.clock import FakeClock
+from transport.faust_app import BatchChannel
 from transport.log import Batch, LogError, Record
 from transport.memory_log import MemoryLog
 from transport.settings import SettingsError
@@ -95,7 +97,7 @@ async def test_the_beat_goes_on_until_the_end_and_then_closes_the_outbox() -> No
         beats.put_nowait(1)
 
     outbox = ClosableOutbox()
-    async with Beat(beat, outbox, 0.0, WATCHDOG):
+    async with Beat(beat, outbox, 0.0, WATCHDOG, lambda: True):
         for _ in range(3):
             await beats.get()
     assert outbox.closed
@@ -108,8 +110,37 @@ async def test_an_error_in_the_beat_crashes_the_service() -> None:
     async def beat() -> None:
         outbox.check()
 
-    service = Beat(beat, outbox, 0.0, WATCHDOG)
+    service = Beat(beat, outbox, 0.0, WATCHDOG, lambda: True)
     await service.start()
     await service._crashed.wait()
     assert isinstance(service.crash_reason, DeliveryError)
     await service.stop()
+
+
+@pytest.mark.parametrize("idle", [True, False])
+async def test_the_beat_says_that_the_agent_moves_only_where_it_has_nothing_to_do(*, idle: bool) -> None:
+    clock, beats, ended = FakeClock(), asyncio.Queue[int](), list[int]()
+    watchdog = Watchdog(clock, 60.0, lambda: ended.append(1))
+    watchdog.moved("agent")
+
+    async def beat() -> None:
+        beats.put_nowait(1)
+
+    async with Beat(beat, MemoryOutbox(), 0.0, watchdog, lambda: idle):
+        for _ in range(4):
+            clock.advance(50)
+            for _ in range(2):  # the first may have begun before
+                await beats.get()
+        watchdog.look()
+    assert bool(ended) is not idle
+
+
+async def test_a_channel_is_idle_once_somebody_listens_and_has_taken_everything() -> None:
+    channel = BatchChannel(faust.App("test", store="memory://"), maxsize=1)
+    assert (channel.is_idle, channel.is_full) == (False, False)
+    listener = aiter(channel)
+    assert (channel.is_idle, channel.is_full) == (True, False)
+    await channel.put(1)
+    assert (channel.is_idle, channel.is_full) == (False, True)
+    assert await anext(listener) == 1
+    assert (channel.is_idle, channel.is_full) == (True, False)

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from streams import ingress
 from streams.handover import Handover, Revoked
 from streams.ingress import Ingress
-from streams.watchdog import Watchdog
+from streams.watchdog import Part, Watchdog
 from transport.clock import FakeClock
 from transport.faust_app import alive
 
@@ -22,10 +23,35 @@ class FakeChannel:
         self.subscriber_count = 1
         self.full = asyncio.Event()
 
+    @property
+    def is_full(self) -> bool:
+        return self.queue.full()
+
     async def put(self, item: Handover) -> None:
         if self.queue.full():
             self.full.set()
         await self.queue.put(item)
+
+
+class DeafChannel(FakeChannel):
+    """Takes nothing, though it has room."""
+
+    async def put(self, item: Handover) -> None:
+        self.full.set()
+        await asyncio.Event().wait()
+
+
+class Heard(Watchdog):
+    """Notes who says that it moves."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeClock(), 60.0)
+        self.words = 0
+        self.more = threading.Event()
+
+    def moved(self, part: Part) -> None:
+        self.words += 1
+        self.more.set()
 
 
 class FakeTelemetry:
@@ -59,8 +85,13 @@ async def at_once() -> None:
     """Nothing to wait for."""
 
 
-def make(telemetry: FakeTelemetry, channel: FakeChannel, ready: Callable[[], Any] = at_once) -> Any:
-    return Ingress(channel, telemetry, ready, Watchdog(FakeClock(), 60.0))  # type: ignore[arg-type]
+def make(
+    telemetry: FakeTelemetry,
+    channel: FakeChannel,
+    ready: Callable[[], Any] = at_once,
+    watchdog: Watchdog | None = None,
+) -> Any:
+    return Ingress(channel, telemetry, ready, watchdog or Watchdog(FakeClock(), 60.0))  # type: ignore[arg-type]
 
 
 async def test_what_the_thread_hands_over_arrives_in_order() -> None:
@@ -77,6 +108,23 @@ async def test_a_full_channel_holds_the_thread_back_and_stopping_frees_it() -> N
     async with service:
         await channel.full.wait()
         assert telemetry.handed == 1
+    assert telemetry.ended.wait(5)
+
+
+async def test_who_waits_for_room_moves_for_the_agent_is_watched_and_who_waits_for_anything_else_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ingress, "_WAIT_S", 0.001)
+    full, heard = FakeChannel(), Heard()
+    async with make(FakeTelemetry(Revoked(0), Revoked(1)), full, watchdog=heard):
+        await full.full.wait()
+        heard.more.clear()
+        assert await asyncio.to_thread(heard.more.wait, 5)
+    deaf, unheard = DeafChannel(), Heard()
+    telemetry = FakeTelemetry(Revoked(0))
+    async with make(telemetry, deaf, watchdog=unheard):
+        await deaf.full.wait()
+        assert unheard.words == 0
     assert telemetry.ended.wait(5)
 
 

@@ -46,7 +46,14 @@ class Scene:
         self.numbers: dict[int, int] = {}
         publisher = Publisher(self.outbox, 3)
         pace = Pace(TOPIC, WINDOW_MS, INTERVAL_S, "w1")
-        self.owner = Owner(publisher, pace, self.clock, lambda: registered, lambda p, c: self.commits.append((p, c)))
+        self.progress = 0
+        self.owner = Owner(publisher, pace, self.clock, lambda: registered, self.commit, self.progressed)
+
+    def commit(self, partition: int, checkpoint: Checkpoint) -> None:
+        self.commits.append((partition, checkpoint))
+
+    def progressed(self) -> None:
+        self.progress += 1
 
     async def assign(self, partition: int = 0, start: Checkpoint | None = None, lost: int = 0) -> None:
         self.numbers[partition] = 0
@@ -184,6 +191,21 @@ async def test_finals_go_out_then_the_checkpoint_is_committed_then_the_next_part
     await asyncio.gather(polled, beat)
     assert scene.told() == [(1000, True, 1), (1100, False, 1)]
     assert scene.commits == [(0, Checkpoint(1, 1000, 0))]
+
+
+async def test_progress_is_what_was_acknowledged_and_no_beat_while_something_hangs() -> None:
+    outbox = SlowOutbox()
+    scene = Scene(outbox)
+    await scene.assign()
+    assert scene.progress == 1
+    polled = asyncio.create_task(scene.poll(*(record(i, 1000 + i * WINDOW_MS, event(i)) for i in range(4))))
+    await outbox.waiting.wait()
+    assert scene.progress == 1
+    outbox.go_on.set()
+    await polled
+    assert scene.progress == 1 + 3 + 1
+    await scene.owner.beat()
+    assert scene.progress == 5
 
 
 async def test_what_the_log_refuses_is_never_committed() -> None:

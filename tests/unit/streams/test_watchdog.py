@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from streams.watchdog import STALLED, Watchdog
+from streams.watchdog import PARTS, STALLED, Part, Watchdog
 from transport.clock import FakeClock
 
 
@@ -44,22 +44,34 @@ def test_one_part_that_hangs_ends_the_worker_though_the_other_moves(caplog: pyte
     ]
 
 
-def test_what_has_not_begun_or_has_ended_is_not_watched() -> None:
+@pytest.mark.parametrize("quiet", PARTS)
+def test_a_part_that_never_says_its_first_word_ends_the_worker_but_has_longer_for_it(quiet: Part) -> None:
     scene = Scene()
-    assert scene.later(100) == 0
-    scene.watchdog.moved("agent")
-    scene.watchdog.rest("agent")
-    scene.watchdog.rest("consumer")
-    assert scene.later(100) == 0
+    scene.watchdog.watch()
+    (other,) = set(PARTS) - {quiet}
+    for _ in range(6):
+        scene.watchdog.moved(other)
+        assert scene.later(50) == 0
+    scene.watchdog.moved(other)
+    assert scene.later(1) == 1
+
+
+def test_a_worker_that_was_told_to_end_has_the_limit_to_be_gone_whatever_still_moves() -> None:
+    scene = Scene()
+    scene.watchdog.watch()
+    for part in PARTS:
+        scene.watchdog.rest(part)
+    assert scene.later(59) == 0
+    for part in PARTS:
+        scene.watchdog.moved(part)
+    assert scene.later(2) == 2  # a word for each part: no process is ended twice
 
 
 HANGING = """
 import threading
 from streams.watchdog import Watchdog
 from transport.clock import SystemClock
-watchdog = Watchdog(SystemClock(), 0.01)
-watchdog.moved("agent")
-watchdog.start(0.01)
+Watchdog(SystemClock(), 0.01).start(0.01)
 threading.Event().wait()
 """
 
