@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from cli.strict_yaml import read_yaml
 from davylamp_sdk._message import Message
 from judge.offline import POLICIES, OfflinePolicy, Report
 from judge.recorded import Recorded
@@ -40,7 +41,7 @@ def parsed(text: str) -> Any:
     except ValueError:
         pass
     try:
-        return yaml.safe_load(text)
+        return read_yaml(text)
     except yaml.YAMLError as error:
         raise ValueError(f"neither JSON nor YAML: {error}") from error
 

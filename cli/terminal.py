@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from cli.client import ApiError, AwayError, Client, UnansweredError
+from cli.strict_yaml import read_yaml
 from davylamp_sdk._message import Message
 from schemas.plan import WRITTEN
 from schemas.units import parse_duration_s
@@ -96,7 +97,7 @@ def seconds(text: str) -> float:
 def load(file: Path) -> Any:
     """The content of a YAML file."""
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
+        return read_yaml(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         fail(f"{file}: {error}")
 

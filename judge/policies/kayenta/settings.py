@@ -201,7 +201,15 @@ def _weights(classifier: Any) -> dict[str, float]:
     weights = classifier.get("groupWeights") or {}
     if not isinstance(weights, Mapping):
         raise ConfigError("config.classifier.groupWeights", "is not an object of numbers")
-    return {str(g): _number(w, f"config.classifier.groupWeights.{g}") for g, w in weights.items()}
+    return {str(g): _weight(w, f"config.classifier.groupWeights.{g}") for g, w in weights.items()}
+
+
+def _weight(value: Any, path: str) -> float:
+    """Kayenta would take one below 0, and make a better score of a failed metric."""
+    weight = _number(value, path)
+    if weight < 0:
+        raise ConfigError(path, f"{weight:g} is below 0: a metric that fails would make the score better")
+    return weight
 
 
 def _required_number(raw: Mapping[str, Any], key: str, path: str) -> float:
@@ -212,6 +220,6 @@ def _required_number(raw: Mapping[str, Any], key: str, path: str) -> float:
 
 def _number(value: Any, path: str) -> float:
     is_integer = isinstance(value, int) and not isinstance(value, bool) and -_JAVA_INTEGER <= value < _JAVA_INTEGER
-    if not (is_integer or isinstance(value, float)):
+    if not (is_integer or (isinstance(value, float) and math.isfinite(value))):
         raise ConfigError(path, f"{value!r} is not a number")
     return float(value)

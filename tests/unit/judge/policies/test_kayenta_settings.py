@@ -123,6 +123,8 @@ def test_a_pair_that_the_config_does_not_know_is_refused() -> None:
         ({"metrics": []}, "config.classifier"),
         ({"metrics": [], "classifier": {"groupWeights": [1]}}, "config.classifier.groupWeights"),
         ({"metrics": [], "classifier": {"groupWeights": {"g": "50"}}}, "config.classifier.groupWeights.g"),
+        ({"metrics": [], "classifier": {"groupWeights": {"g": -5}}}, "config.classifier.groupWeights.g"),
+        ({"metrics": [], "classifier": {"groupWeights": {"g": float("nan")}}}, "config.classifier.groupWeights.g"),
     ],
 )
 def test_a_config_that_is_none_is_refused(raw: Any, path: str) -> None:

@@ -1,0 +1,39 @@
+"""What stands twice in a file of a person's is refused with its line."""
+
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from cli.judge_files import parsed
+from cli.strict_yaml import read_yaml
+from cli.terminal import load
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("alpha: 0.05\nalpha: 0.1\n", "alpha stands twice: leave one of them out\n.*line 2, column 1"),
+        ("checks:\n  tools: off\n  tools: {within: 2pp}\n", "tools stands twice.*\n.*line 3, column 3"),
+        ("stages: [{share: 1%, for: 1m, share: 2%}]", "share stands twice"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_with_its_line(text: str, words: str) -> None:
+    with pytest.raises(yaml.YAMLError, match=words):
+        read_yaml(text)
+
+
+def test_what_is_taken_from_an_anchor_may_be_written_again() -> None:
+    text = "usual: &usual {share: 1%, for: 1m}\nstages: [{<<: *usual, for: 5m}, {<<: *usual, share: 2%}]\n"
+    assert read_yaml(text)["stages"] == [{"share": "1%", "for": "5m"}, {"for": "1m", "share": "2%"}]
+
+
+def test_so_are_plans_of_every_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text("canary: v2\ncanary: v3\n", encoding="utf-8")
+    with pytest.raises(typer.Exit):
+        load(file)
+    assert "canary stands twice" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="neither JSON nor YAML: canary stands twice"):
+        parsed(file.read_text(encoding="utf-8"))
