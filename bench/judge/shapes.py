@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.judge.traffic import Floats, Ints, bins_of
-from judge.policies.port import StageTimes
+from judge.policies.port import Comparison, StageTimes
 from judge.policies.sequential import Sequential
 from judge.stats.histogram import BINS
 from judge.stats.mixture import log_sum_exp, needed_log_e
@@ -88,6 +88,8 @@ class Found:
 
     runs: int
     culprits: tuple[str, ...]
+    p99_ms: tuple[tuple[float, float], ...] = ()
+    """What the entry tells of those that were not: of the baseline and of the canary, in the newest minutes."""
 
     @property
     def share(self) -> float:
@@ -97,7 +99,7 @@ class Found:
 
 def caught(shape: Shape, runs: int) -> Found:
     """An hour of a hundred calls a minute and side, each a session's own, with a look each minute."""
-    culprits = list[str]()
+    culprits, p99_ms = list[str](), list[tuple[float, float]]()
     for seed in range(runs):
         chance, comparison = np.random.default_rng([seed, 6]), Sequential().begin(LATENCY)
         for minute in range(MINUTES):
@@ -108,7 +110,14 @@ def caught(shape: Shape, runs: int) -> Found:
             if breached is not None:
                 culprits.append(breached)
                 break
-    return Found(runs, tuple(culprits))
+        else:
+            p99_ms.append(_told(comparison))
+    return Found(runs, tuple(culprits), tuple(p99_ms))
+
+
+def _told(comparison: Comparison) -> tuple[float, float]:
+    result = next(check for check in comparison.assess((), TIMES).checks if check.check == "latency_p99")
+    return result.baseline.value or math.nan, result.canary.value or math.nan
 
 
 def _latencies(chance: np.random.Generator, version: str, ms: Floats) -> Cell:
@@ -131,11 +140,16 @@ def _latencies(chance: np.random.Generator, version: str, ms: Floats) -> Cell:
     )
 
 
-def verdicts_by_width(calls_a_s: float, factor: float, seed: int, seconds: int = 3600) -> dict[int, bool]:
-    """Whether the very same requests breach, in windows of each width: 0.5 % of the baseline's fail."""
+def verdicts_by_width(
+    calls_a_s: float, factor: float, seed: int, seconds: int = 3600, *, joined: bool = False
+) -> dict[int, bool]:
+    """Whether the very same requests breach, in windows of each width: 0.5 % of the baseline's fail.
+
+    `joined` is no part of the policy: neighbouring windows are made one until both cohorts have calls.
+    """
     chance = np.random.default_rng([seed, 8])
     counts = {v: _by_second(chance, calls_a_s, 0.005 * by, seconds) for v, by in (("v1", 1.0), ("v2", factor))}
-    return {width_s: _breaches(counts, width_s) for width_s in WIDTHS_S}
+    return {width_s: _breaches(counts, width_s, joined=joined) for width_s in WIDTHS_S}
 
 
 def _by_second(chance: np.random.Generator, calls_a_s: float, rate: float, seconds: int) -> Ints:
@@ -144,15 +158,19 @@ def _by_second(chance: np.random.Generator, calls_a_s: float, rate: float, secon
     return np.stack((n, chance.binomial(n, rate)), axis=-1).astype(np.int64)
 
 
-def _breaches(counts: Mapping[str, Ints], width_s: int) -> bool:
+def _breaches(counts: Mapping[str, Ints], width_s: int, *, joined: bool) -> bool:
     """A look each minute, however wide the windows."""
     comparison = Sequential().begin(ERRORS)
     sums = {v: table.reshape(-1, width_s, BUCKETS, 2).sum(axis=1) for v, table in counts.items()}
+    begun_s, held = 0, {v: np.zeros_like(table[0]) for v, table in sums.items()}
     for number in range(len(sums["v1"])):
         end_s = (number + 1) * width_s
-        window = _window(end_s, width_s, {v: table[number] for v, table in sums.items()})
-        if window.strata:
-            comparison.add(window)
+        held = {v: held[v] + table[number] for v, table in sums.items()}
+        if not joined or all(table[:, 0].any() for table in held.values()):
+            window = _window(end_s, end_s - begun_s, held)
+            if window.strata:
+                comparison.add(window)
+            begun_s, held = end_s, {v: np.zeros_like(table) for v, table in held.items()}
         if end_s % 60 == 0 and comparison.assess((), TIMES).breached_by is not None:
             return True
     return False

@@ -34,5 +34,16 @@ def test_the_same_requests_are_judged_in_windows_of_every_width() -> None:
     assert verdicts_by_width(10.0, 6.0, 0, seconds=240) == dict.fromkeys(WIDTHS_S, True)
 
 
+def test_windows_are_joined_until_both_cohorts_have_calls() -> None:
+    alone, joined = (verdicts_by_width(1 / 3, 30.0, 0, seconds=600, joined=joined) for joined in (False, True))
+    assert joined == dict.fromkeys(WIDTHS_S, True)
+    assert alone[60] == joined[60]
+
+
+def test_a_tail_that_gets_better_is_shown_by_an_entry_and_is_no_breach() -> None:
+    ((baseline_ms, canary_ms),) = caught(SHAPES["variance / 5 (kayenta#780, case 1)"], 1).p99_ms
+    assert canary_ms < 0.7 * baseline_ms
+
+
 def test_metrics_with_nothing_wrong_are_seldom_a_false_alarm() -> None:
     assert false_alarms(10, 5, 0.05) == 0
