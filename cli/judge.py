@@ -30,6 +30,9 @@ def judge(
     rollout: Annotated[
         int | None, typer.Option(help="With --plan: its number; default, the newest in the windows.")
     ] = None,
+    telemetry: Annotated[
+        str | None, typer.Option(help="With --plan: the service's telemetry topic, where windows are of several.")
+    ] = None,
 ) -> None:
     """Judge what is in files. The verdict is JSON on stdout; 0 = pass, 3 = fail, 4 = undecided, 2 = not understood."""
     from cli.judge_files import judge_document, judge_windows  # numpy with it: other commands start without
@@ -39,7 +42,7 @@ def judge(
             report = judge_document(policy, _text(file))
         else:
             rule_text = _text(rule) if rule else None
-            report = judge_windows(policy, _text(file), _text(plan), rule_text, baseline, rollout)
+            report = judge_windows(policy, _text(file), _text(plan), rule_text, baseline, rollout, telemetry)
     except ValueError as error:
         fail(f"{file}: {error}", EXIT_WRONG)
     print(json.dumps({"policy": policy, "verdict": report.verdict, **report.content}, indent=2, ensure_ascii=False))

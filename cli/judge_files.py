@@ -26,11 +26,18 @@ def judge_document(policy: str, text: str) -> Report:
 
 
 def judge_windows(
-    policy: str, windows: str, plan: str, rule: str | None, baseline: str | None, rollout: int | None
+    policy: str,
+    windows: str,
+    plan: str,
+    rule: str | None = None,
+    baseline: str | None = None,
+    rollout: int | None = None,
+    telemetry: str | None = None,
 ) -> Report:
     """A policy over recorded windows, a JSON list or a line each, as the judge would have compared them."""
     chosen = _known(policy)
-    recorded = Recorded(_windows(windows), _understood(Plan, parsed(plan), "the plan"), baseline, rollout)
+    wanted = _understood(Plan, parsed(plan), "the plan")
+    recorded = Recorded(_windows(windows), wanted, baseline, rollout, telemetry)
     return chosen.of_windows(recorded, None if rule is None else parsed(rule))
 
 

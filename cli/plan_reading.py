@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from cli.client import Client
@@ -26,7 +27,10 @@ def traffic_of_rollout(client: Client, service: str, rollout: int, timeout_s: fl
         windows = asyncio.run(asyncio.wait_for(read_windows(service, own[0].cut.now), timeout_s))
     except TimeoutError:
         fail(f"The windows were not read within {timeout_s:g} s: is Kafka there?")
-    found = measured_traffic(windows, own[0].baseline, rollout)
+    start = own[0].opening
+    found = measured_traffic(
+        [w for w in windows if start is None or w.source == start.service.telemetry], own[0].baseline, rollout
+    )
     if found is None:
         fail(f"No window of rollout {rollout} of {service} holds a session: they may have expired.")
     return found
@@ -39,7 +43,16 @@ def recent_traffic(service: str) -> Traffic | None:
         windows = asyncio.run(asyncio.wait_for(read_windows(service, since_ms), HURRY_S))
     except Exception:  # noqa: BLE001 - whatever it is, a warning is not worth a word about it
         return None
-    return measured_traffic(windows, None, None)
+    return measured_traffic(_of_busiest_topic(windows), None, None)
+
+
+def _of_busiest_topic(windows: Sequence[CohortWindow]) -> Sequence[CohortWindow]:
+    """A service that has moved to another telemetry topic, or is heard on one by mistake, has windows of several."""
+    requests = Counter[str]()
+    for window in windows:
+        requests[window.source] += sum(sum(cell.outcomes.values()) for cell in window.cells)
+    busiest = max(requests, key=lambda topic: requests[topic], default=None)
+    return [window for window in windows if window.source == busiest]
 
 
 async def read_windows(service: str, since_ms: int) -> Sequence[CohortWindow]:

@@ -32,11 +32,19 @@ class Recorded:
     """None: the one other version that the windows name."""
     rollout: int | None = None
     """None: the newest one that the windows name."""
+    telemetry: str | None = None
+    """The topic that counts, as the service's definition says; None: the one that the windows come from."""
 
     @property
     def own(self) -> tuple[CohortWindow, ...]:
-        """The plan's service's."""
-        return tuple(window for window in self.windows if window.service == self.plan.service)
+        """The plan's service's, of its telemetry topic. Raises :class:`RecordingError` where that may be any of several."""
+        own = [window for window in self.windows if window.service == self.plan.service]
+        topics = sorted({window.source for window in own})
+        if self.telemetry is None and len(topics) > 1:
+            raise RecordingError(
+                f"which telemetry topic is {self.plan.service}'s? The windows are of {', '.join(topics)}"
+            )
+        return tuple(window for window in own if self.telemetry in (None, window.source))
 
 
 def recorded_series(recorded: Recorded) -> CohortSeries:
@@ -53,11 +61,12 @@ def recorded_state(recorded: Recorded) -> ServiceState:
     """
     plan = recorded.plan.model_copy(update={"approve": ()})
     finals = _finals(recorded)
+    telemetry = finals[0].source
     baseline, rollout = _baseline(recorded, finals), _rollout(recorded, finals)
     starts = _stage_starts(plan, finals, rollout)
     state = ServiceState(plan.service)
     for stage, at in enumerate(starts, start=1):
-        entry = _entry(state, plan, baseline, stage, at)
+        entry = _entry(state, plan, baseline, telemetry, stage, at)
         state.read_entry(entry, stage - 1)
         state.acknowledged[entry.id] = Acknowledgement(entry=entry.id, partition=0, offset=stage - 1, at=at)
     for window in recorded.own:
@@ -112,10 +121,12 @@ def _stage_starts(plan: Plan, finals: Sequence[CohortWindow], rollout: int) -> l
     return [min(at for named, at in first.items() if named >= stage) for stage in range(1, max(first) + 1)]
 
 
-def _entry(state: ServiceState, plan: Plan, baseline: str, stage: int, at: int) -> LedgerEntry:
+def _entry(state: ServiceState, plan: Plan, baseline: str, telemetry: str, stage: int, at: int) -> LedgerEntry:
     """What the ledger would say when a stage begins."""
     versions = {version: {"endpoints": ["127.0.0.1:1"]} for version in (baseline, plan.canary)}
-    service = Service.model_validate({"service": plan.service, "baseline": baseline, "versions": versions})
+    service = Service.model_validate(
+        {"service": plan.service, "baseline": baseline, "versions": versions, "telemetry": telemetry}
+    )
     return LedgerEntry.make(
         after=state.chain.head_id,
         service=plan.service,

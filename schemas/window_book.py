@@ -9,6 +9,8 @@ window comes in parts. Hence:
   furthest (``through``) wins;
 - a window of a partition is final once a final of it or of a later window is there: where nothing happened not every
   window is published. A partial that such a later final overtakes is void: retention took its messages.
+
+A window and its partition mean something within one telemetry topic only, so a reader keeps a book for each.
 """
 
 from dataclasses import dataclass, field
@@ -47,6 +49,9 @@ class WindowBook:
     what is known beyond. Windows come out whole (``parts == 1``) and as they were published otherwise.
     """
 
+    _source: str | None = None
+    """The telemetry topic; None before the first window."""
+
     _best: dict[_At, CohortWindow] = field(default_factory=dict)
     _partials: dict[_At, list[CohortWindow]] = field(default_factory=dict)
     """What was last said of each open window, in the order of ``through``."""
@@ -58,7 +63,13 @@ class WindowBook:
     _partitions: int = 0
 
     def read(self, window: CohortWindow) -> None:
-        """Read the next message of the service. Messages that are overtaken, or known already, change nothing."""
+        """Read the next message of the service. Messages that are overtaken, or known already, change nothing.
+
+        Raises ``ValueError`` for a window of another telemetry topic than the first one's.
+        """
+        self._source = self._source or window.source
+        if window.source != self._source:
+            raise ValueError(f"a window of {window.source} in the book of {self._source}: keep one for each")
         self._partitions = max(self._partitions, window.partitions)
         if self._overtaken(window):
             return
@@ -104,6 +115,14 @@ class WindowBook:
         for window in taken:
             self._taken[window.partition] = window.window_end
         return taken
+
+    def forget(self, upto: int) -> None:
+        """Let go of what ends at or before ``upto`` (Unix milliseconds) and waits for other partitions, as if it was taken."""
+        for at in sorted(at for at, window in self._best.items() if window.window_end <= upto):
+            window = self._best.pop(at)
+            self._partials.pop(at, None)
+            if window.final:
+                self._taken[window.partition] = window.window_end
 
     def open_windows(self) -> tuple[CohortWindow, ...]:
         """The best that is known of each window beyond the frontier, by (window start, partition).

@@ -46,7 +46,7 @@ class WindowNews(Message):
 class Lately:
     """A :class:`Recent` and a :class:`Proxied` a service, within its newest rollout.
 
-    `cohorts` says which rollout that is, and its baseline and canary; `tell` hears of closed windows, at most once a
+    `cohorts` says which rollout that is, and its baseline and canary, `telemetry` from which topic it is counted; `tell` hears of closed windows, at most once a
     second each service; `seen` of every message about windows.
     """
 
@@ -55,6 +55,7 @@ class Lately:
         reader: Reader,
         clock: Clock,
         cohorts: Callable[[str], tuple[int, str, str]],
+        telemetry: Callable[[str], str | None],
         tell: Callable[[WindowNews], None],
         seen: Callable[[Record], None],
     ) -> None:
@@ -63,6 +64,7 @@ class Lately:
         self._reader = reader
         self._clock = clock
         self._cohorts = cohorts
+        self._telemetry = telemetry
         self._tell = tell
         self._seen = seen
         self._told: dict[str, float] = {}
@@ -100,6 +102,9 @@ class Lately:
         service = window.service
         rollout, baseline, canary = self._cohorts(service)
         recent = self.services.setdefault(service, Recent())
+        if window.source != self._telemetry(service):
+            recent.pass_over(window)
+            return
         now = self._clock.monotonic_s()
         if not recent.read(window, rollout) or not self._caught_up:
             return

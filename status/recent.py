@@ -112,21 +112,31 @@ class Recent:
     tools: dict[str, dict[str, ToolCount]] = field(default_factory=dict)
     """Version → tool → calls."""
     window_ms: int = 0
+    source: str | None = None
+    """The telemetry topic; None before the first window."""
     partitions: int = 0
-    reached: dict[tuple[str, int], Reached] = field(default_factory=dict)
+    reached: dict[int, Reached] = field(default_factory=dict)
+    """By partition of the topic."""
+    elsewhere: dict[str, int] = field(default_factory=dict)
+    """Other telemetry topic → end of the newest window in which requests of the service were heard there."""
     losses: Losses = field(default_factory=Losses)
-    _taken: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
-    """(source, partition) → (start, part) of the newest final message that was counted."""
+    _taken: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Partition → (start, part) of the newest final message that was counted."""
     _covered: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Start of a window → its requests of this rollout's sessions, and all. Of :data:`COVERED_MS`."""
     _latencies: dict[str, Distribution] = field(default_factory=dict)
     """Version → what was worked out since its newest cell."""
 
     def read(self, window: CohortWindow, rollout: int) -> bool:
-        """Take a message; cells of other rollouts than the newest (`rollout`) are left out. Whether a chart has grown."""
+        """Take a message of the service's telemetry topic. Whether a chart has grown.
+
+        Cells of other rollouts than the newest (`rollout`) are left out.
+        """
         if rollout != self.rollout:
             self._begin(rollout)
-        place = window.source, window.partition
+        if window.source != self.source:
+            self._move(window.source)
+        place = window.partition
         known = self.reached.get(place, Reached())
         self.window_ms = window.window_ms
         self.partitions = max(self.partitions, window.partitions)
@@ -139,6 +149,11 @@ class Recent:
         self.losses.take(window)
         self._count(window)
         return True
+
+    def pass_over(self, window: CohortWindow) -> None:
+        """Take a message of another topic: nobody counts what it says."""
+        if window.final and window.cells:
+            self.elsewhere[window.source] = max(self.elsewhere.get(window.source, 0), window.window_end)
 
     @property
     def complete_until_ms(self) -> int | None:
@@ -175,6 +190,13 @@ class Recent:
         self.rollout, self.step_ms = rollout, 0
         for kept in (self.spans, self.totals, self.born, self.tools, self._covered, self._latencies):
             kept.clear()
+
+    def _move(self, source: str) -> None:
+        """The service's telemetry goes to another topic: what partitions have said means nothing there."""
+        self.source, self.partitions = source, 0
+        self.elsewhere.pop(source, None)
+        self.reached.clear()
+        self._taken.clear()
 
     def _count(self, window: CohortWindow) -> None:
         ours = 0

@@ -1,16 +1,16 @@
 """Everything the judge knows of one service: a fold of its inputs, whatever the order in which topics arrive."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
 
 from judge.evidence import Evidence
 from judge.history import History
-from judge.impossible import ImpossibleReportError, ImpossibleWindowError, refuse_impossible
+from judge.impossible import ImpossibleReportError
 from judge.policies.port import Assessment, Comparison, Policy, StageTimes
 from judge.proxies import ProxyBook
+from judge.rollout.source import Closed, Source
 from judge.rollout.stage_clock import StageClock, stage_clock, stage_starts
-from judge.trial import Trial, TrialWindow, by_rollout
+from judge.trial import Trial, TrialWindow
 from schemas.control import Command, ProxyReport, RouteChange
 from schemas.decisions import Acknowledgement, LedgerEntry, Opening
 from schemas.fleet import Fleet
@@ -30,15 +30,6 @@ class Asked:
 
     command: Command
     at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """What one window, of all partitions, says of one rollout: final."""
-
-    end_ms: int
-    window_ms: int
-    cells: list[Cell]
 
 
 _Pair = tuple[CohortWindow | None, CohortWindow]
@@ -101,17 +92,12 @@ class ServiceState:
     acknowledged: dict[str, Acknowledgement] = field(default_factory=dict)
     """By entry: when it was first in force on every proxy."""
     asked: list[Asked] = field(default_factory=list)
-    book: WindowBook = field(default_factory=WindowBook)
-    windows: dict[int, list[Closed]] = field(default_factory=dict)
-    """Final windows of rollouts that nobody compares yet: a start may be read after windows of its sessions."""
+    sources: dict[str, Source] = field(default_factory=dict)
+    """By telemetry topic. Only :attr:`heard` counts; which one that is may be read after its windows."""
     compared: Compared | None = None
     proxies: ProxyBook = field(default_factory=ProxyBook)
-    history: History = field(default_factory=History)
-    """How often each version failed, before a rollout too."""
-    incomplete_ms: int | None = None
-    """Up to when something was lost unread, or could not be understood: the end of a window, or a record's append time."""
-    window_ms: int = 0
-    """The size of a window; 0 before the first."""
+    _incomplete_ms: int | None = None
+    """Append time of the newest record that could not be understood."""
     _clock: tuple[ServiceLedger, int, int | None, StageClock] | None = None
     """The newest that was asked for, and what it follows from: the chain, acknowledgements (which only come) and frontier."""
     _times: tuple[StageClock, StageTimes] | None = None
@@ -152,36 +138,52 @@ class ServiceState:
             self.compared.hear(self.proxies)
 
     def read_window(self, window: CohortWindow) -> None:
-        """What one telemetry partition says; windows are folded once every partition has closed them.
+        """What one partition of a telemetry topic says. Raises as :meth:`judge.rollout.source.Source.read` does."""
+        self.sources.setdefault(window.source, Source()).read(window, self.chain.standing.rollout)
 
-        Raises :class:`judge.impossible.ImpossibleWindowError`: what such a window should have said is missing.
-        """
-        try:
-            refuse_impossible(window)
-        except ImpossibleWindowError:
-            self.lacks(window.window_end)
-            raise
-        self.book.read(window)
-        self.window_ms = window.window_ms
-        for _, finals in groupby(self.book.take_final(), key=lambda final: final.window_start):
-            self._close(tuple(finals))
-
-    def _close(self, finals: Sequence[CohortWindow]) -> None:
-        """One window, of every partition that had something to say. Older rollouts than the newest are over."""
-        cells = [cell for final in finals for cell in final.cells]
-        self.history.add(finals[0].window_end, cells)
-        if any(final.incomplete for final in finals):
-            self.lacks(finals[0].window_end)
-        for rollout, labelled in by_rollout(cells).items():
-            closed = Closed(finals[0].window_end, finals[0].window_ms, labelled)
-            if self.compared is not None and self.compared.trial.rollout == rollout:
-                self.compared.add(closed)
-            elif rollout >= self.chain.standing.rollout:
-                self.windows.setdefault(rollout, []).append(closed)
-
-    def lacks(self, end_ms: int) -> None:
+    def lacks(self, at_ms: int) -> None:
         """Something that was counted up to this moment is not known: no share rises for a while."""
-        self.incomplete_ms = max(self.incomplete_ms or 0, end_ms)
+        self._incomplete_ms = max(self._incomplete_ms or 0, at_ms)
+
+    @property
+    def telemetry(self) -> str | None:
+        """The topic whose windows count: the newest rollout's, as its start says; before the first one the service file's."""
+        if self.chain.opening is not None:
+            return self.chain.opening.service.telemetry
+        return self.service.telemetry if self.service else None
+
+    @property
+    def heard(self) -> Source:
+        """What the service's own telemetry topic says. Windows of others are passed over: anybody may write there."""
+        own = self.telemetry
+        return self.sources.get(own, Source()) if own is not None else Source()
+
+    @property
+    def book(self) -> WindowBook:
+        """The windows that count."""
+        return self.heard.book
+
+    @property
+    def history(self) -> History:
+        """How often each version failed, before a rollout too."""
+        return self.heard.history
+
+    @property
+    def window_ms(self) -> int:
+        """The size of a window; 0 before the first."""
+        return self.heard.window_ms
+
+    @property
+    def incomplete_ms(self) -> int | None:
+        """Up to when something was lost unread, or could not be understood: the end of a window, or a record's append time."""
+        return max((ms for ms in (self.heard.incomplete_ms, self._incomplete_ms) if ms is not None), default=None)
+
+    def forget(self) -> None:
+        """Let go of old windows that no rollout will ask for: while one is live, those of other topics than its own."""
+        own = self.telemetry if self.chain.standing.live else None
+        for name, source in self.sources.items():
+            if name != own:
+                source.forget()
 
     @property
     def opening(self) -> Opening:
@@ -244,10 +246,11 @@ class ServiceState:
         if self.compared is None or self.compared.trial.rollout != rollout:
             trial = Trial.of(self.opening, rollout, self.own_baseline)
             self.compared = Compared(policy, trial, policy.begin(trial), self.rollout[0].decided_at)
-            self.windows = {number: closed for number, closed in self.windows.items() if number >= rollout}
+            for source in self.sources.values():
+                source.windows = {number: closed for number, closed in source.windows.items() if number >= rollout}
         if self.compared.policy is not policy:
             raise RuntimeError(f"service {self.name} is compared under another policy already")
-        for closed in self.windows.pop(rollout, ()):
+        for closed in self.heard.windows.pop(rollout, ()):
             self.compared.add(closed)
         self.compared.hear(self.proxies)
         return self.compared

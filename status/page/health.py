@@ -13,6 +13,9 @@ from status.page.snapshot import Snapshot
 BEHIND_S = 15.0
 """Older than this, and than three windows, telemetry or the judge is not well."""
 
+ELSEWHERE_MS = 300_000
+"""So long it is told that requests were sent to a topic where nobody counts them."""
+
 Health = Literal["good", "bad", "idle", "unknown"]
 """`idle`: nothing is compared now. Workers tell the time all the same: of one that does not, nobody knows whether it lives
 (`unknown`)."""
@@ -92,7 +95,15 @@ def _requests(snapshot: Snapshot) -> Item:
     recent = snapshot.recent
     read = recent.read_until_ms if recent else None
     detail = f"{len(recent.reached)} of {recent.partitions} partitions" if recent and recent.partitions else ""
-    return _aged(snapshot, "requests read", read, detail, "no worker was heard")
+    lost = _elsewhere(snapshot)
+    return _aged(snapshot, "requests read", read, f"{detail}{lost}", f"no worker was heard{lost}")
+
+
+def _elsewhere(snapshot: Snapshot) -> str:
+    """Requests that are sent to another telemetry topic than the service's, lately: nobody counts them."""
+    found = snapshot.recent.elsewhere if snapshot.recent else {}
+    topics = sorted(topic for topic, at_ms in found.items() if snapshot.now_ms - at_ms < ELSEWHERE_MS)
+    return f"; some on {', '.join(topics)} are not counted" if topics else ""
 
 
 def _windows(snapshot: Snapshot) -> Item:

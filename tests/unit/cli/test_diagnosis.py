@@ -3,9 +3,11 @@
 from cli.diagnosis import Finding, of_api, of_clock, of_services, of_topics, render_findings
 from cli.rendering import WIDTH
 from status.page.figures import plain
-from status.page.health import items
+from status.page.health import ELSEWHERE_MS, items
 from status.page.snapshot import Snapshot, Viewer
+from status.recent import Recent
 from status.views import RolloutStatus
+from tests.unit.status.test_recent import cell, window
 
 
 def station(name: str, health: str, value: str = "2 s ago", detail: str = "") -> dict[str, str]:
@@ -85,6 +87,16 @@ def test_of_a_service_that_was_never_heard_nothing_is_well_and_each_command_is_t
         "",
         "3 things are not known",
     ]
+
+
+def test_of_requests_that_are_sent_to_another_topic_it_is_told_for_a_while_that_nobody_counts_them() -> None:
+    status, recent = RolloutStatus(service="orders", definition=None, rollout=None, route=None, ledger=()), Recent()
+    recent.pass_over(window(1, cell()))
+    details = [
+        items(Snapshot(status, now_ms=10_000 + age_ms, viewer=Viewer("api"), recent=recent))[0].detail
+        for age_ms in (0, ELSEWHERE_MS)
+    ]
+    assert details == ["no worker was heard; some on mcp-requests are not counted", "no worker was heard"]
 
 
 def test_old_telemetry_of_a_service_at_rest_has_its_age_and_what_to_type() -> None:

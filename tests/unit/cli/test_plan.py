@@ -37,7 +37,13 @@ def stages(sessions_per_minute: float, wanted: Plan = DOCUMENT, **more: Any) -> 
 
 def window(number: int, *cells: Cell, final: bool = True) -> CohortWindow:
     start = number * MINUTE_MS
-    fields: dict[str, Any] = {"service": "orders", "source": "t", "partition": 0, "partitions": 1, "final": final}
+    fields: dict[str, Any] = {
+        "service": "orders",
+        "source": "mcp-requests",
+        "partition": 0,
+        "partitions": 1,
+        "final": final,
+    }
     times = {"window_start": start, "window_ms": MINUTE_MS, "clock_ms": start + MINUTE_MS}
     return CohortWindow.model_validate(
         {**fields, **times, "first_offset": number, "through": number + 1, "instance": "a", "cells": cells}
@@ -251,7 +257,8 @@ class TestReading:
         log, asked = MemoryLog(), list[int]()
         windows = [window(i, cell("v1", 900, 18, sessions=90), final=i < 3) for i in range(4)]
         foreign = window(1, cell("v1", 900, 18, sessions=900)).model_copy(update={"service": "other"})
-        for one in (*windows, foreign):
+        stray = window(1, cell("v1", 30, 30, sessions=30)).model_copy(update={"source": "t", "partitions": 9})
+        for one in (*windows, foreign, stray):
             asyncio.run(log.writer().append("cohort-windows", one.service, one.dump()))
 
         def reader(_: Any, __: str, topics: tuple[Any, ...], *, since_ms: int) -> Any:

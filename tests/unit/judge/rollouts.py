@@ -39,10 +39,9 @@ def cell(version: str, stage: int, n: int, bad: int, rollout: int = 1, nonce_of:
 
 def window(at_ms: int, *cells: Cell, partition: int = 0, partitions: int = 2, **changes: Any) -> CohortWindow:
     """One second of a telemetry partition, ending at `at_ms`."""
-    known: dict[str, Any] = {"final": True, "instance": "s", "through": 1, "first_offset": 0}
+    known: dict[str, Any] = {"final": True, "instance": "s", "through": 1, "first_offset": 0, "source": "mcp-requests"}
     return CohortWindow(
         service="orders",
-        source="mcp-requests",
         partition=partition,
         partitions=partitions,
         window_start=at_ms // 1000 * 1000 - 1000,

@@ -58,6 +58,20 @@ def test_windows_of_other_services_are_passed_over() -> None:
         recorded_series(Recorded([other], PLAN))
 
 
+def test_of_windows_of_several_telemetry_topics_one_has_to_be_named() -> None:
+    own = [each.model_copy(update={"source": "mcp-requests.orders"}) for each in constant(3, (9, 1), (9, 1))]
+    strays = [each.model_copy(update={"partitions": 4}) for each in constant(3, (9, 1), (1, 9))]
+    both = [*strays, *own]
+    with pytest.raises(
+        RecordingError, match=r"topic is orders's\? The windows are of mcp-requests, mcp-requests\.orders"
+    ):
+        recorded_state(Recorded(both, PLAN))
+    named = Recorded(both, PLAN, telemetry="mcp-requests.orders")
+    assert recorded_series(named) == recorded_series(Recorded(own, PLAN))
+    assert recorded_state(named).assess(Sequential()) == recorded_state(Recorded(own, PLAN)).assess(Sequential())
+    assert recorded_state(named).heard.book.frontier() == T0 + 3 * WINDOW_MS
+
+
 def test_approvals_are_taken_for_given() -> None:
     waits = plan(approve=["start", "2"])
     assert recorded_state(Recorded(constant(2, (9, 1), (9, 1)), waits)).chain.standing.stage == 1

@@ -196,6 +196,21 @@ def test_a_partition_that_starts_late_loses_nothing() -> None:
     assert told(book.take_final()) == [(1000, 2, 8), (1100, 0, 1), (1100, 1, 1), (1100, 2, 9)]
 
 
+def test_a_book_is_of_one_telemetry_topic() -> None:
+    book = book_of(final(0))
+    with pytest.raises(ValueError, match=r"of mcp-requests.orders in the book of mcp-requests"):
+        book.read(final(1, source="mcp-requests.orders"))
+
+
+def test_what_is_forgotten_never_comes_back_and_what_ends_later_stays() -> None:
+    book = book_of(final(0, 1000), final(0, 1100), window(1, 1000, 5))
+    book.forget(1100)
+    book.read(final(0, 1000))
+    assert told(book.open_windows()) == [(1100, 0, 1)]
+    book.read(final(1, 1100, 7))
+    assert told(book.take_final()) == [(1100, 0, 1), (1100, 1, 7)]
+
+
 @given(st.randoms(use_true_random=False), st.integers(1, 6))
 def test_repetitions_and_interleaved_partitions_change_nothing_of_what_is_taken(
     draws: random.Random, windows: int

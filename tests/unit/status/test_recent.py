@@ -88,6 +88,20 @@ def test_it_is_complete_up_to_the_slowest_partition_once_all_have_spoken() -> No
     assert recent.complete_until_ms == 15_000
 
 
+def test_in_a_topic_that_a_service_has_moved_to_no_partition_has_spoken_yet() -> None:
+    recent = Recent()
+    for partition in range(4):
+        recent.read(window(9, cell(), partition=partition, partitions=4), 1)
+    recent.pass_over(window(1, source="mcp-requests.orders"))
+    assert recent.elsewhere == {}
+    recent.pass_over(window(2, cell(), source="mcp-requests.orders"))
+    assert recent.elsewhere == {"mcp-requests.orders": 15_000}
+    assert recent.read(window(3, cell(), source="mcp-requests.orders", partitions=2), 1)
+    assert (recent.complete_until_ms, recent.elsewhere) == (None, {})
+    recent.read(window(4, source="mcp-requests.orders", partition=1, partitions=2), 1)
+    assert (recent.complete_until_ms, recent.totals["v2"].requests) == (20_000, 50)
+
+
 def test_a_new_rollout_forgets_the_old_one() -> None:
     recent = Recent()
     recent.read(window(1, cell()), 1)

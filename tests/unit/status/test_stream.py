@@ -194,11 +194,26 @@ async def test_of_what_was_said_before_the_start_only_closed_windows_are_read() 
 
 
 async def test_a_record_that_is_not_understood_is_skipped() -> None:
-    async with watching() as scene:
+    log = MemoryLog()
+    await applied(log)
+    async with watching(log) as scene:
         await scene.log.put("cohort-windows", 0, b"not json")
         await scene.log.put("proxy-reports", 0, b"{}")
         await scene.log.put("cohort-windows", 0, window(1, cell()).dump())
         await scene.until(1)
+
+
+async def test_windows_of_another_telemetry_topic_are_passed_over() -> None:
+    log = MemoryLog()
+    await applied(log, entry("start"))
+    async with watching(log) as scene:
+        foreign = window(9, cell("v2"), source="mcp-requests.orders", partitions=4)
+        await log.put("cohort-windows", 0, foreign.dump())
+        await log.put("cohort-windows", 0, window(1, cell("v2")).dump())
+        await scene.until_complete(10_000)
+        recent = scene.lately.services["orders"]
+        assert (recent.partitions, recent.totals["v2"].sessions) == (1, 2)
+        assert recent.elsewhere == {"mcp-requests.orders": 50_000}
 
 
 async def test_an_unknown_service_has_no_stream() -> None:

@@ -1,0 +1,166 @@
+"""Windows of another telemetry topic than the service's say nothing, whatever they say."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from judge.impossible import ImpossibleWindowError
+from judge.rollout.source import KEPT_MS
+from judge.rollout.state import ServiceState
+from judge.verdicts import Same
+from judge.verify import verify
+from schemas.windows import Bucket, Cell, CohortWindow
+from tests.builders import SERVICE, entry, opening
+from tests.unit.judge.rollouts import CHECKS, MACHINE, T0, Rollout, cell, window
+
+SHARED, OWN = "mcp-requests", "mcp-requests.orders"
+MOVED = SERVICE.model_copy(update={"telemetry": OWN})
+OPENING = opening("v2", checks=CHECKS).model_copy(update={"service": MOVED})
+
+
+class Moved(Rollout):
+    """A rollout of a service with a telemetry topic of its own, of two partitions; somebody writes to the shared one, too."""
+
+    def __init__(self, *strays: Cell, partitions: int = 2) -> None:
+        super().__init__()
+        self.strays = strays
+        self.partitions = partitions
+
+    async def begin(self) -> None:
+        await self.put("services", MOVED)
+        await self.ask("start", opening=OPENING)
+
+    async def _count(self, bad: int) -> None:
+        now, stage = self.clock.now_ms(), min(max(self.chain.standing.stage, 1), 2)
+        if self.strays:
+            await self.put("cohort-windows", window(now, *self.strays, partitions=self.partitions, source=SHARED))
+        await self.put(
+            "cohort-windows", window(now, cell("v1", stage, 800, 0), cell("v2", stage, 800, bad), source=OWN)
+        )
+        await self.put("cohort-windows", window(now, partition=1, source=OWN))
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        return [(entry.kind, entry.reason.code) for entry in self.chain.entries]
+
+
+PROMOTED = [("start", "started"), ("proceed", "within"), ("complete", "within")]
+BAD = cell("v1", 1, 800, 0), cell("v2", 1, 800, 400)
+UNLABELLED = cell("v1", 1, 8, 0).model_copy(update={"label": "-", "buckets": {}, "new_sessions": 0})
+
+
+async def test_who_writes_to_the_shared_topic_cannot_have_a_healthy_canary_rolled_back() -> None:
+    rollout = Moved(*BAD)
+    await rollout.begin()
+    await rollout.run(30)
+    assert rollout.told == PROMOTED
+
+
+async def test_who_writes_to_the_shared_topic_cannot_hide_a_canary_that_fails() -> None:
+    rollout = Moved(UNLABELLED)
+    await rollout.begin()
+    await rollout.run(10, bad=800)
+    assert rollout.told == [("start", "started"), ("rollback", "breach")]
+
+
+async def test_a_service_may_move_to_a_topic_of_fewer_partitions() -> None:
+    rollout = Moved()
+    await rollout.put("services", SERVICE)
+    for partition in range(4):
+        now = rollout.clock.now_ms()
+        await rollout.put("cohort-windows", window(now, partition=partition, partitions=4, source=SHARED))
+    rollout.clock.advance(3600)
+    await rollout.begin()
+    await rollout.run(30)
+    assert rollout.told == PROMOTED
+
+
+async def test_what_was_decided_among_strays_is_recomputed_to_the_byte() -> None:
+    rollout = Moved(*BAD)
+    await rollout.begin()
+    await rollout.run(30)
+    assert {type(verdict) for verdict in verify(rollout.tapes, "orders", 1, MACHINE)} == {Same}
+
+
+async def test_a_judge_that_restarts_goes_on_with_the_windows_of_the_topic_that_counts() -> None:
+    rollout = Moved(*BAD)
+    await rollout.begin()
+    await rollout.run(4)
+    again = Moved(*BAD)
+    again.clock, again.log, again.acknowledged = rollout.clock, rollout.log, rollout.acknowledged
+    again.judge = type(rollout.judge)(MACHINE, rollout.log.writer(), rollout.clock)
+    await again.run(26)
+    assert again.told == PROMOTED
+
+
+def state_of(*windows: CohortWindow, live: bool = False) -> ServiceState:
+    state = ServiceState("orders", service=MOVED)
+    if live:
+        state.read_entry(entry("start", opening=OPENING), 0)
+    for each in windows:
+        state.read_window(each)
+    return state
+
+
+def strays(n: int, source: str = SHARED) -> Sequence[CohortWindow]:
+    """Of one of two partitions: nothing of it is ever closed."""
+    return [window(T0 + 60_000 * i, UNLABELLED, source=source) for i in range(n)]
+
+
+def test_before_a_rollout_the_service_file_says_which_topic_counts() -> None:
+    state = state_of(*(window(T0, partition=p, source=s) for p in (0, 1) for s in (SHARED, OWN)))
+    assert state.heard is state.sources[OWN]
+    state.read_service(SERVICE)
+    assert state.heard is state.sources[SHARED]
+    state.read_service(None)
+    assert state.book.frontier() is None
+
+
+def test_while_a_rollout_is_live_its_start_says_so() -> None:
+    state = state_of(window(T0, source=OWN), live=True)
+    state.read_service(SERVICE)
+    assert state.heard is state.sources[OWN]
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_what_another_topic_says_takes_no_more_memory_than_two_hours_of_it(*, live: bool) -> None:
+    state = state_of(live=live)
+    for number, stray in enumerate(strays(1000)):
+        state.read_window(stray)
+        state.forget()
+        assert len(state.sources[SHARED].book.open_windows()) <= min(number + 1, KEPT_MS // 60_000 + 10)
+
+
+def test_while_a_rollout_is_live_nothing_of_its_own_topic_is_let_go() -> None:
+    state = state_of(*strays(1000, OWN), live=True)
+    state.forget()
+    assert len(state.book.open_windows()) == 1000
+
+
+def test_windows_that_were_let_go_are_not_taken_when_they_are_said_again() -> None:
+    state = state_of(*strays(1000))
+    state.forget()
+    kept = len(state.sources[SHARED].book.open_windows())
+    for stray in strays(500):
+        state.read_window(stray)
+    assert len(state.sources[SHARED].book.open_windows()) == kept
+
+
+def test_sessions_of_rollouts_that_nobody_started_are_let_go_too() -> None:
+    state = state_of()
+    for i in range(200):
+        for partition in (0, 1):
+            state.read_window(window(T0 + 60_000 * i, cell("v2", 1, 8, 0, rollout=99), partition=partition))
+    state.forget()
+    assert len(state.sources[SHARED].windows[99]) == KEPT_MS // 60_000
+
+
+def test_what_another_topic_lacks_is_missed_by_nobody() -> None:
+    impossible = cell("v2", 1, 8, 0).model_copy(update={"buckets": {0: Bucket(n=1, err=2)}})
+    state = state_of(*(window(T0, partition=p, holes=1) for p in (0, 1)))
+    with pytest.raises(ImpossibleWindowError):
+        state.read_window(window(T0 + 1000, impossible))
+    assert state.incomplete_ms is None
+    with pytest.raises(ImpossibleWindowError):
+        state.read_window(window(T0 + 1000, impossible, source=OWN))
+    assert state.incomplete_ms == T0 + 1000
