@@ -60,7 +60,7 @@ def _threshold_document(document: Any) -> Report:
         length = max((len(values) for values in found.measured.values()), default=0)
         by_tick = [{name: v[i] if i < len(v) else None for name, v in found.measured.items()} for i in range(length)]
         return _flagger_run(found.rule, by_tick, found.ignored)
-    return _argo_run(argo.run(found.rule, argo.listed(found.measured)))
+    return _argo_run(argo.run(found.rule, argo.listed(found.measured)), found.ignored)
 
 
 def _threshold_windows(recorded: Recorded, rule: Any) -> Report:
@@ -73,7 +73,8 @@ def _threshold_windows(recorded: Recorded, rule: Any) -> Report:
     if isinstance(found.rule, flagger.Analysis):
         measured = measuring.for_flagger(series, found.rule, series.start_ms)
         return _flagger_run(found.rule, measured, found.ignored)
-    return _argo_run(argo.run(found.rule, measuring.for_argo(series, series.start_ms, over_s=60.0)))
+    run = argo.run(found.rule, measuring.for_argo(series, series.start_ms, over_s=60.0))
+    return _argo_run(run, found.ignored)
 
 
 def _sequential_windows(recorded: Recorded, rule: Any) -> Report:
@@ -101,8 +102,8 @@ def _flagger_run(
     return Report(_FLAGGER_VERDICTS.get(ticks[-1].action, "undecided"), flagger_report(analysis, ticks, ignored))
 
 
-def _argo_run(run: argo.AnalysisRun) -> Report:
-    return Report(_ARGO_VERDICTS.get(run.phase, "undecided"), argo_report(run))
+def _argo_run(run: argo.AnalysisRun, ignored: tuple[str, ...]) -> Report:
+    return Report(_ARGO_VERDICTS.get(run.phase, "undecided"), argo_report(run, ignored))
 
 
 def _assessed(found: Assessment) -> Report:

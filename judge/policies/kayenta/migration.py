@@ -107,8 +107,9 @@ def _fate(metric: Mapping[str, Any], targets: Mapping[str, str], checks: dict[st
     settings = read_settings(metric, "config.metrics")
     target = targets.get(settings.name)
     if target is None:
-        source = _mapping(metric.get("query")).get("type", "a query")
-        return Fate(settings.name, None, (f"its {source} query is not read here: say which check it is with --map",))
+        source = _mapping(metric.get("query")).get("type")
+        query = f"{source} query" if source else "query"
+        return Fate(settings.name, None, (f"its {query} is not read here: say which check it is with --map",))
     kind, _, name = target.rpartition(":")
     if not kind and settings.direction == "decrease":
         return Fate(settings.name, None, (f"it fails when it falls, and {name} is worse when it rises",))
@@ -135,8 +136,12 @@ def _built_in(settings: MetricSettings, name: str) -> tuple[dict[str, Any], list
 
 def _custom(settings: MetricSettings, kind: str) -> tuple[dict[str, Any], list[str]]:
     falls = settings.direction == "decrease"
-    more = 1 - settings.allowed.decrease if falls else settings.allowed.increase - 1
-    limit, details = _relative(more, settings, "10%")
+    if falls and settings.measure != "cles" and settings.allowed.decrease <= 0:
+        limit: dict[str, Any] = {"within": "10%"}
+        details = ["limit 10%, the default: nothing falls by all there is or more, so Kayenta never failed it"]
+    else:
+        more = 1 - settings.allowed.decrease if falls else settings.allowed.increase - 1
+        limit, details = _relative(more, settings, "10%")
     details.append("the servers must send it in `metrics` of their events; it is never negative")
     return {"kind": kind, "worse": "lower" if falls else "higher", **limit}, details
 
@@ -145,9 +150,10 @@ def _relative(more: float, settings: MetricSettings, default: str) -> tuple[dict
     """A limit as a part of the baseline's, where Kayenta has one that means the same."""
     if settings.measure == "cles":
         return {"within": default}, [f"limit {default}, the default: the measure cles has no counterpart"]
+    more = round(more, 6)
     if more <= 0:
         return {"within": default}, [f"limit {default}, the default: Kayenta failed on any shift that it could prove"]
-    within = format_percent(round(more, 6))
+    within = format_percent(more)
     return {"within": within}, [f"limit {within}, the allowed effect; here it is what must be proven, there a filter"]
 
 

@@ -1,5 +1,6 @@
 """What is weak, silently misread or unknown in a canary config: said before it is taken over. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,9 @@ _METRIC = ("name", "query", "groups", "analysisConfigurations", "scopeName")
 _CANARY = ("direction", "nanStrategy", "outliers", "critical", "mustHaveData", "muted", "effectSize")
 _EFFECT = ("measure", "allowedIncrease", "allowedDecrease", "criticalIncrease", "criticalDecrease")
 _FULL = 100.0
+_CONFIG_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_TEXTS = ("q", "select", "metricName", "metricType", *_TEMPLATES)
+"""What of a query is a text, whatever its source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,13 @@ def canary_of(metric: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _wrong_fields(raw: Mapping[str, Any]) -> Iterator[ConfigError]:
+    yield from _wrong_in(
+        raw, "config", (("description", str, "a text"), ("id", str, "a text"), ("judge", Mapping, "an object"))
+    )
+    yield from _wrong_in(raw, "config", (("configVersion", str | int | float, "a text or a number"),))
+    name = raw.get("name")
+    if name is not None and not (isinstance(name, str) and _CONFIG_NAME.fullmatch(name)):
+        yield ConfigError("config.name", f"{name!r} is not made of letters, digits, - and _")
     applications = raw.get("applications")
     if applications is not None and not (isinstance(applications, list) and applications):
         yield ConfigError("config.applications", "is not a list with at least one name")
@@ -99,20 +110,42 @@ def _wrong_fields(raw: Mapping[str, Any]) -> Iterator[ConfigError]:
         isinstance(templates, Mapping) and all(isinstance(text, str) for text in templates.values())
     ):
         yield ConfigError("config.templates", "is not an object of texts")
-    metrics = raw.get("metrics") if isinstance(raw.get("metrics"), list) else []
-    names = [metric.get("name") for metric in metrics or () if isinstance(metric, Mapping)]
-    for index, name in enumerate(names):
+    metrics = raw.get("metrics")
+    yield from _wrong_metrics([m for m in metrics if isinstance(m, Mapping)] if isinstance(metrics, list) else [])
+
+
+def _wrong_metrics(metrics: Sequence[Mapping[str, Any]]) -> Iterator[ConfigError]:
+    names = [metric.get("name") for metric in metrics]
+    for index, (metric, name) in enumerate(zip(metrics, names, strict=True)):
+        path = f"config.metrics[{index}]"
         if not isinstance(name, str) or not name:
-            yield ConfigError(f"config.metrics[{index}].name", "is missing")
+            yield ConfigError(f"{path}.name", "is missing")
         elif name in names[:index]:
-            yield ConfigError(
-                f"config.metrics[{index}].name", f"{name!r} is the name of an earlier metric: only that counts"
-            )
+            yield ConfigError(f"{path}.name", f"{name!r} is the name of an earlier metric: only that counts")
+        objects = ("query", "analysisConfigurations")
+        yield from _wrong_in(
+            metric, path, [("scopeName", str, "a text"), *((key, Mapping, "an object") for key in objects)]
+        )
+        yield from _wrong_in(_mapping(metric.get("query")), f"{path}.query", [(key, str, "a text") for key in _TEXTS])
+        groups = metric.get("groups")
+        if isinstance(groups, list) and not all(isinstance(group, str) for group in groups):
+            yield ConfigError(f"{path}.groups", "is not a list of texts")
+
+
+def _wrong_in(raw: Mapping[str, Any], path: str, types: Sequence[tuple[str, Any, str]]) -> Iterator[ConfigError]:
+    """What is there, no null, and not of its type."""
+    for key, kind, words in types:
+        value = raw.get(key)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            yield ConfigError(f"{path}.{key}", f"{value!r} is not {words}")
 
 
 def _of_the_whole(raw: Mapping[str, Any]) -> Iterator[Remark]:
     if "scoreThresholds" in _mapping(raw.get("classifier")):
-        yield Remark("config.classifier.scoreThresholds", "Kayenta never reads these: the ones of the request count")
+        yield Remark(
+            "config.classifier.scoreThresholds",
+            "Kayenta never reads these: the ones of the request count (`davylamp judge` takes these where it has none)",
+        )
     judge = _mapping(raw.get("judge")).get("name")
     if judge not in {None, "NetflixACAJudge-v1.0"}:
         yield Remark("config.judge.name", f"{judge!r} is not the judge that is known here, NetflixACAJudge-v1.0")
@@ -156,7 +189,7 @@ def _of_query(metric: Mapping[str, Any], path: str, raw: Mapping[str, Any]) -> I
     if "customFilter" in query:
         yield Remark(f"{path}.query.customFilter", "Kayenta refuses it: write customInlineTemplate")
     template = query.get("customFilterTemplate")
-    if template is not None and template not in _mapping(raw.get("templates")):
+    if isinstance(template, str) and template not in _mapping(raw.get("templates")):
         yield Remark(f"{path}.query.customFilterTemplate", f"{template!r} is none of the config's templates")
 
 

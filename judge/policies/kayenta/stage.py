@@ -1,5 +1,6 @@
 """What a pipeline stage or a standalone request says beside the canary config, and what stands for it in davylamp. Pure."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,7 +10,8 @@ from judge.policies.kayenta.settings import ConfigError, Thresholds
 from schemas.plan import Plan
 from schemas.units import format_duration_s
 
-_ISO_DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?")
+_ISO_DURATION = re.compile(r"P(?=\d|T\d)(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
+"""As Java's ``Duration`` reads it."""
 _SCOPE = "sessions are told apart by the label that the proxy gives them: no scope, no location, no step"
 _SAYS = {
     "interval": "looks may be as many as one likes here: they are paid for in the statistics",
@@ -45,7 +47,10 @@ def _remarks(stage: Mapping[str, Any], plan: Plan) -> Iterator[Remark]:
         for key in keys:
             if _minutes(stage, key):
                 yield Remark(f"stage.{key}", _SAYS[says])
-    for index, scope in enumerate(stage.get("scopes") or ()):
+    scopes = stage.get("scopes")
+    if not isinstance(scopes, list | None):
+        raise ConfigError("stage.scopes", "is not a list")
+    for index, scope in enumerate(scopes or ()):
         yield Remark(f"stage.scopes[{index}]", _SCOPE)
         if isinstance(scope, Mapping) and scope.get("controlOffsetInMinutes"):
             yield Remark(f"stage.scopes[{index}].controlOffsetInMinutes", _SAYS["offset"])
@@ -67,14 +72,22 @@ def _as_number(value: Any) -> Any:
 
 def _of_lifetime(stage: Mapping[str, Any], plan: Plan) -> Iterator[Remark]:
     minutes = _minutes(stage, "lifetimeDurationMins") or 60 * _minutes(stage, "lifetimeHours")
-    written = _ISO_DURATION.fullmatch(str(stage.get("lifetimeDuration", "")))
-    if written is not None:
-        hours, more, seconds = (int(part or 0) for part in written.groups())
-        minutes = 60 * hours + more + seconds / 60
+    minutes = _iso_minutes(stage) or minutes
     if minutes:
         ours = format_duration_s(sum(one.duration_s for one in plan.stages))
         text = f"it watched for {minutes:g} minutes at one share; the plan's stages take {ours}: set `stages` to what you want"
         yield Remark("stage.lifetime", text)
+
+
+def _iso_minutes(stage: Mapping[str, Any]) -> float:
+    text = stage.get("lifetimeDuration")
+    if text in (None, ""):
+        return 0.0
+    written = _ISO_DURATION.fullmatch(str(text))
+    if written is None:
+        raise ConfigError("stage.lifetimeDuration", f"{text!r} is no duration of ISO 8601, like PT2H or P1DT30M")
+    days, hours, minutes, seconds = (float(part or 0) for part in written.groups())
+    return 1440 * days + 60 * hours + minutes + seconds / 60
 
 
 def _minutes(stage: Mapping[str, Any], key: str) -> float:
@@ -82,6 +95,9 @@ def _minutes(stage: Mapping[str, Any], key: str) -> float:
     if value in (None, ""):
         return 0.0
     try:
-        return float(str(value))
+        minutes = float(str(value))
     except ValueError:
-        raise ConfigError(f"stage.{key}", f"{value!r} is not a number of minutes") from None
+        minutes = math.nan
+    if not (math.isfinite(minutes) and minutes >= 0):
+        raise ConfigError(f"stage.{key}", f"{value!r} is not a number of minutes")
+    return minutes

@@ -17,10 +17,15 @@ from judge.policies.kayenta.statistics import Summary
 
 
 def judge_document(document: Any) -> dict[str, Any]:
-    """Judge ``{"config", "scoreThresholds", "metrics": [{"name", "control", "experiment"}]}``. Raises :class:`ConfigError`."""
+    """Judge ``{"config", "scoreThresholds", "metrics": [{"name", "control", "experiment"}]}``. Raises :class:`ConfigError`.
+
+    Where there are no ``scoreThresholds``, those of the config's classifier count, which Kayenta never reads.
+    """
     config, thresholds, metrics = _request(document, ("config", "scoreThresholds", "metrics"))
     pairs = [read_pair(raw, f"metrics[{i}]") for i, raw in enumerate(metrics)]
-    return report(judge(CanaryConfig.read(config), Thresholds.read(thresholds), pairs))
+    read = CanaryConfig.read(config)
+    wanted = Thresholds.read(config["classifier"].get("scoreThresholds") if thresholds is None else thresholds)
+    return report(judge(read, wanted, pairs))
 
 
 def judge_remotely(document: Any) -> dict[str, Any]:

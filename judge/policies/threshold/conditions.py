@@ -2,7 +2,8 @@
 
 Argo evaluates ``successCondition`` and ``failureCondition`` in the language of expr-lang/expr. Known here: ``result`` and
 ``result[0]`` (one value either way), ``len(result)``, ``isNaN(…)``, numbers, ``< <= > >= == !=``, ``&& || !`` (also as
-words) and parentheses. Anything else is refused rather than guessed.
+words) and parentheses. Anything else is refused rather than guessed, and so is what Argo answers with an error at every
+measurement: a condition that is no truth, or a number where a truth belongs (``EvalCondition`` in ``utils/evaluate/evaluate.go``).
 """
 
 import math
@@ -10,11 +11,14 @@ import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 Evaluate = Callable[[float | None], Any]
 """From the measured value (None: the provider had none) to a number or a truth."""
+Kind = Literal["number", "truth"]
 
+MOST_TOKENS = 200
+"""A longer condition is refused: nobody writes one, and parentheses are read by recursion."""
 _TOKEN = re.compile(
     r"\s*(result\[0\]|result|len\(result\)|isNaN|and|or|not|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|&&|\|\||[<>=!]=|[<>!()-])"
 )
@@ -42,17 +46,24 @@ class Condition:
 
     def holds(self, value: float | None) -> bool:
         """Raises :class:`NoValueError` where the condition looks at a value that is not there."""
-        return bool(self.evaluate(value))
+        return self.evaluate(value) is True
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a condition, and what it gives."""
+
+    kind: Kind
+    evaluate: Evaluate
 
 
 def parse_condition(text: str) -> Condition:
     """Raises ``ValueError`` with what is not understood."""
-    tokens = _tokens(text)
-    parser = _Parser(tokens, text)
-    evaluate = parser.either()
+    parser = _Parser(_tokens(text), text)
+    whole = parser.either()
     if parser.next is not None:
         raise parser.stuck()
-    return Condition(text, evaluate)
+    return Condition(text, parser.given("truth", whole))
 
 
 def _tokens(text: str) -> list[str]:
@@ -63,11 +74,13 @@ def _tokens(text: str) -> list[str]:
             raise ValueError(f"condition {text!r}: {text[at:].strip()!r} is not understood here")
         found.append(_SAME.get(match[1], match[1]))
         at = match.end()
+        if len(found) > MOST_TOKENS:
+            raise ValueError(f"condition {text[:40]!r}…: has more than {MOST_TOKENS} words and signs")
     return found
 
 
 class _Parser:
-    """Recursive descent; each method returns the evaluator of what it has read."""
+    """Recursive descent; each method returns the part that it has read."""
 
     def __init__(self, tokens: Sequence[str], text: str) -> None:
         self._tokens = tokens
@@ -82,55 +95,65 @@ class _Parser:
         what = "it ends too early" if self.next is None else f"{self.next!r} does not belong there"
         return ValueError(f"condition {self._text!r}: {what}")
 
-    def either(self) -> Evaluate:
+    def given(self, kind: Kind, part: _Part) -> Evaluate:
+        """The part's evaluator, if it gives what is asked for."""
+        if part.kind != kind:
+            wrong = f"gives a {part.kind} where a {kind} belongs, which Argo answers with an error"
+            raise ValueError(f"condition {self._text!r}: {wrong}")
+        return part.evaluate
+
+    def either(self) -> _Part:
         left = self.both()
         while self._take("||"):
-            left = _or(left, self.both())
+            left = _Part("truth", _or(self.given("truth", left), self.given("truth", self.both())))
         return left
 
-    def both(self) -> Evaluate:
+    def both(self) -> _Part:
         left = self.comparison()
         while self._take("&&"):
-            left = _and(left, self.comparison())
+            left = _Part("truth", _and(self.given("truth", left), self.given("truth", self.comparison())))
         return left
 
-    def comparison(self) -> Evaluate:
+    def comparison(self) -> _Part:
         left = self.operand()
         sign = self.next
         if sign not in _COMPARE:
             return left
         self._at += 1
-        return _compare(_COMPARE[sign], left, self.operand())
+        right = self.operand()
+        kind = left.kind if sign in {"==", "!="} else "number"
+        return _Part("truth", _compare(_COMPARE[sign], self.given(kind, left), self.given(kind, right)))
 
-    def operand(self) -> Evaluate:
+    def operand(self) -> _Part:
         token = self.next
         if token is None:
             raise self.stuck()
         self._at += 1
         if token == "!":  # noqa: S105 - a token of the language
-            return _not(self.operand())
+            return _Part("truth", _not(self.given("truth", self.operand())))
         if token == "-":  # noqa: S105
-            return _minus(self.operand())
+            return _Part("number", _minus(self.given("number", self.operand())))
         if token == "(":  # noqa: S105
             return self._closed(self.either())
         if token == "isNaN" and self._take("("):  # noqa: S105
-            return _is_nan(self._closed(self.either()))
+            return _Part("truth", _is_nan(self.given("number", self._closed(self.either()))))
         if token in _OPERANDS:
-            return _OPERANDS[token]
+            return _Part("number", _OPERANDS[token])
         if token[0].isdigit():
-            return _constant(float(token))
+            return _Part("number", _constant(float(token)))
         self._at -= 1
         raise self.stuck()
 
-    def _closed(self, inside: Evaluate) -> Evaluate:
+    def _closed(self, inside: _Part) -> _Part:
         if not self._take(")"):
             raise self.stuck()
         return inside
 
     def _take(self, token: str) -> bool:
-        taken = self.next == token
-        self._at += taken
-        return taken
+        if self.next != token:
+            return False
+        self._at += 1
+        return True
 
 
 def _result(value: float | None) -> float:

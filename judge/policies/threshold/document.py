@@ -5,8 +5,11 @@ where the provider had none. Without the rest of an object, ``rule: flagger`` wi
 ``metrics`` (and ``dryRun``) is enough.
 """
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from judge.policies.threshold import argo, flagger
@@ -19,6 +22,12 @@ Measured = dict[str, list[float | None]]
 _DECIDES_IN_FLAGGER = frozenset(
     {"interval", "threshold", "maxWeight", "stepWeight", "stepWeights", "iterations", "metrics"}
 )
+_DECIDES_IN_CANARY = frozenset({"skipAnalysis", "progressDeadlineSeconds", "suspend"})
+"""Of a Canary's ``spec``, beside ``analysis``."""
+MOST_STEPS = 100_000
+"""Of ``iterations``; Flagger, which looks every ten seconds at most, would take twelve days."""
+_MOST = 2**31 - 1
+"""Kubernetes' numbers of these fields have 32 bits."""
 _ARGO_LIMITS = {
     "failureLimit": "failure_limit",
     "inconclusiveLimit": "inconclusive_limit",
@@ -26,6 +35,10 @@ _ARGO_LIMITS = {
     "consecutiveSuccessLimit": "consecutive_success_limit",
     "count": "count",
 }
+_ARGO_FIELDS = frozenset(
+    {"name", "interval", "initialDelay", "successCondition", "failureCondition", "provider", *_ARGO_LIMITS}
+)
+"""``Metric`` in ``pkg/apis/rollouts/v1alpha1/analysis_types.go``."""
 
 
 class RuleError(ValueError):
@@ -47,15 +60,16 @@ def read_document(raw: Any) -> Document:
     """Raises :class:`RuleError` with the place."""
     if not isinstance(raw, Mapping):
         raise RuleError("the input is not an object with `rule` (flagger or argo), or a Canary or AnalysisTemplate")
-    spec = raw.get("spec") if isinstance(raw.get("spec"), Mapping) else {}
-    measured = _measured(raw["measurements"]) if "measurements" in raw else None
+    given = raw.get("spec")
+    spec: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     named = raw.get("rule") or {"Canary": "flagger"}.get(str(raw.get("kind")), raw.get("kind"))
     if named == "flagger":
-        analysis = raw.get("analysis") or (spec or {}).get("analysis")
-        return Document(_flagger(analysis), measured, tuple(_ignored_by_flagger(analysis)))
+        analysis = raw.get("analysis") or spec.get("analysis")
+        return Document(_flagger(analysis), _measured(raw), tuple(_ignored_by_flagger(spec, analysis)))
     if named in {"argo", "AnalysisTemplate", "ClusterAnalysisTemplate"}:
-        metrics, dry_run = (raw.get(key) or (spec or {}).get(key) for key in ("metrics", "dryRun"))
-        return Document(_argo(metrics, dry_run), measured)
+        metrics, dry_run = (raw.get(key) or spec.get(key) for key in ("metrics", "dryRun"))
+        rule = _argo(metrics, dry_run)
+        return Document(rule, _measured(raw, nan_is_a_value=True), tuple(_ignored_by_argo(spec, metrics)))
     raise RuleError(f"`rule` is {named!r}; known are flagger and argo")
 
 
@@ -70,19 +84,24 @@ def _flagger(analysis: Any) -> flagger.Analysis:
         metrics=tuple(_flagger_metric(m, f"analysis.metrics[{i}]") for i, m in enumerate(metrics)),
         steps=_steps(analysis),
         threshold=threshold if threshold > 0 else 1,
-        interval_s=max(
-            flagger.MIN_INTERVAL_S, _duration_s(analysis, "interval", "analysis") or flagger.DEFAULT_INTERVAL_S
-        ),
+        interval_s=_flagger_interval_s(analysis),
     )
+
+
+def _flagger_interval_s(analysis: Mapping[str, Any]) -> float:
+    written = _duration_s(analysis, "interval", "analysis")
+    return max(flagger.MIN_INTERVAL_S, flagger.DEFAULT_INTERVAL_S if written is None else written)
 
 
 def _steps(analysis: Mapping[str, Any]) -> tuple[int, ...]:
     """``iterations`` (A/B, blue-green) are so many steps at full weight."""
     iterations = _whole(analysis, "iterations", "analysis")
+    if iterations > MOST_STEPS:
+        raise RuleError(f"analysis.iterations: {iterations} is more than {MOST_STEPS}")
     if iterations > 0:
         return (flagger.FULL_WEIGHT,) * iterations
     weights = analysis.get("stepWeights") or []
-    if not isinstance(weights, list) or not all(isinstance(w, int) for w in weights):
+    if not isinstance(weights, list) or not all(type(w) is int for w in weights):
         raise RuleError("analysis.stepWeights: is not a list of whole numbers")
     try:
         step, highest = (_whole(analysis, key, "analysis") for key in ("stepWeight", "maxWeight"))
@@ -97,6 +116,8 @@ def _flagger_metric(metric: Any, path: str) -> flagger.Metric:
     limits = metric.get("thresholdRange")
     if isinstance(limits, Mapping):
         low, high = _number(limits, "min", f"{path}.thresholdRange"), _number(limits, "max", f"{path}.thresholdRange")
+        if low is not None and high is not None and low > high:
+            raise RuleError(f"{path}.thresholdRange: no value is above {low:g} and below {high:g}")
     else:
         limit = _number(metric, "threshold", path) or 0.0
         low, high = (limit, None) if name == "request-success-rate" else (None, limit)
@@ -105,18 +126,53 @@ def _flagger_metric(metric: Any, path: str) -> flagger.Metric:
     return flagger.Metric(name, low, high, _duration_s(metric, "interval", path) or 60.0, name == "request-duration")
 
 
-def _ignored_by_flagger(analysis: Any) -> Iterable[str]:
-    return (f"analysis.{key}" for key in analysis if key not in _DECIDES_IN_FLAGGER)
+def _ignored_by_flagger(spec: Mapping[str, Any], analysis: Any) -> Iterable[str]:
+    """`analysis` has been read."""
+    yield from (key for key in spec if key in _DECIDES_IN_CANARY)
+    yield from (f"analysis.{key}" for key in analysis if key not in _DECIDES_IN_FLAGGER)
+
+
+def _ignored_by_argo(spec: Mapping[str, Any], metrics: Any) -> Iterable[str]:
+    """`metrics` have been read. Their ``provider`` is replaced by the measurements."""
+    yield from (key for key in spec if key not in {"metrics", "dryRun"})
+    yield from (f"metrics[{i}].provider" for i, metric in enumerate(metrics) if "provider" in metric)
 
 
 def _argo(metrics: Any, dry_run: Any) -> tuple[argo.Metric, ...]:
     if not isinstance(metrics, list) or not metrics:
         raise RuleError("metrics: is not a list with at least one metric (an AnalysisTemplate's spec.metrics)")
-    dry = {str(item.get("metricName")) for item in dry_run or () if isinstance(item, Mapping)}
-    return tuple(_argo_metric(m, f"metrics[{i}]", dry) for i, m in enumerate(metrics))
+    names: list[str] = []
+    for i, metric in enumerate(metrics):
+        name = _name(metric, f"metrics[{i}]")
+        if name in names:
+            raise RuleError(f"metrics[{i}].name: {name!r} is the name of metrics[{names.index(name)}] too")
+        names.append(name)
+    dry = _dry(dry_run, names)
+    return tuple(_argo_metric(metric, f"metrics[{i}]", dry) for i, metric in enumerate(metrics))
 
 
-def _argo_metric(metric: Any, path: str, dry: set[str]) -> argo.Metric:
+def _dry(rules: Any, names: Iterable[str]) -> frozenset[str]:
+    """The metrics that `rules` match, each a regular expression that may match anywhere (``GetDryRunMetrics`` in
+    ``utils/analysis/helpers.go``); one that matches none is an error there too.
+    """
+    if not isinstance(rules or [], list):
+        raise RuleError("dryRun: is not a list")
+    found: set[str] = set()
+    for i, rule in enumerate(rules or ()):
+        if not isinstance(rule, Mapping) or not isinstance(rule.get("metricName"), str):
+            raise RuleError(f"dryRun[{i}].metricName: is missing")
+        try:
+            matched = {name for name in names if re.search(rule["metricName"], name)}
+        except re.error as error:
+            raise RuleError(f"dryRun[{i}].metricName: is no regular expression: {error}") from error
+        if not matched:
+            raise RuleError(f"dryRun[{i}].metricName: {rule['metricName']!r} matches no metric")
+        found |= matched
+    return frozenset(found)
+
+
+def _argo_metric(metric: Any, path: str, dry: frozenset[str]) -> argo.Metric:
+    _known(metric, path)
     name = _name(metric, path)
     limits = {ours: _whole(metric, theirs, path) for theirs, ours in _ARGO_LIMITS.items() if theirs in metric}
     try:
@@ -124,15 +180,30 @@ def _argo_metric(metric: Any, path: str, dry: set[str]) -> argo.Metric:
             name=name,
             success=_condition(metric, "successCondition", path),
             failure=_condition(metric, "failureCondition", path),
-            interval_s=_duration_s(metric, "interval", path),
+            interval_s=_argo_interval_s(metric, path),
             initial_delay_s=_duration_s(metric, "initialDelay", path) or 0.0,
-            dry_run=bool(dry & {name, "*", ".*"}),
+            dry_run=name in dry,
             **limits,
         )
     except RuleError:
         raise
     except ValueError as error:
         raise RuleError(f"{path}: {error}") from error
+
+
+def _known(metric: Mapping[str, Any], path: str) -> None:
+    """A condition under a name that is not read would be a check that always passes."""
+    for key in metric:
+        if key not in _ARGO_FIELDS:
+            near = get_close_matches(str(key), _ARGO_FIELDS, 1)
+            raise RuleError(f"{path}.{key}: is not known" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def _argo_interval_s(metric: Mapping[str, Any], path: str) -> float | None:
+    interval_s = _duration_s(metric, "interval", path)
+    if interval_s == 0:
+        raise RuleError(f"{path}.interval: is 0, measured without a pause; write how far apart, like 30s")
+    return interval_s
 
 
 def _condition(metric: Mapping[str, Any], key: str, path: str) -> Condition | None:
@@ -145,19 +216,28 @@ def _condition(metric: Mapping[str, Any], key: str, path: str) -> Condition | No
         raise RuleError(f"{path}.{key}: {error}") from error
 
 
-def _measured(raw: Any) -> Measured:
+def _measured(document: Mapping[str, Any], *, nan_is_a_value: bool = False) -> Measured | None:
+    if "measurements" not in document:
+        return None
+    raw = document["measurements"]
     if not isinstance(raw, Mapping) or not all(isinstance(values, list) for values in raw.values()):
         raise RuleError("measurements: is not an object of lists")
-    return {str(name): [_reading(v, f"measurements.{name}[{i}]") for i, v in enumerate(vs)] for name, vs in raw.items()}
+    nan = math.nan if nan_is_a_value else None
+    return {
+        str(name): [_reading(value, f"measurements.{name}[{i}]", nan) for i, value in enumerate(values)]
+        for name, values in raw.items()
+    }
 
 
-def _reading(value: Any, path: str) -> float | None:
-    """A null, or the word NaN that JSON writers use, is no value."""
-    if value is None or value == "NaN":
+def _reading(value: Any, path: str, nan: float | None) -> float | None:
+    """A null is no value. NaN, which JSON may hold as a word, is none to Flagger, and a value like any other to Argo."""
+    if value is None:
         return None
+    if value == "NaN":
+        return nan
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise RuleError(f"{path}: {value!r} is neither a number nor null")
-    return float(value)
+    return _float(value, path)
 
 
 def _name(metric: Any, path: str) -> str:
@@ -173,6 +253,8 @@ def _whole(raw: Mapping[str, Any], key: str, path: str) -> int:
         value = int(value)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
         raise RuleError(f"{path}.{key}: {value!r} is not a whole number")
+    if abs(value or 0) > _MOST:
+        raise RuleError(f"{path}.{key}: is beyond {_MOST}")
     return value or 0
 
 
@@ -180,7 +262,19 @@ def _number(raw: Mapping[str, Any], key: str, path: str) -> float | None:
     value = raw.get(key)
     if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
         raise RuleError(f"{path}.{key}: {value!r} is not a number")
-    return None if value is None else float(value)
+    if value is None:
+        return None
+    number = _float(value, f"{path}.{key}")
+    if not math.isfinite(number):
+        raise RuleError(f"{path}.{key}: {number} is no limit")
+    return number
+
+
+def _float(value: float, path: str) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise RuleError(f"{path}: is beyond what a number of 64 bits holds") from error
 
 
 def _duration_s(raw: Mapping[str, Any], key: str, path: str) -> float | None:

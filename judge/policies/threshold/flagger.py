@@ -104,18 +104,30 @@ def is_spent(analysis: Analysis, tick: Tick) -> bool:
 def weights(step_weight: int, step_weights: Sequence[int], max_weight: int) -> tuple[int, ...]:
     """The canary's weights from ``stepWeight``, ``stepWeights`` and ``maxWeight`` (``nextStepWeight``, ``maxWeight``).
 
-    The last entry of `step_weights` overrules `max_weight`, and a `step_weight` overrules how they are reached. Raises
-    ``ValueError`` without any: then Flagger never moves.
+    The last entry of `step_weights` overrules `max_weight`, and a `step_weight` overrules how they are reached. A
+    `max_weight` that is not above 0 is 100. Raises ``ValueError`` where Flagger would never move, or never promote.
     """
-    highest = min(FULL_WEIGHT, step_weights[-1]) if step_weights else max_weight or FULL_WEIGHT
+    if any(weight < 0 for weight in step_weights):
+        raise ValueError(f"stepWeights: {min(step_weights)} is below 0")
+    if not step_weights and max_weight > FULL_WEIGHT:
+        raise ValueError(
+            f"maxWeight: {max_weight} is never reached, for weights end at {FULL_WEIGHT}: Flagger never promotes"
+        )
+    highest = _highest(step_weights, max_weight)
     if step_weight <= 0:
         if not step_weights:
             raise ValueError("write stepWeight, stepWeights or iterations: without any Flagger never moves")
         return tuple(min(FULL_WEIGHT, weight) for weight in step_weights)
-    reached = [step_weight]
+    reached = [min(FULL_WEIGHT, step_weight)]
     while reached[-1] < highest:
         reached.append(min(FULL_WEIGHT, reached[-1] + step_weight))
     return tuple(reached)
+
+
+def _highest(step_weights: Sequence[int], max_weight: int) -> int:
+    if step_weights:
+        return min(FULL_WEIGHT, step_weights[-1])
+    return max_weight if max_weight > 0 else FULL_WEIGHT
 
 
 def _checked(analysis: Analysis, before: Tick, values: Mapping[str, float | None]) -> Tick:

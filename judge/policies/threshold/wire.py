@@ -29,7 +29,7 @@ def flagger_report(analysis: Analysis, ticks: Sequence[Tick], ignored: Sequence[
     }
 
 
-def argo_report(run: AnalysisRun) -> dict[str, Any]:
+def argo_report(run: AnalysisRun, ignored: Sequence[str] = ()) -> dict[str, Any]:
     """The run, and every metric's counts."""
     return {
         "rule": "argo",
@@ -52,4 +52,5 @@ def argo_report(run: AnalysisRun) -> dict[str, Any]:
             }
             for found in run.metrics
         ],
+        "ignored": list(ignored),
     }

@@ -52,6 +52,36 @@ def test_a_condition_that_is_not_understood_is_refused_and_quoted(text: str) -> 
     assert text in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "result",
+        "1",
+        "!result < 1",
+        "result < 1 && result",
+        "-(result < 1) > 2",
+        "isNaN(result < 1)",
+        "(result < 1) < 2",
+    ],
+)
+def test_a_condition_that_argo_answers_with_an_error_is_refused(text: str) -> None:
+    """Taken for true, it would let every value pass."""
+    with pytest.raises(ValueError, match=r"gives a (number where a truth|truth where a number) belongs"):
+        parse_condition(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 5000 + "result < 1" + ")" * 5000, "!" * 5000 + "(result < 1)", "result < 1 &&" * 5000]
+)
+def test_a_condition_that_nobody_writes_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="more than 200 words and signs"):
+        parse_condition(text)
+
+
+def test_a_condition_of_the_most_words_is_read() -> None:
+    assert parse_condition("(" * 98 + "result < 1" + ")" * 98).holds(0.5)
+
+
 def test_a_condition_cannot_look_at_what_is_not_there() -> None:
     with pytest.raises(NoValueError):
         OK.holds(None)

@@ -89,6 +89,8 @@ def test_the_first_metric_that_fails_is_named() -> None:
         (0, [1, 2, 10, 80], 0, (1, 2, 10, 80)),
         (0, [50, 200], 30, (50, 100)),
         (20, [1, 40], 90, (20, 40)),
+        (25, [], -5, (25, 50, 75, 100)),
+        (1_000_000, [], 0, (100,)),
     ],
 )
 def test_the_weights_are_flaggers(step: int, steps: list[int], highest: int, expected: tuple[int, ...]) -> None:

@@ -299,3 +299,84 @@ def test_a_stage_or_a_request_is_read_with_what_stands_for_it_here(stage: dict[s
 def test_a_stage_that_is_none_is_refused(stage: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         stage_remarks(stage, Plan(service="orders", canary="v2"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": 5}, "config.name: 5 is not made of"),
+        ({"name": "odd/name!"}, "config.name: 'odd/name!' is not made of"),
+        ({"description": []}, r"config.description: \[\] is not a text"),
+        ({"configVersion": [1]}, r"config.configVersion: \[1\] is not a text or a number"),
+        ({"configVersion": True}, "config.configVersion: True is not"),
+        ({"judge": "x"}, "config.judge: 'x' is not an object"),
+    ],
+)
+def test_a_field_of_a_wrong_type_is_refused_with_its_path(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        taken({**config({}), **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"query": 5}, "query: 5 is not an object"),
+        ({"scopeName": 7}, "scopeName: 7 is not a text"),
+        ({"analysisConfigurations": []}, r"analysisConfigurations: \[\] is not an object"),
+        ({"groups": [5, None]}, "groups: is not a list of texts"),
+        (
+            {"query": {"type": "prometheus", "customFilterTemplate": ["a"]}},
+            "query.customFilterTemplate: .* is not a text",
+        ),
+    ],
+)
+def test_a_metrics_field_of_a_wrong_type_is_refused_with_its_path(changes: dict[str, Any], words: str) -> None:
+    raw = config({})
+    raw["metrics"][0].update(changes)
+    with pytest.raises(ConfigError, match=rf"config.metrics\[0\].{words}"):
+        taken(raw)
+
+
+def test_nan_is_no_effect_size() -> None:
+    with pytest.raises(ConfigError, match=r"effectSize.allowedIncrease: nan is not a number"):
+        taken(config({"effectSize": {"allowedIncrease": float("nan")}}), m="error_rate")
+
+
+@pytest.mark.parametrize("decrease", [-3, 0])
+def test_a_fall_by_all_there_is_becomes_no_limit(decrease: float) -> None:
+    raw = config({"direction": "decrease", "effectSize": {"allowedDecrease": decrease}})
+    assert taken(raw, m="mean:x").plan.checks.custom["x"].within.ratio == pytest.approx(0.1)
+    assert "nothing falls by all there is" in details(raw, "mean:x")
+
+
+def test_a_rise_too_small_to_be_written_is_any_rise() -> None:
+    raw = config({"direction": "increase", "effectSize": {"allowedIncrease": 1.0000001}})
+    assert "limit 10%, the default: Kayenta failed on any shift" in details(raw, "latency_p99")
+
+
+def test_a_metric_without_a_query_says_so_in_whole_words() -> None:
+    raw = config({}, query=None)
+    assert taken(raw).fates[0].details == ("its query is not read here: say which check it is with --map",)
+
+
+@pytest.mark.parametrize(
+    ("written", "minutes"), [("PT2H", "120"), ("P1D", "1440"), ("P1DT30M", "1470"), ("PT90S", "1.5")]
+)
+def test_a_lifetime_is_read_as_java_reads_it(written: str, minutes: str) -> None:
+    (said,) = stage_remarks({"scopes": [], "lifetimeDuration": written}, Plan(service="s", canary="v2"))
+    assert f"it watched for {minutes} minutes" in said.text
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ({"scopes": 5}, "stage.scopes: is not a list"),
+        ({"scopes": [], "lookbackMins": "NaN"}, "stage.lookbackMins: 'NaN' is not a number of minutes"),
+        ({"scopes": [], "lookbackMins": -1}, "stage.lookbackMins: -1 is not a number of minutes"),
+        ({"scopes": [], "lifetimeDuration": "1 day"}, "stage.lifetimeDuration: '1 day' is no duration"),
+        ({"scopes": [], "lifetimeDuration": "P"}, "stage.lifetimeDuration: 'P' is no duration"),
+    ],
+)
+def test_a_stage_of_wrong_types_is_refused_with_its_path(stage: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        stage_remarks(stage, Plan(service="s", canary="v2"))

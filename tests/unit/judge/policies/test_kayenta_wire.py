@@ -8,7 +8,7 @@ import pytest
 from judge.policies.kayenta.settings import ConfigError
 from judge.policies.kayenta.wire import judge_document, judge_remotely
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "name": "c",
     "metrics": [
         {"name": "errors", "groups": ["g"], "analysisConfigurations": {"canary": {"direction": "increase"}}},
@@ -55,6 +55,17 @@ def test_the_report_says_what_was_decided_and_by_which_numbers() -> None:
     assert result["comparison"]["lower"] > 0
     assert result["comparison"]["cles"] == 1
     assert result["controlStats"]["count"] == 6
+
+
+def test_score_thresholds_of_the_config_count_where_the_request_has_none() -> None:
+    doc = document("errors")
+    doc["config"] = {**CONFIG, "classifier": {**CONFIG["classifier"], "scoreThresholds": {"pass": 0, "marginal": 0}}}
+    assert judge_document(doc)["score"]["classification"] == "Fail"
+    del doc["scoreThresholds"]
+    assert judge_document(doc)["score"]["classification"] == "Pass"
+    doc["config"] = CONFIG
+    with pytest.raises(ConfigError, match="scoreThresholds: is missing"):
+        judge_document(doc)
 
 
 def test_whatever_is_judged_is_valid_json() -> None:

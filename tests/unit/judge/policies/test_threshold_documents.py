@@ -1,5 +1,6 @@
 """Rules as people keep them in git, and measurements beside them."""
 
+import math
 from typing import Any
 
 import pytest
@@ -55,6 +56,14 @@ def analysis(**changes: Any) -> dict[str, Any]:
     return {"rule": "flagger", "analysis": {"stepWeight": 10, "metrics": [{"name": "x"}], **changes}}
 
 
+def flagger_range(**limits: float) -> dict[str, Any]:
+    return analysis(metrics=[{"name": "x", "thresholdRange": limits}])
+
+
+def argo_with(changes: dict[str, Any], *others: dict[str, Any]) -> dict[str, Any]:
+    return {"rule": "argo", "metrics": [{"name": "x", **changes}, *others]}
+
+
 def the_analysis(document: Any) -> flagger.Analysis:
     rule = read_document(document).rule
     assert isinstance(rule, flagger.Analysis)
@@ -93,6 +102,34 @@ def test_an_analysis_template_is_read_as_it_lies_in_git() -> None:
     assert latency.interval_s is None
 
 
+def test_dry_runs_are_named_by_regular_expressions_that_match_anywhere() -> None:
+    def dry(*rules: str) -> list[bool]:
+        document = {**TEMPLATE["spec"], "rule": "argo", "dryRun": [{"metricName": rule} for rule in rules]}
+        return [metric.dry_run for metric in the_metrics(document)]
+
+    assert dry() == [False, False]
+    assert dry("err") == dry("^e.*s$") == [True, False]
+    assert dry("err", "late") == dry(".*") == [True, True]
+
+
+def test_what_of_an_object_decides_there_and_not_here_is_listed() -> None:
+    canary = {**CANARY, "spec": {**CANARY["spec"], "skipAnalysis": True, "progressDeadlineSeconds": 60, "service": {}}}
+    assert read_document(canary).ignored == ("skipAnalysis", "progressDeadlineSeconds", "analysis.webhooks")
+    template = {**TEMPLATE, "spec": {**TEMPLATE["spec"], "args": [{"name": "a"}]}}
+    assert read_document(template).ignored == ("args", "metrics[0].provider")
+
+
+def test_nan_is_a_value_to_argo_and_none_to_flagger() -> None:
+    measurements = {"x": ["NaN", None, math.nan]}
+    flaggers = read_document(analysis() | {"measurements": measurements}).measured
+    argos = read_document(argo_with({}) | {"measurements": measurements}).measured
+    assert flaggers is not None
+    assert flaggers["x"][:2] == [None, None]
+    assert argos is not None
+    assert argos["x"][1] is None
+    assert [value is not None and math.isnan(value) for value in argos["x"]] == [True, False, True]
+
+
 def test_the_short_form_needs_no_object() -> None:
     assert the_analysis({"rule": "flagger", "analysis": CANARY["spec"]["analysis"]}) == the_analysis(CANARY)
     assert the_metrics({"rule": "argo", **TEMPLATE["spec"]}) == the_metrics(TEMPLATE)
@@ -107,6 +144,7 @@ def test_what_is_not_said_has_flaggers_default() -> None:
 
 def test_flagger_looks_every_ten_seconds_at_most() -> None:
     assert the_analysis(analysis(interval="2s")).interval_s == 10
+    assert the_analysis(analysis(interval="0s")).interval_s == 10
 
 
 def test_iterations_are_so_many_steps_at_full_weight() -> None:
@@ -146,6 +184,22 @@ def test_a_flagger_metric_without_any_limit_passes_only_what_is_not_above_zero()
         ({"rule": "argo", "metrics": [{"name": "x", "successCondition": "result ~ 1"}]}, r"\[0\].successCondition"),
         ({"rule": "argo", "metrics": [{"name": "x", "count": 2}]}, r"metrics\[0\]: x: interval must be"),
         ({"rule": "argo", "metrics": [{"name": "x", "failureLimit": 1.5}]}, r"\[0\].failureLimit: 1.5"),
+        (argo_with({"succesCondition": "result < 1"}), "succesCondition: is not known; did you mean successCondition"),
+        (argo_with({"interval": "0s"}), r"metrics\[0\].interval: is 0"),
+        (argo_with({"interval": "1m", "count": 10**20}), r"metrics\[0\].count: is beyond 2147483647"),
+        (argo_with({}, {"name": "x"}), r"metrics\[1\].name: 'x' is the name of metrics\[0\] too"),
+        (argo_with({}) | {"dryRun": [{"metricName": "y.*"}]}, r"dryRun\[0\].metricName: 'y.\*' matches no metric"),
+        (argo_with({}) | {"dryRun": [{"metricName": "*"}]}, r"dryRun\[0\].metricName: is no regular expression"),
+        (argo_with({}) | {"dryRun": [{}]}, r"dryRun\[0\].metricName: is missing"),
+        (argo_with({}) | {"dryRun": "x"}, "dryRun: is not a list"),
+        (analysis(iterations=10**9), "analysis.iterations: 1000000000 is more than 100000"),
+        (analysis(stepWeights=[True]), "analysis.stepWeights: is not a list of whole numbers"),
+        (analysis(stepWeight=0, stepWeights=[-5, 50]), "analysis: stepWeights: -5 is below 0"),
+        (analysis(maxWeight=101), "analysis: maxWeight: 101 is never reached"),
+        (flagger_range(min=math.nan), r"thresholdRange.min: nan is no limit"),
+        (flagger_range(max=10**400), r"thresholdRange.max: is beyond what a number"),
+        (flagger_range(min=99, max=1), r"thresholdRange: no value is above 99 and below 1"),
+        (analysis() | {"measurements": {"x": [10**400]}}, r"measurements.x\[0\]: is beyond what a number"),
         (analysis() | {"measurements": {"x": 1}}, "measurements: is not an object of lists"),
         (analysis() | {"measurements": {"x": [1, "2"]}}, r"measurements.x\[1\]: '2'"),
     ],
