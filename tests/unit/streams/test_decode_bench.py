@@ -6,7 +6,7 @@ from bench import streams_decode
 from schemas.windows import CohortWindow
 from streams.batches import Batch
 from streams.decoding import decode
-from streams.encoding import encode
+from streams.encoding import encode_partial
 from streams.singles import columns_of, row_of
 from tests.rows import rows
 from tests.telemetry import read, record
@@ -25,7 +25,7 @@ def test_batches_and_singles_say_the_same_requests() -> None:
 @pytest.mark.parametrize("size", [1, 100])
 def test_everything_is_counted(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     published: list[bytes] = []
-    monkeypatch.setattr(streams_decode, "encode", lambda window: published.extend(encode(window)))
+    monkeypatch.setattr(streams_decode, "encode_partial", lambda told: published.extend(encode_partial(told)))
     monkeypatch.setattr(streams_decode, "EVENTS", 10_000)
     made = streams_decode.events(10_000)
     streams_decode.count(streams_decode.singles(made) if size == 1 else streams_decode.batches(made, size))
