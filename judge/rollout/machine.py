@@ -45,8 +45,8 @@ class Machine:
 
         Order: a breach, then people's words, then what the phase says by itself (:data:`_PHASES`).
         """
-        state.forget()
         seen = self._see(state, cut)
+        state.forget()
         drafts = Drafts(state, cut, self.code_version, seen.assessment)
         entry, outcomes = self._next(drafts, seen)
         checks = seen.assessment.checks if seen.assessment else ()

@@ -139,7 +139,15 @@ class ServiceState:
 
     def read_window(self, window: CohortWindow) -> None:
         """What one partition of a telemetry topic says. Raises as :meth:`judge.rollout.source.Source.read` does."""
-        self.sources.setdefault(window.source, Source()).read(window, self.chain.standing.rollout)
+        rollout = self.chain.standing.rollout
+        self.sources.setdefault(window.source, Source()).read(window, rollout)
+        if self.compared is not None and self.compared.trial.rollout == rollout:
+            self._compare(self.compared)  # now, for a look should be quick
+
+    def _compare(self, compared: Compared) -> None:
+        """Add what has closed of the newest rollout since, on its own telemetry topic."""
+        for closed in self.heard.windows.pop(compared.trial.rollout, ()):
+            compared.add(closed)
 
     def lacks(self, at_ms: int) -> None:
         """Something that was counted up to this moment is not known: no share rises for a while."""
@@ -179,7 +187,10 @@ class ServiceState:
         return max((ms for ms in (self.heard.incomplete_ms, self._incomplete_ms) if ms is not None), default=None)
 
     def forget(self) -> None:
-        """Let go of old windows that no rollout will ask for: while one is live, those of other topics than its own."""
+        """Let go of old windows that no rollout will ask for: while one is live, those of other topics than its own.
+
+        Which topic that is must be known: call it once the ledger has been read to its end.
+        """
         own = self.telemetry if self.chain.standing.live else None
         for name, source in self.sources.items():
             if name != own:
@@ -250,8 +261,7 @@ class ServiceState:
                 source.windows = {number: closed for number, closed in source.windows.items() if number >= rollout}
         if self.compared.policy is not policy:
             raise RuntimeError(f"service {self.name} is compared under another policy already")
-        for closed in self.heard.windows.pop(rollout, ()):
-            self.compared.add(closed)
+        self._compare(self.compared)
         self.compared.hear(self.proxies)
         return self.compared
 

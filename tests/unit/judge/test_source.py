@@ -4,14 +4,18 @@ from collections.abc import Sequence
 
 import pytest
 
+from judge.anonymous import anonymized
 from judge.impossible import ImpossibleWindowError
+from judge.recording import header_of, records_of
 from judge.rollout.source import KEPT_MS
 from judge.rollout.state import ServiceState
 from judge.verdicts import Same
 from judge.verify import verify
+from schemas.decisions import Cut
 from schemas.windows import Bucket, Cell, CohortWindow
 from tests.builders import SERVICE, entry, opening
 from tests.unit.judge.rollouts import CHECKS, MACHINE, T0, Rollout, cell, window
+from transport.log import by_topic
 
 SHARED, OWN = "mcp-requests", "mcp-requests.orders"
 MOVED = SERVICE.model_copy(update={"telemetry": OWN})
@@ -82,6 +86,20 @@ async def test_what_was_decided_among_strays_is_recomputed_to_the_byte() -> None
     assert {type(verdict) for verdict in verify(rollout.tapes, "orders", 1, MACHINE)} == {Same}
 
 
+async def test_a_recording_among_strays_says_the_same_also_under_other_names() -> None:
+    rollout = Moved(*BAD)
+    await rollout.begin()
+    await rollout.run(30)
+    header = header_of(rollout.tapes, "orders", None)
+    records = by_topic(records_of(rollout.tapes, header))
+    other, renamed = anonymized(header, records, b"key", MACHINE)
+    for head, kept in ((header, records), (other, renamed)):
+        assert {CohortWindow.read(record.value or b"").source for record in kept["cohort-windows"]} > {
+            head.definition.telemetry
+        }
+        assert {type(verdict) for verdict in verify(kept, head.service, 1, MACHINE)} == {Same}
+
+
 async def test_a_judge_that_restarts_goes_on_with_the_windows_of_the_topic_that_counts() -> None:
     rollout = Moved(*BAD)
     await rollout.begin()
@@ -135,6 +153,18 @@ def test_while_a_rollout_is_live_nothing_of_its_own_topic_is_let_go() -> None:
     state = state_of(*strays(1000, OWN), live=True)
     state.forget()
     assert len(state.book.open_windows()) == 1000
+
+
+def test_who_restarts_after_a_rollout_still_shows_all_of_its_sessions() -> None:
+    start = entry("start", opening=OPENING, now=T0)
+    state = ServiceState("orders", service=MOVED)
+    for offset, said in enumerate((start, entry("rollback", start, now=T0))):
+        state.read_entry(said, offset)
+    for i in range(1000):
+        for partition in (0, 1):
+            state.read_window(window(T0 + 60_000 * i, cell("v1", 1, 8, 0), partition=partition, source=OWN))
+    view = MACHINE.decide(state, Cut(offsets={}, now=T0 + 60_000_000)).view
+    assert view.baseline_sessions == 2 * 1000 * 8
 
 
 def test_windows_that_were_let_go_are_not_taken_when_they_are_said_again() -> None:
