@@ -75,9 +75,15 @@ class TelemetryConsumer:
     All but :meth:`commit` happens on the thread of :meth:`run`. Errors that do not heal by themselves raise out of it.
     """
 
-    def __init__(self, consumer: Any, topic: str, window_ms: int) -> None:
-        """``consumer``: a ``confluent_kafka.Consumer`` with :func:`consumer_settings`, which is closed at the end."""
+    def __init__(self, consumer: Any, topic: str, window_ms: int, partitions: Callable[[], int]) -> None:
+        """``consumer``: a ``confluent_kafka.Consumer`` with :func:`consumer_settings`, which is closed at the end.
+
+        ``partitions``: how many the topic has, of another client. In a callback of a rebalance this consumer may not be
+        asked: after a `list_topics()` there confluent-kafka aborts the process (seen with 2.16.1, ``CallState_get:
+        Assertion `cs != NULL' failed``) if one more callback, that of a commit, comes in the same `consume()`.
+        """
         self._consumer = consumer
+        self._partitions = partitions
         self._topic = topic
         self._window_ms = window_ms
         self._hand: Callable[[Handover], None]
@@ -177,7 +183,7 @@ class TelemetryConsumer:
         if self._refused:  # the group is left when this call is over: in it librdkafka waits for an answer
             self._consumer.incremental_assign([])
             return
-        total = len(self._consumer.list_topics(self._topic, timeout=_TIMEOUT_S).topics[self._topic].partitions)
+        total = self._partitions()
         explicit = []
         for committed in self._consumer.committed(parts, _TIMEOUT_S) if parts else ():
             start, lost = self._start(committed)

@@ -159,11 +159,6 @@ class Consumer:
         self._positions[partition] += len(found)
         return [Message(record) for record in found]
 
-    def list_topics(self, topic: str, timeout: float) -> Any:
-        return SimpleNamespace(
-            topics={topic: SimpleNamespace(partitions=dict.fromkeys(range(self._cluster.partitions)))}
-        )
-
     def committed(self, parts: Sequence[TopicPartition], timeout: float) -> list[Any]:
         nothing = NOTHING, None
         commits = [(p, *self._cluster.commits.get(p.partition, nothing)) for p in parts]
@@ -234,7 +229,7 @@ class Worker:
         self._dice = dice
         self.outbox = Outbox(cluster)
         self.consumer = Consumer(cluster, self, dice)
-        self.telemetry = TelemetryConsumer(self.consumer, TOPIC, WINDOW_MS)
+        self.telemetry = TelemetryConsumer(self.consumer, TOPIC, WINDOW_MS, lambda: cluster.partitions)
         self.clock = FakeClock(dice.choice([0, 3_600_000, 7_200_000]))
         pace = Pace(TOPIC, WINDOW_MS, 0.5, instance)
         self._owner = Owner(Publisher(self.outbox, 3), pace, self.clock, lambda: registered, self.telemetry.commit)
