@@ -48,7 +48,7 @@ Micro = Annotated[int, Field(ge=0, le=MAX_MICRO)]
 nine million millions in a window are left out and counted in `folded`."""
 
 MAX_DEAD_LETTERS = 200
-"""Malformed messages of a window and partition that are kept; more are a flood: counted, not kept."""
+"""Malformed messages of a partition that are kept at once. More in a window are a flood: it is incomplete."""
 
 OTHER = "_other"
 """Where tools, instances and unjudged versions beyond their cap are counted."""

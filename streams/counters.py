@@ -12,6 +12,8 @@ class Counters:
     folded: int = 0
     """What a cap put under ``-`` or ``_other``, or left out, in windows that have closed."""
     malformed: int = 0
-    """Messages that nobody can read or count: they are in the dead-letter topic."""
+    """Messages that nobody can read or count: they are in the dead-letter topic, but for the `unkept`."""
+    unkept: int = 0
+    """Of the malformed those that came in a flood: counted, and not in the dead-letter topic."""
     holes: int = 0
     """Messages that retention removed before anybody read them."""

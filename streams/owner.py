@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from schemas.windows import MAX_DEAD_LETTERS
 from streams.checkpoint import Checkpoint
 from streams.counters import Counters
 from streams.decoding import decode_all
@@ -57,6 +56,7 @@ class _Owned:
     """The same where requests have failed."""
     expected: int = 1
     """Number of the next batch."""
+    flood_told_s: float = float("-inf")
 
 
 class Owner:
@@ -152,16 +152,7 @@ class Owner:
         await self._publisher.acknowledged()  # the dead letters of the window among them
         self._commit(closed.source.partition, closed.checkpoint)
         self._progress()
-        if closed.window.malformed > MAX_DEAD_LETTERS:
-            logger.error(
-                "a flood of telemetry that nobody can read: only the first of each window is kept",
-                extra={
-                    "action": "flood",
-                    "partition": closed.source.partition,
-                    "messages": closed.window.malformed,
-                    "kept": MAX_DEAD_LETTERS,
-                },
-            )
+        self._tell_of_flood(closed)
         self._tell()
 
     async def _publish_due(self) -> None:
@@ -191,6 +182,21 @@ class Owner:
             return
         owned.heard_s = now_s
         await self._publisher.tick(self._pace.topic, partition)
+
+    def _tell_of_flood(self, closed: Closed) -> None:
+        owned, window, now_s = self._owned[closed.source.partition], closed.window, self._clock.monotonic_s()
+        if not window.unkept or now_s - owned.flood_told_s < _TELL_S:
+            return
+        owned.flood_told_s = now_s
+        logger.error(
+            "a flood of telemetry that nobody can read: not all of it is kept",
+            extra={
+                "action": "flood",
+                "partition": closed.source.partition,
+                "messages": window.malformed,
+                "kept": window.malformed - window.unkept,
+            },
+        )
 
     def _tell(self) -> None:
         now_s = self._clock.monotonic_s()

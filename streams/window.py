@@ -33,6 +33,8 @@ class Window:
     holes: int = 0
     """Messages that retention removed unread before this window."""
     malformed: int = 0
+    unkept: int = 0
+    """Of the malformed those of which there is no dead letter."""
     services: dict[str, ServiceWindow] = field(default_factory=dict)
     sent: Sequences = field(default_factory=Sequences)
     """Every event that a message of this window brought, duplicates too."""

@@ -24,6 +24,9 @@ from streams.sequences import Sequences
 from streams.singles import batch_of
 from streams.window import MAX_UNREGISTERED, Source, Window
 
+MORE_DEAD_LETTERS = 20
+"""By so many a window the dead letters that may be kept grow again: what lasts, however slow, must not fill the topic."""
+
 _NOTHING_READ = -1
 """Index and first offset of the window before the first message."""
 
@@ -92,6 +95,8 @@ class PartitionFold:
         self._next = start.warm_offset
         self._is_muted = False
         self._window = Window(_NOTHING_READ, _NOTHING_READ)
+        self._letters = MAX_DEAD_LETTERS
+        """Dead letters that may be kept now."""
         self._sent_before = Sequences()
         self._changed: set[str] = set()
         self.failing = False
@@ -122,7 +127,7 @@ class PartitionFold:
         """Fold what the message says to which the log has come.
 
         Returns why it is refused, if it is to be kept: it is counted as malformed then. Not of what is only read to
-        warm up, nor of what comes after the first so many of a window: a flood would fill the dead-letter topic.
+        warm up, nor of what comes after so many: a flood would fill the dead-letter topic.
         """
         offset, appended_ms = np.array([self._next - 1]), np.array([self._appended_ms])
         heard = Heard(0, 1, batch_of(said) if isinstance(said, RequestEvent) else said)
@@ -166,6 +171,7 @@ class PartitionFold:
         self._window = Window(index, offset, 0 if self.muted(offset) else self._holes)
         self._holes = self._holes if self.muted(offset) else 0
         self._sent_before = left.sent if directly else Sequences()
+        self._letters = min(MAX_DEAD_LETTERS, self._letters + MORE_DEAD_LETTERS * (index - left.index))
         self._changed, self.failing = set(), False
         if self.muted(left.first_offset):
             return None
@@ -198,7 +204,10 @@ class PartitionFold:
         """Count so many messages as malformed. Returns how many of them are to be kept."""
         if self._is_muted:
             return 0
-        kept = min(n, max(0, MAX_DEAD_LETTERS - self._window.malformed))
+        kept = min(n, self._letters)
+        self._letters -= kept
         self._window.malformed += n
+        self._window.unkept += n - kept
         self._counters.malformed += n
+        self._counters.unkept += n - kept
         return kept

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable
 
 import pytest
@@ -14,7 +15,7 @@ from streams.outbox import DeliveryError, MemoryOutbox, Outgoing
 from streams.owner import FAILING_FOR, LostBatchError, Owner, Pace
 from streams.publisher import Publisher
 from streams.window import MAX_UNREGISTERED
-from streams.windows import OutOfOrderError
+from streams.windows import MORE_DEAD_LETTERS, OutOfOrderError
 from tests.telemetry import TOPIC, WINDOW_MS, batch, event, record, tick
 from transport.clock import FakeClock
 from transport.log import Record
@@ -265,6 +266,27 @@ async def test_a_flood_of_bad_events_is_counted_and_named_and_fills_no_topic(cap
     said = [CohortWindow.read(r.value or b"") for r in scene.sent()]
     assert [(w.malformed, w.incomplete) for w in said] == [(MAX_DEAD_LETTERS + 50, True), (1, False)]
     assert [r.__dict__["messages"] for r in caplog.records if r.levelno == logging.ERROR] == [MAX_DEAD_LETTERS + 50]
+
+
+async def test_a_flood_that_lasts_leaves_few_letters_a_window_and_its_end_gives_all_of_them_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scene = Scene(registered=frozenset({"orders"}))
+    await scene.assign()
+    bad = MAX_DEAD_LETTERS  # never more: no window is incomplete
+    log = [record(1000 * w + i, 1000 + WINDOW_MS * w, b"{") for w in range(5) for i in range(bad)]
+    await scene.poll(*log, tick(6000, 1000 + WINDOW_MS * 5), tick(6001, 1000 + WINDOW_MS * 6))
+    kept = Counter(int(r.headers["offset"]) // 1000 for r in scene.sent("mcp-requests.dlq"))
+    assert kept == {0: MAX_DEAD_LETTERS} | dict.fromkeys(range(1, 5), MORE_DEAD_LETTERS)
+    finals = [w for w in (CohortWindow.read(r.value or b"") for r in scene.sent()) if w.malformed]
+    assert [(w.malformed, w.incomplete) for w in finals] == [(bad, False)] * 5
+    (flood,) = (r.__dict__ for r in caplog.records if r.levelno == logging.ERROR)  # once a minute
+    assert (flood["action"], flood["messages"], flood["kept"]) == ("flood", bad, MORE_DEAD_LETTERS)
+    assert scene.owner._counters.unkept == 4 * (bad - MORE_DEAD_LETTERS)
+
+    later = 1000 + WINDOW_MS * (6 + MAX_DEAD_LETTERS // MORE_DEAD_LETTERS)
+    await scene.poll(*(record(7000 + i, later, b"{") for i in range(bad)))
+    assert len([r for r in scene.sent("mcp-requests.dlq") if int(r.headers["offset"]) >= 7000]) == MAX_DEAD_LETTERS
 
 
 async def test_what_is_read_to_warm_up_is_not_kept_again() -> None:
