@@ -9,6 +9,7 @@ from alerts.delivery import EVERYTHING, Post
 from alerts.memory import MemoryFile
 from alerts.receivers import AppriseReceiver, LogReceiver, Receiver
 from alerts.settings import AlertsSettings
+from alerts.unreadable import WINDOWS
 from transport.clock import SystemClock
 from transport.kafka_log import KafkaReader
 from transport.log import LogError
@@ -32,11 +33,14 @@ async def serve() -> None:
     kafka, settings, clock = KafkaSettings.load("kafka"), AlertsSettings.load("alerts"), SystemClock()
     post = Post(receivers(settings), MemoryFile(settings.data_folder / "told.json"), clock)
     reader = KafkaReader(kafka, "alerts", TOPICS)
+    since_ms = clock.now_ms() - round(2000 * settings.unreadable_s)  # enough to know what lasts
+    windows = KafkaReader(kafka, "alerts-windows", [WINDOWS], since_ms=since_ms)
     status_url = str(settings.status_url) if settings.status_url else None
     try:
-        await run_until_signalled(Alerts(reader, clock, post, settings.limits, status_url).run())
+        agent = Alerts(reader, clock, post, settings.limits, status_url, windows=windows)
+        await run_until_signalled(agent.run())
     finally:
-        await reader.close()
+        await asyncio.gather(reader.close(), windows.close())
 
 
 if __name__ == "__main__":

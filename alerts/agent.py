@@ -1,10 +1,11 @@
-"""Tells on-call what the ledger, the proxies and the judge's heartbeat say. It writes nothing to the log and asks nobody."""
+"""Tells on-call what the ledger, the proxies, the judge's heartbeat and final windows say. It writes nothing to the log and asks nobody."""
 
 import asyncio
 
 from alerts.cause import Began, Ended, Event, Happened, Limits
 from alerts.causes import Burning, Causes
 from alerts.delivery import Pause, Post
+from alerts.unreadable import WindowHead
 from alerts.wording import message
 from schemas.control import RolloutView, RouteChange
 from schemas.decisions import LedgerEntry
@@ -36,8 +37,11 @@ class Alerts:
         limits: Limits | None = None,
         status_url: str | None = None,
         pause: Pause = asyncio.sleep,
+        windows: Reader | None = None,
     ) -> None:
+        """``windows``: `cohort-windows`, from some time ago; a reader of its own, for it is more than all the others."""
         self._reader = reader
+        self._windows = windows
         self._clock = clock
         self._post = post
         self._causes = Causes(limits or Limits())
@@ -49,7 +53,7 @@ class Alerts:
 
     async def run(self) -> None:
         """Follow the log until it ends or fails: :class:`transport.log.LogError`."""
-        await run_together(self._follow(), self._tick(), self._post.run())
+        await run_together(self._follow(), self._follow_windows(), self._tick(), self._post.run())
 
     def handle(self, batch: Batch) -> None:
         """Tell what a batch gives cause for."""
@@ -128,6 +132,17 @@ class Alerts:
     async def _follow(self) -> None:
         async for batch in self._reader.batches():
             self.handle(batch)
+
+    async def _follow_windows(self) -> None:
+        if self._windows is None:
+            await asyncio.Event().wait()
+            return
+        async for batch in self._windows.batches():
+            for record in batch.records:
+                with skipping(record):
+                    head = WindowHead.of(record.key, record.value)
+                    if head is not None:
+                        self._causes = self._causes.read_window(head, self._at_s(record))
 
     async def _tick(self) -> None:
         while True:

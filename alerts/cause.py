@@ -20,6 +20,7 @@ ConditionKind = Literal[
     "drift",
     "router_silent",
     "blind",
+    "unreadable",
 ]
 CauseKind = FactKind | ConditionKind
 
@@ -36,6 +37,8 @@ class Limits:
     """A router's silence, while another one speaks, after which nothing is known of what it alone vouches for."""
     blind_s: float = 120.0
     """The judge reads nothing of what there is to read; less where a plan's `blind_after` is."""
+    unreadable_s: float = 60.0
+    """Telemetry that nobody can read keeps coming; as long without, and it is over."""
     repeat_s: float = 1800.0
     """A page that still burns is told again."""
 
@@ -48,6 +51,7 @@ class Cause:
     kind: CauseKind
     severity: Severity
     service: str
+    """Of a cause that is a telemetry topic's, that topic."""
     rollout: int
     since_s: float
     sentence: str

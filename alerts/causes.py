@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from alerts.cause import Again, Began, Cause, Ended, Event, Happened, Limits
 from alerts.conditions import conditions, ending, fact
+from alerts.unreadable import Unreadable, WindowHead
 from alerts.watch import Watch
 from schemas.control import RolloutView, RouteChange
 from schemas.decisions import LedgerEntry
@@ -21,7 +22,7 @@ class Burning:
 
 @dataclass(frozen=True, slots=True)
 class Causes:
-    """All services. Immutable: each method returns the next state.
+    """All services, and the telemetry topics. Immutable: each method returns the next state.
 
     Reading only folds; :meth:`look` says what began, lasts and ended since the last look. Everything in `_s` is on one
     monotonic axis of seconds; `at_s` is when a record was appended, by that axis.
@@ -29,6 +30,7 @@ class Causes:
 
     limits: Limits = field(default_factory=Limits)
     watches: Mapping[str, Watch] = field(default_factory=dict)
+    topics: Mapping[str, Unreadable] = field(default_factory=dict)
     burning: Mapping[str, Burning] = field(default_factory=dict)
     """By key: what lasts, as of the last look."""
 
@@ -49,12 +51,19 @@ class Causes:
         """The judge's newest view: its heartbeat."""
         return self._with(self._watch(view.service).read_view(view, at_s))
 
+    def read_window(self, head: WindowHead, at_s: float) -> "Causes":
+        """A final window of any service's."""
+        topic = self.topics.get(head.source, Unreadable(head.source)).read(head, at_s, self.limits)
+        return replace(self, topics={**self.topics, head.source: topic})
+
     def look(self, now_s: float, only: Collection[str] | None = None) -> "tuple[Causes, tuple[Event, ...]]":
-        """What changed since the last look, for `only` these services or all. Ends come before beginnings."""
+        """What changed since the last look, for `only` these services or all, and the topics. Ends come before beginnings."""
         names = self.watches.keys() if only is None else self.watches.keys() & set(only)
         watches = {name: self.watches[name].settled(now_s, self.limits) for name in sorted(names)}
-        found = {c.key: self._since(c) for watch in watches.values() for c in conditions(watch, now_s, self.limits)}
-        mine = {key: b for key, b in self.burning.items() if b.cause.service in watches or only is None}
+        lasting = [c for watch in watches.values() for c in conditions(watch, now_s, self.limits)]
+        lasting += [cause for topic in self.topics.values() if (cause := topic.cause()) is not None]
+        found = {cause.key: self._since(cause) for cause in lasting}
+        mine = {key: b for key, b in self.burning.items() if only is None or _looked_at(b.cause, watches)}
         ended = [self._ended(b.cause, now_s) for key, b in mine.items() if key not in found]
         began = [Began(cause) for key, cause in found.items() if key not in mine]
         again = [Again(found[key]) for key, b in mine.items() if key in found and self._due(b, now_s)]
@@ -71,7 +80,9 @@ class Causes:
         known = {b.cause.key: b for b in burning}
         since = {key: b.cause.since_s for key, b in known.items()}
         watches = {name: watch.woken(now_s, since) for name, watch in self.watches.items()}
-        return replace(self, watches=watches, burning=known)
+        unread = [b.cause for b in known.values() if b.cause.kind == "unreadable"]
+        topics = {c.service: self.topics.get(c.service, Unreadable(c.service)).remembered(c.since_s) for c in unread}
+        return replace(self, watches=watches, topics={**self.topics, **topics}, burning=known)
 
     def _watch(self, service: str) -> Watch:
         return self.watches.get(service, Watch(service))
@@ -89,6 +100,11 @@ class Causes:
 
     def _ended(self, cause: Cause, now_s: float) -> Ended:
         return Ended(cause, now_s, ending(cause, self._watch(cause.service)))
+
+
+def _looked_at(cause: Cause, services: Collection[str]) -> bool:
+    """Topics always are."""
+    return cause.kind == "unreadable" or cause.service in services
 
 
 def _burning(cause: Cause, before: Burning | None, again: list[Again], now_s: float) -> Burning:

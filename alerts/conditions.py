@@ -80,6 +80,7 @@ _ENDINGS: dict[CauseKind, str] = {
     "drift": "Every proxy runs the newest route, or the canary gets no sessions any more.",
     "router_silent": "A router speaks again.",
     "blind": "The judge looks again.",
+    "unreadable": "By now everything that comes can be read.",
 }
 
 

@@ -73,6 +73,10 @@ class AlertsSettings(Settings):
     blind_s: Annotated[
         float, Field(gt=0, description="The judge does not look. At most; a plan's `blind_after` may be less.")
     ] = _LIMITS.blind_s
+    unreadable_s: Annotated[
+        float,
+        Field(gt=0, description="Telemetry that nobody can read keeps coming; as long without, and it is over."),
+    ] = _LIMITS.unreadable_s
     repeat_s: Annotated[float, Field(gt=0, description="A page that still burns is told again so often.")] = (
         _LIMITS.repeat_s
     )
@@ -93,5 +97,6 @@ class AlertsSettings(Settings):
             router_silent_s=self.router_silent_s,
             proxies_unknown_s=self.proxies_unknown_s,
             blind_s=self.blind_s,
+            unreadable_s=self.unreadable_s,
             repeat_s=self.repeat_s,
         )

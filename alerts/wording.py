@@ -33,6 +33,7 @@ _NAMES: dict[CauseKind, str] = {
     "drift": "a proxy does not run the newest route",
     "router_silent": "no router is heard",
     "blind": "the judge does not look",
+    "unreadable": "telemetry that nobody can read",
 }
 
 _NEXT: dict[CauseKind, str] = {
@@ -53,6 +54,7 @@ _NEXT: dict[CauseKind, str] = {
     "drift": "davylamp status {service}",
     "router_silent": "davylamp status {service}",
     "blind": 'davylamp rollback {service} --reason "…"',
+    "unreadable": "davylamp dlq list --topic {service}",
 }
 
 
@@ -89,7 +91,8 @@ def message(event: Event, at_ms: int, since_ms: int, status_url: str | None = No
         lines = [over, f"It was: {cause.sentence}"]
     lines.append(f"At: {datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC")
     if status_url:
-        lines.append(f"Status: {status_url.rstrip('/')}/rollouts/{cause.service}")
+        page = "" if cause.kind == "unreadable" else f"/rollouts/{cause.service}"
+        lines.append(f"Status: {status_url.rstrip('/')}{page}")
     return Message(step, cause, at_ms, since_ms, _title(step, cause), "\n".join(lines))
 
 

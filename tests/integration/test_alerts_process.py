@@ -14,6 +14,7 @@ import pytest
 from confluent_kafka import Producer
 
 from alerts.agent import TOPICS
+from alerts.unreadable import WINDOWS
 from schemas.decisions import Reason
 from tests.builders import entry
 from transport.ports import free_ports
@@ -27,7 +28,7 @@ class Broker:
 
     def __init__(self) -> None:
         self.producer = Producer({"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": 1, "log_level": 0})
-        for topic in TOPICS:
+        for topic in (*TOPICS, WINDOWS):
             self.write(b"not a message", topic)
         (node,) = self.producer.list_topics(timeout=10).brokers.values()
         self.bootstrap = f"{node.host}:{node.port}"

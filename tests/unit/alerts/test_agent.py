@@ -15,8 +15,10 @@ from alerts.receivers import LogReceiver, MemoryReceiver, Receiver
 from davylamp_sdk._message import Message
 from schemas.decisions import Reason
 from schemas.topics import Topic
+from streams.encoding import key_of
 from tests.builders import entry
 from tests.unit.alerts.fakes import Time, says, view
+from tests.unit.alerts.test_unreadable import WINDOW_S, window
 from transport.log import Batch
 from transport.memory_log import MemoryLog
 
@@ -293,6 +295,30 @@ async def test_a_clock_of_the_broker_that_is_wrong_drops_no_alert() -> None:
             await world.write(START, HOLD, RESUME)
             await world.write(entry("rollback", RESUME, now=4))
         assert ("happened", "rollback") in world.told
+
+
+async def test_telemetry_that_nobody_can_read_is_told_without_any_rollout(world: World) -> None:
+    post = Post([(world.receiver, EVERYTHING)], world.memory, world.time.clock, world.time.pause)
+    windows = world.log.reader("cohort-windows")
+    url = "https://davylamp.example/"
+    agent = Alerts(world.log.reader(*TOPICS), world.time.clock, post, None, url, world.time.pause, windows)
+    task = asyncio.create_task(agent.run())
+    await world.log.put("cohort-windows", 0, b"no window", b"orders|0|0|final")
+    for number in range(1, 15):
+        one = window(number, malformed=40)
+        await world.log.put("cohort-windows", 0, one.dump(), key_of(one))
+        await world.time.advance(WINDOW_S)
+    for number in range(15, 28):
+        await world.log.put("cohort-windows", 0, window(number).dump(), key_of(window(number)))
+        await world.time.advance(WINDOW_S)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    began, ended = world.receiver.taken
+    assert world.told == [("began", "unreadable"), ("ended", "unreadable")]
+    assert began.title == "[notice] mcp-requests: telemetry that nobody can read"
+    assert "Next: davylamp dlq list --topic mcp-requests" in began.body
+    assert began.body.endswith("Status: https://davylamp.example")
+    assert ended.title == "[resolved] mcp-requests: telemetry that nobody can read"
 
 
 async def test_nothing_that_lasts_is_told_before_the_log_was_read_to_its_end(world: World) -> None:

@@ -27,6 +27,7 @@ def test_without_settings_the_log_is_told_everything_within_the_documented_limit
         "router_silent_s": 15,
         "proxies_unknown_s": 5,
         "blind_s": 120,
+        "unreadable_s": 60,
         "repeat_s": 1800,
     }
     assert [(r.name, sorted(s)) for r, s in receivers(settings)] == [("log", ["info", "notice", "page"])]
