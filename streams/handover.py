@@ -20,7 +20,7 @@ class Assigned:
     """Of the telemetry topic."""
     start: Checkpoint
     lost: int
-    """Messages that retention removed before anybody read them."""
+    """Messages that retention removed before anybody read them, as far as the group knows: without a commit all that are gone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,7 +198,10 @@ class TelemetryConsumer:
             raise KafkaException(committed.error)
         low, high = self._consumer.get_watermark_offsets(committed, _TIMEOUT_S)
         if committed.offset < 0:
-            return Checkpoint.earliest(low), 0
+            # Nobody has read what is gone, or nobody knows any more: the first worker died before its first commit, the
+            # group's offsets have expired, or the topic is older than streams. A hold too many that ends by itself in a
+            # minute is better than a rollout that is judged by what is left.
+            return Checkpoint.earliest(low), low
         checkpoint = Checkpoint.parse(committed.offset, committed.metadata, self._window_ms)
         if checkpoint.offset > high:
             raise ForeignCheckpointError(

@@ -157,7 +157,7 @@ class Schedule:
         checkpoint = self.cluster.checkpoint(partition)
         low = self.dice.randint(max(self.cluster.low[partition], checkpoint.warm_offset), self.cluster.end(partition))
         if low > checkpoint.offset:
-            if checkpoint.offset < self.published(partition) or partition not in self.cluster.commits:
+            if checkpoint.offset < self.published(partition):
                 return
             self.seen["hole"] += 1
             self.zombies = []
@@ -205,7 +205,7 @@ def finals_of(schedule: Schedule) -> list[CohortWindow]:
 def unread(finals: Sequence[CohortWindow], partition: int) -> list[range]:
     """The offsets that no window holds. What a window says is missing before it is missing, no more and no less."""
     told = sorted({(w.first_offset, w.through, w.holes) for w in finals if w.partition == partition})
-    through, found = FIRST, []
+    through, found = 0, []
     for first, until, holes in told:
         if first < until or holes:
             assert (first - holes, first <= until) == (through, True)
@@ -216,7 +216,7 @@ def unread(finals: Sequence[CohortWindow], partition: int) -> list[range]:
 
 def closed_by(finals: Sequence[CohortWindow], partition: int, offset: int) -> int:
     """Where the newest window ends that a partition had closed before an offset."""
-    return max(w.window_end for w in finals if w.partition == partition and w.through <= offset)
+    return max((w.window_end for w in finals if w.partition == partition and w.through <= offset), default=0)
 
 
 def true_words(schedule: Schedule, finals: Sequence[CohortWindow], holes: Sequence[Sequence[range]]) -> Said:

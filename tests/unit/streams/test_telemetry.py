@@ -148,8 +148,15 @@ def test_an_assignment_without_a_commit_begins_at_the_first_retained_message() -
     fake = FakeConsumer()
     fake.steps = [fake.rebalance("on_assign", 0, 3)]
     fake.range = (40, 50)
-    assert run(fake) == [Assigned(p, 4, Checkpoint.earliest(40), 0) for p in (0, 3)]
+    assert run(fake) == [Assigned(p, 4, Checkpoint.earliest(40), lost=40) for p in (0, 3)]
     assert fake.assigned == [(0, 40), (3, 40)]
+
+
+def test_of_a_topic_that_begins_at_its_beginning_nothing_is_lost() -> None:
+    fake = FakeConsumer()
+    fake.steps = [fake.rebalance("on_assign", 0)]
+    fake.range = (0, 50)
+    assert run(fake) == [Assigned(0, 4, Checkpoint.earliest(0), lost=0)]
 
 
 def test_an_assignment_goes_on_from_the_commit_one_window_earlier() -> None:
