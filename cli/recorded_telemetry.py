@@ -3,6 +3,7 @@
 Only what can be read, and is the service's: what nobody can read may hold anything of anybody's.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from davylamp_sdk._event import EventBatch, RequestEvent
+from davylamp_sdk._names import METHODS, SESSION_END
 from judge.pseudonyms import Pseudonyms
 from schemas.labels import split_assignment
 from transport.log import Record
@@ -35,7 +37,7 @@ def _read(raw: bytes) -> Sent | None:
 
 
 def renamed(record: Record, said: Sent, names: Pseudonyms) -> Record:
-    """The same under other names: numbers, outcomes, methods and times stay as they are."""
+    """The same under other names: numbers, outcomes and times stay as they are, and what MCP itself, JSON-RPC or HTTP named."""
     producer = names.of("producer", said.producer)
     common = {
         "producer": producer,
@@ -64,8 +66,12 @@ def _batch(batch: EventBatch, names: Pseudonyms) -> Mapping[str, Any]:
     return {**columns, "names": tuple(places)}
 
 
-_RENAMED = "session", "assignment", "tool", "error_type"
-_KEPT = "method", "outcome", "protocol_version"
+_RENAMED = "session", "assignment", "tool", "error_type", "method", "protocol_version"
+_KEPT = ("outcome",)
+_METHODS = METHODS | {SESSION_END}
+_REVISIONS = frozenset({"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"})
+_CODE = re.compile(r"-32[0-6]\d\d|-327[0-5]\d|-3276[0-8]|[45]\d\d")
+"""JSON-RPC's own errors, and HTTP's. Another number may be anybody's: an emitter that is not ours writes what it likes."""
 
 
 def _other(column: str, name: str | None, names: Pseudonyms) -> str | None:
@@ -74,6 +80,17 @@ def _other(column: str, name: str | None, names: Pseudonyms) -> str | None:
     if column == "assignment":
         label, version = split_assignment(name)
         return None if version is None else f"{names.label(label, version)};{names.of('version', version)}"
-    if column == "error_type":
-        return name if name.lstrip("-").isdigit() else names.of("error", name)
-    return names.of(column, name)
+    if _is_nobodys(column, name):
+        return name
+    return names.of({"error_type": "error", "protocol_version": "revision"}.get(column, column), name)
+
+
+def _is_nobodys(column: str, name: str) -> bool:
+    match column:
+        case "method":
+            return name in _METHODS
+        case "protocol_version":
+            return name in _REVISIONS
+        case "error_type":
+            return _CODE.fullmatch(name) is not None
+    return False

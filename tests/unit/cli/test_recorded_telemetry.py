@@ -1,11 +1,13 @@
 """What servers sent, in a recording: under other names it still counts the same."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
+import pytest
+
 from cli.recorded_telemetry import renamed, telemetry_of
-from davylamp_sdk._event import RequestEvent
+from davylamp_sdk._event import EventBatch, RequestEvent
 from judge.pseudonyms import Pseudonyms
 from tests.rows import made_event
 from tests.telemetry import batch, event, read, record, tick
@@ -50,6 +52,27 @@ def test_no_name_of_anybodys_is_left_and_every_number_is() -> None:
             assert [getattr(was, name) for name in kept] == [getattr(now, name) for name in kept]
             assert list(was.metrics.values()) == list(now.metrics.values())
     assert [e.error_type == "-32603" for e in events(recorded(record(7, 1000, batch(said))))] == [False, True, False]
+
+
+@pytest.mark.parametrize("pack", [lambda one: one, lambda one: batch([one])], ids=["single", "batch"])
+@pytest.mark.parametrize(
+    ("column", "own", "common"),
+    [
+        ("method", "acme/payroll.list", ("tools/call", "session/end", "_unknown")),
+        ("protocol_version", "acme-internal-3", ("2025-11-25", "2026-07-28")),
+        ("error_type", "4711000123", ("-32603", "404", "503")),
+        ("error_type", "-4711", ("-32000",)),
+    ],
+)
+def test_what_another_emitter_wrote_is_renamed_in_every_column_and_what_protocols_name_is_not(
+    pack: Callable[[RequestEvent], RequestEvent | EventBatch], column: str, own: str, common: tuple[str, ...]
+) -> None:
+    def said(name: str) -> str:
+        (made,) = events(recorded(record(0, 1, pack(event(1, **{column: name})))))
+        return str(getattr(made, column))
+
+    assert own not in said(own)
+    assert [said(name) for name in common] == list(common)
 
 
 def test_the_same_name_is_always_replaced_by_the_same_one_whether_single_or_in_a_batch() -> None:
