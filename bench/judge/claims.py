@@ -374,9 +374,9 @@ A hundred calls a minute and side for an hour, lognormal on the baseline, `laten
 B8 is lost where windows hold few calls: one in which a cohort is empty compares nothing and is passed over, so very narrow windows see less. They
 never see more than there is: nothing here makes a false alarm of that. The shipped width is 5 s. Windows joined until both cohorts have
 calls win most of it back, as the last row of B8 shows, and not all: how calls are divided into windows is part of the evidence. It is not shipped. What is won in
-a joined window has an expectation of at most 1 only if the baseline's rate was the same in all its parts, for the parts' calls are in other
-proportions: with ours it need not be. In a shared incident of which the canary's calls fell into one part and the baseline's into the next
-one it is not, whatever the joining is decided by. A wider window in the settings asks for the same trust, and says so.
+a joined window has an expectation of at most 1 only if the baseline's rate was the same in all its parts, for the cohorts' calls are divided over the
+parts in other proportions. Where an incident that both share falls into a part with calls of the canary alone it was not the same, whatever the joining is
+decided by: the canary would be blamed for it. A wider window in the settings asks for the same trust, and says so.
 
 What this does not show: unequal traffic, other metrics ([the bench](../statistics.md) has those). Kayenta's
 rate of false alarms on plain data of ten values or more is very low, and nothing here claims to be lower there.

@@ -10,6 +10,7 @@ from bench.judge.rivals import CALM_EVERY_S, EAGER_S, Verdict
 from bench.judge.traffic import CELLS, SHARES, TOOL_MIX, Ints, Stream
 from bench.judge.windows import TRIAL, Rollout, outcomes_of, times_at
 from judge.policies.sequential import Sequential
+from judge.stats.dispersion import MIN_BUCKETS
 from judge.trial import CohortCells, Pair, Stratum, TrialWindow
 from schemas.windows import BUCKETS, Cell, ToolCount
 
@@ -54,6 +55,12 @@ class Filling:
             tools={f"tool{i}": ToolCount.model_construct(n=ok + bad, bad=bad) for i, (ok, bad) in tools if ok + bad},
         )
         return CohortCells((made,), np.concatenate((rows[:, :4], rows[:, :1]), axis=1))
+
+
+def third_session(filling: Filling) -> Verdict:
+    """By then an outage has met as many sessions as must have failed for a breach to be believed."""
+    begun = filling.seconds.births[:, 1::2].sum(axis=1).cumsum()
+    return Verdict("rolled_back", float(np.searchsorted(begun, MIN_BUCKETS) + 1))
 
 
 def ours_filling(rollout: Rollout, filling: Filling, late_s: float = 0.0) -> Verdict:

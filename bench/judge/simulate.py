@@ -1,7 +1,7 @@
 """Fill the cells, the emptiest first, until the time is up."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,9 @@ def goal(rate: float, fault: str) -> int:
     return GOALS[rate] // 2 if FAULTS[fault].is_harmful else GOALS[rate]
 
 
-def simulate(file: Path, rates: tuple[float, ...], going_on: Callable[[], bool]) -> Results:
+def simulate(
+    file: Path, rates: tuple[float, ...], going_on: Callable[[], bool], faults: Collection[str] = FAULTS
+) -> Results:
     """Runs that are there already are not made again."""
     found = Results.load(file)
     for rate in rates:
@@ -33,7 +35,7 @@ def simulate(file: Path, rates: tuple[float, ...], going_on: Callable[[], bool])
             found.tuned[rate] = tuned(rate, TUNING)
             append(file, tuned_line(rate, found.tuned[rate], TUNING))
     while going_on():
-        cell = emptiest(found, rates)
+        cell = emptiest(found, rates, faults)
         if cell is None:
             break
         run = simulated(*cell, found.many(*cell), found.tuned[cell[0]])
@@ -42,11 +44,11 @@ def simulate(file: Path, rates: tuple[float, ...], going_on: Callable[[], bool])
     return found
 
 
-def emptiest(found: Results, rates: tuple[float, ...]) -> tuple[float, str] | None:
+def emptiest(found: Results, rates: tuple[float, ...], faults: Collection[str] = FAULTS) -> tuple[float, str] | None:
     """The cell with the smallest part of its goal; None when all are full."""
     parts = {
         (rate, fault): found.many(rate, fault) / goal(rate, fault)
-        for fault in FAULTS
+        for fault in faults
         for rate in rates
         if rate in found.tuned
     }

@@ -17,7 +17,7 @@ import numpy as np
 
 from bench.judge.faults import FAULTS
 from bench.judge.limit import bound_s
-from bench.judge.looks import Filling, ours_filling
+from bench.judge.looks import Filling, ours_filling, third_session
 from bench.judge.rivals import Verdict, ours
 from bench.judge.tables import error_of_median, markdown, percent
 from bench.judge.traffic import HORIZON_S, Cuts, stream
@@ -74,6 +74,8 @@ def _seconds(fault: str, seed: int, until_s: float, cuts: Cuts) -> Filling:
 
 
 def _verdict(variant: Variant, rollout: Rollout, fault: str, seconds: Callable[[], Filling]) -> Verdict:
+    if variant.by_sessions:
+        return third_session(seconds())
     with changed(variant, rollout, FAULTS[fault]):
         return ours_filling(rollout, seconds(), variant.late_s) if variant.looks_open else ours(rollout)
 

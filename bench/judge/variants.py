@@ -41,11 +41,13 @@ class Variant:
     """Each second, at windows that still fill."""
     late_s: float = 0.0
     """Windows are final so long after their end."""
+    by_sessions: bool = False
+    """It looks at no request: it is over with the third canary session."""
 
     @property
     def is_oracle(self) -> bool:
         """Nobody could run it: it shows what not knowing costs."""
-        return self.best_bet or self.known_dispersion
+        return self.best_bet or self.known_dispersion or self.by_sessions
 
 
 def _bets(above: Floats) -> tuple[Change, ...]:
@@ -131,6 +133,7 @@ VARIANTS: Mapping[str, Variant] = {
 """By the name that results carry."""
 
 LOOKS: Mapping[str, Variant] = {
+    "third": Variant("the second in which the third canary session begins", by_sessions=True),
     "open": Variant("a look each second, at open windows too", looks_open=True),
     "w2": Variant("windows of 2 s", _looks(2.0), cuts=Cuts(2.0)),
     "w10": Variant("windows of 10 s", cuts=Cuts(10.0)),

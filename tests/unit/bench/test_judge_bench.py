@@ -85,6 +85,7 @@ def test_the_emptiest_cell_is_next_and_a_full_table_is_full() -> None:
     found.runs = [run(fault, i, Verdict("held")) for fault in FAULTS for i in range(goal(10.0, fault))]
     assert emptiest(found, (10.0,)) is None
     assert emptiest(Results(), (10.0,)) is None
+    assert emptiest(Results(tuned={10.0: LIMITS}), (10.0,), ["die"]) == (10.0, "die")
 
 
 def test_a_stopped_simulation_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
 """The policy as its judge looks: at windows that still fill, and in windows of other widths."""
 
+import math
+
 import numpy as np
 import pytest
 
 from bench.judge.faults import FAULTS
-from bench.judge.looks import Filling, ours_filling
+from bench.judge.looks import Filling, ours_filling, third_session
 from bench.judge.rivals import ours
 from bench.judge.traffic import SHARES, Cuts, Stream, stream
 from bench.judge.variants import LOOKS
@@ -62,6 +64,13 @@ def test_who_looks_at_open_windows_is_sooner_by_less_than_a_window() -> None:
     assert at_ends.end == each_second.end == "rolled_back"
     assert 0 <= at_ends.at_s - each_second.at_s < 5.0
     assert ours_filling(ROLLOUT, FILLING, late_s=5.0) == each_second
+
+
+def test_the_third_session_of_the_canary_begins_before_anything_is_believed() -> None:
+    at_s = third_session(FILLING).at_s
+    born = ROLLOUT.stream.births[:, 1::2].sum(axis=1).cumsum()
+    assert born[math.ceil(at_s / 5) - 1] >= 3 > born[math.ceil(at_s / 5) - 2]
+    assert at_s <= ours_filling(ROLLOUT, FILLING).at_s
 
 
 def test_a_first_stage_of_another_share_is_judged_by_a_plan_that_says_so() -> None:
