@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
@@ -57,10 +58,14 @@ class Filling:
         return CohortCells((made,), np.concatenate((rows[:, :4], rows[:, :1]), axis=1))
 
 
-def third_session(filling: Filling) -> Verdict:
-    """By then an outage has met as many sessions as must have failed for a breach to be believed."""
-    begun = filling.seconds.births[:, 1::2].sum(axis=1).cumsum()
-    return Verdict("rolled_back", float(np.searchsorted(begun, MIN_BUCKETS) + 1))
+def third_session(filling: Filling, what: Literal["begun", "failed"]) -> Verdict:
+    """Nobody who believes no fewer sessions can be sooner. Those of one bucket pass for one that failed."""
+    if what == "begun":
+        many = filling.seconds.births[:, 1::2].sum(axis=1).cumsum()
+    else:
+        errors = filling.seconds.table[:, 1::2, :, 1].sum(axis=1)
+        many = (errors.cumsum(axis=0) > 0).sum(axis=1)
+    return Verdict("rolled_back", float(np.searchsorted(many, MIN_BUCKETS) + 1))
 
 
 def ours_filling(rollout: Rollout, filling: Filling, late_s: float = 0.0) -> Verdict:

@@ -26,6 +26,8 @@ from bench.judge.windows import Rollout
 
 RATE = 10.0
 SHIPPED = "shipped"
+BEST = "nu0"
+"""Of what one could run: revision 2 of the policy."""
 FOUND_S = 1800.0
 """So long a fault that must be found is simulated: all of these are found by then."""
 TIMED = ("outage", "errors+20", "errors+5")
@@ -74,8 +76,8 @@ def _seconds(fault: str, seed: int, until_s: float, cuts: Cuts) -> Filling:
 
 
 def _verdict(variant: Variant, rollout: Rollout, fault: str, seconds: Callable[[], Filling]) -> Verdict:
-    if variant.by_sessions:
-        return third_session(seconds())
+    if variant.third is not None:
+        return third_session(seconds(), variant.third)
     with changed(variant, rollout, FAULTS[fault]):
         return ours_filling(rollout, seconds(), variant.late_s) if variant.looks_open else ours(rollout)
 
@@ -163,6 +165,11 @@ def _share(ends: Sequence[str], end: str) -> str:
     return f"{percent(ends.count(end) / len(ends), len(ends))} of {len(ends)}" if ends else "–"
 
 
+def _both_kinds(tried: Sequence[Tried], variant: str, fault: str, end: str) -> str:
+    """Over chosen and fresh streams."""
+    return _share([t.end for t in tried if (t.variant, t.fault) == (variant, fault)], end)
+
+
 def page(tried: Sequence[Tried]) -> str:
     """The text beside this file with its tables."""
     text, seen, fresh = (
@@ -176,7 +183,11 @@ def page(tried: Sequence[Tried]) -> str:
         "fresh_times": times(fresh),
         "fresh_quiet": quiet(fresh),
         "looks_times": times(seen, {SHIPPED: VARIANTS[SHIPPED], **LOOKS}),
-        "looks_quiet": quiet(seen, LOOKS),
+        "healthy": _both_kinds(tried, BEST, "none", "rolled_back"),
+        "beyond": _both_kinds(tried, BEST, "errors+1", "proceeded"),
+        "margins": ", ".join(
+            f"{_both_kinds(tried, BEST, fault, 'rolled_back')} of *{FAULTS[fault].title}*" for fault in QUIET[1:]
+        ),
     }
     for name, table in tables.items():
         text = text.replace(f"{{{{{name}}}}}", table)

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -41,13 +41,13 @@ class Variant:
     """Each second, at windows that still fill."""
     late_s: float = 0.0
     """Windows are final so long after their end."""
-    by_sessions: bool = False
-    """It looks at no request: it is over with the third canary session."""
+    third: Literal["begun", "failed"] | None = None
+    """It is over with the third canary session that began, or that had an error."""
 
     @property
     def is_oracle(self) -> bool:
         """Nobody could run it: it shows what not knowing costs."""
-        return self.best_bet or self.known_dispersion or self.by_sessions
+        return self.best_bet or self.known_dispersion or self.third is not None
 
 
 def _bets(above: Floats) -> tuple[Change, ...]:
@@ -133,7 +133,8 @@ VARIANTS: Mapping[str, Variant] = {
 """By the name that results carry."""
 
 LOOKS: Mapping[str, Variant] = {
-    "third": Variant("the second in which the third canary session begins", by_sessions=True),
+    "third": Variant("the second in which the third canary session begins", third="begun"),
+    "third-failed": Variant("the second in which a third canary session has an error", third="failed"),
     "open": Variant("a look each second, at open windows too", looks_open=True),
     "w2": Variant("windows of 2 s", _looks(2.0), cuts=Cuts(2.0)),
     "w10": Variant("windows of 10 s", cuts=Cuts(10.0)),
