@@ -15,6 +15,7 @@ from bench.streams.traffic import FORMS, Form, messages, producer_of, truth
 from schemas.outcomes import LATENCY_COUNTED
 from schemas.windows import CohortWindow
 from streams.batches import Batch
+from streams.cells import Told
 from streams.decoding import decode
 from streams.publisher import Publisher
 from tests.telemetry import read, record
@@ -71,10 +72,10 @@ def test_the_profile_polls_as_the_consumer_does_and_counts_every_event(monkeypat
     assert [len(records) for records in polled[:-1]] == [len(polled[0])] * (len(polled) - 1)
     assert sum(map(len, polled)) == 200
     counted: list[CohortWindow] = []
-    monkeypatch.setattr(Publisher, "windows", lambda _, windows: noted(counted, windows))
+    monkeypatch.setattr(Publisher, "partials", lambda _, partials: noted(counted, partials))
     profile.ours(polled[:3])
     assert max(sum(n for c in w.cells for n in c.outcomes.values()) for w in counted) == 500 * len(polled[0])
 
 
-async def noted(counted: list[CohortWindow], windows: Iterable[CohortWindow]) -> None:
-    counted += windows
+async def noted(counted: list[CohortWindow], partials: Iterable[Told]) -> None:
+    counted += map(CohortWindow.model_validate, partials)
