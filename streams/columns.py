@@ -38,6 +38,16 @@ def first_seen(codes: Ints, size: int) -> list[int]:
     return found[np.argsort(first[found])].tolist()  # type: ignore[no-any-return]
 
 
+class _Known(dict[str | None, int]):
+    """Value → code, where None has one already; asked for another value it gives that the next."""
+
+    __slots__ = ()
+
+    def __missing__(self, value: str | None) -> int:
+        self[value] = code = len(self) - 1
+        return code
+
+
 @dataclass(frozen=True, slots=True)
 class Coded:
     """A column of strings: a code a row into ``values``, -1 where there is none. A value may stand there twice."""
@@ -48,10 +58,10 @@ class Coded:
     @classmethod
     def of(cls, column: Sequence[str | None]) -> Self:
         """Code a column."""
-        known: dict[str | None, int] = dict.fromkeys(column, ABSENT)
-        values = [value for value in known if value is not None]
-        known |= {value: code for code, value in enumerate(values)}
-        return cls(values, np.fromiter(map(known.__getitem__, column), np.int64, len(column)))
+        known = _Known({None: ABSENT})
+        codes = np.fromiter(map(known.__getitem__, column), np.int64, len(column))
+        _, *values = known
+        return cls(values, codes)  # type: ignore[arg-type]  # None comes first
 
     def looked_up(self, of: Callable[[str], int], absent: int = ABSENT) -> Ints:
         """``of`` the value of each row; it is asked once for each code that occurs."""

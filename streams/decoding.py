@@ -13,8 +13,8 @@ from davylamp_sdk._event import RequestEvent
 from schemas.names import ServiceName
 from streams.batches import BadRequestError, Batch, read_batch
 from streams.joint import read_joint
-from streams.parsing import Packed, Row, parse_batch, parse_event, parse_newer
-from streams.singles import in_stretches, row_of
+from streams.parsing import Event, Packed, parse_batch, parse_event, parse_newer
+from streams.singles import in_stretches
 from transport.log import Record
 
 CONTENT_TYPE = "content-type"
@@ -89,32 +89,32 @@ def decode_all(values: Sequence[bytes | None], topic: str, record: Callable[[int
     """
     heard: list[Heard] = []
     batches: dict[int, Packed] = {}
-    rows: dict[int, Row] = {}
+    singles: dict[int, Event | RequestEvent] = {}
 
     def alone(i: int) -> None:
         said = decode(record(i))
         if isinstance(said, RequestEvent):
-            rows[i] = row_of(said)
+            singles[i] = said
         else:
             heard.append(Heard(i, 1, said))
 
     for i, raw in enumerate(values):
         # What came before is likely to come again.
-        parse, other = (parse_event, parse_batch) if rows else (parse_batch, parse_event)
+        parse, other = (parse_event, parse_batch) if singles else (parse_batch, parse_event)
         found = raw and (parse(raw) or other(raw) or parse_newer(raw))
         if not found:
             alone(i)
         elif isinstance(found, Packed):
             batches[i] = found
         else:
-            rows[i] = found
+            singles[i] = found
     for i, batch in zip(batches, read_joint(list(batches.values())), strict=True):
         if batch is None:
             alone(i)
         else:
             heard.append(Heard(i, 1, misplaced(batch.service, topic) or batch))
-    at = sorted(rows)
-    for i, batch in in_stretches([rows[i] for i in at], at):
+    at = sorted(singles)
+    for i, batch in in_stretches([singles[i] for i in at], at):
         heard.append(Heard(i, len(batch), misplaced(batch.service, topic) or batch))
     return sorted(heard, key=attrgetter("at"))
 

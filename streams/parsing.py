@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
-from msgspec.structs import astuple
 
 from davylamp_sdk._event import MAX_BATCH, Outcome
 
@@ -50,11 +49,6 @@ class Event(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     session_age_ms: _Age | None = -1.0
     session_gap_ms: _Age | None = -1.0
     metrics: dict[_Name, float] = {}
-
-
-FIELDS = Event.__struct_fields__
-Row = tuple[Any, ...]
-"""An event's values, in the order of the fields. Once it is parsed, the struct is only in the way of its columns."""
 
 
 class Sent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -139,13 +133,13 @@ _sent = msgspec.json.Decoder(Sent).decode
 _newer_sent = msgspec.json.Decoder(_NewerSent).decode
 
 
-def parse_event(raw: bytes) -> Row | None:
+def parse_event(raw: bytes) -> Event | None:
     """The single event in ``raw``, as it is usually written."""
     try:
         event = _event(raw)
     except (ValueError, RecursionError):
         return None
-    return None if event.metrics and _is_doubled(event, raw) else astuple(event)
+    return None if event.metrics and _is_doubled(event, raw) else event
 
 
 def parse_batch(raw: bytes) -> Packed | None:
@@ -157,7 +151,7 @@ def parse_batch(raw: bytes) -> Packed | None:
     return None if sent.metrics and _is_doubled(sent, raw) else packed(sent)
 
 
-def parse_newer(raw: bytes) -> Row | Packed | None:
+def parse_newer(raw: bytes) -> Event | Packed | None:
     """The event or batch in ``raw``, of whoever may say more; None if only the models can tell."""
     if not _is_readable(raw):
         return None
@@ -168,7 +162,7 @@ def parse_newer(raw: bytes) -> Row | Packed | None:
         return None
     if found.metrics and _is_doubled(found, raw):
         return None
-    return packed(found) if isinstance(found, Sent) else astuple(found)
+    return packed(found) if isinstance(found, Sent) else found
 
 
 def _is_doubled(found: Event | Sent, raw: bytes) -> bool:

@@ -9,59 +9,49 @@ from davylamp_sdk._event import RequestEvent
 from streams.batches import Batch
 from streams.columns import ABSENT, OUTCOME_INDEX, TOOL_CALL, Bools, Coded, Columns, Floats, Ints, Values
 from streams.counts import TOOL_FAILURES
-from streams.parsing import FIELDS, Row
-
-_PRODUCER, _SEQUENCE, _SERVICE, _INSTANCE = map(FIELDS.index, ("producer", "sequence", "service", "instance"))
+from streams.parsing import Event
 
 
-def row_of(said: RequestEvent) -> Row:
-    """An event that the model has read."""
-    return tuple(getattr(said, name) for name in FIELDS)
-
-
-def columns_of(rows: Sequence[Row]) -> Columns:
+def columns_of(events: Sequence[Event | RequestEvent]) -> Columns:
     """Single events, in order, as columns."""
-    said = dict(zip(FIELDS, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(FIELDS, ())
     return Columns(
-        version=Coded.of(said["version"]),
-        assignment=Coded.of(said["assignment"]),
-        session=Coded.of(said["session"]),
-        tool=Coded.of(said["tool"]),
-        tool_call=np.fromiter(map(TOOL_CALL.__eq__, said["method"]), np.bool_, len(rows)),
-        outcome=np.fromiter(map(OUTCOME_INDEX.__getitem__, said["outcome"]), np.int64, len(rows)),
-        started_at=_whole(said["started_at"]),
-        duration_ms=_real(said["duration_ms"]),
-        age_ms=_real(said["session_age_ms"]),
-        gap_ms=_real(said["session_gap_ms"]),
-        first_of_session=_flags(said["first_of_session"]),
-        tells_ends=_flags(said["tells_ends"]),
-        metrics=_metrics(said["metrics"]),
+        version=Coded.of([event.version for event in events]),
+        assignment=Coded.of([event.assignment for event in events]),
+        session=Coded.of([event.session for event in events]),
+        tool=Coded.of([event.tool for event in events]),
+        tool_call=_flags([event.method == TOOL_CALL for event in events]),
+        outcome=_whole([OUTCOME_INDEX[event.outcome] for event in events]),
+        started_at=_whole([event.started_at for event in events]),
+        duration_ms=_real([event.duration_ms for event in events]),
+        age_ms=_real([event.session_age_ms for event in events]),
+        gap_ms=_real([event.session_gap_ms for event in events]),
+        first_of_session=_flags([event.first_of_session for event in events]),
+        tells_ends=_flags([event.tells_ends for event in events]),
+        metrics=_metrics([event.metrics for event in events]),
     )
 
 
 def batch_of(event: RequestEvent) -> Batch:
     """One event as a batch of one."""
-    who = event.producer, event.sequence, event.service, event.instance
-    return Batch.alone(*who, 0, columns_of([row_of(event)]))
+    return Batch.alone(event.producer, event.sequence, event.service, event.instance, 0, columns_of([event]))
 
 
-def in_stretches(rows: Sequence[Row], at: Sequence[int]) -> Iterator[tuple[int, Batch]]:
+def in_stretches(events: Sequence[Event | RequestEvent], at: Sequence[int]) -> Iterator[tuple[int, Batch]]:
     """Events as batches of a producer whose sequences count up, in messages that follow each other.
 
     ``at``: the number of each event's message, ascending. Yields each batch with that of its first.
     """
-    if not rows:
+    if not events:
         return
-    table = columns_of(rows)
-    producer, service = (Coded.of([row[field] for row in rows]) for field in (_PRODUCER, _SERVICE))
-    starts = _starts(np.array(at), _whole([row[_SEQUENCE] for row in rows]), producer.codes, service.codes)
+    table = columns_of(events)
+    producer, service = Coded.of([event.producer for event in events]), Coded.of([event.service for event in events])
+    starts = _starts(np.array(at), _whole([event.sequence for event in events]), producer.codes, service.codes)
     fails = np.logical_or.reduceat(TOOL_FAILURES[table.outcome], starts).tolist()
-    for start, end, fail in zip(starts, [*starts[1:], len(rows)], fails, strict=True):
-        said, of, first, last = rows[start], table, start, end
+    for start, end, fail in zip(starts, [*starts[1:], len(events)], fails, strict=True):
+        said, of, first, last = events[start], table, start, end
         if len(service.values) > 1:  # as with batches: see `streams.joint`
             of, first, last = table.part(start, end).alone(), 0, end - start
-        who = said[_PRODUCER], said[_SEQUENCE], said[_SERVICE], said[_INSTANCE]
-        yield at[start], Batch(*who, 0, of, first, last, fail)
+        yield at[start], Batch(said.producer, said.sequence, said.service, said.instance, 0, of, first, last, fail)
 
 
 def _starts(at: Ints, sequence: Ints, *who: Ints) -> list[int]:

@@ -86,7 +86,7 @@ def test_streams_count_what_was_recorded_and_need_no_second_look_at_it(
     value = encode(WHO, 7, 2, rows)
     batch = read_batch(value, json.loads(value))
     assert (batch.sequence, batch.dropped, batch.service, batch.instance) == (7, 2, "orders", "i-1")
-    assert counted(batch.columns) == counted(singles.columns_of(list(map(singles.row_of, events_in(value)))))
+    assert counted(batch.columns) == counted(singles.columns_of(events_in(value)))
 
 
 def counted(columns: Columns) -> list[list[Any]]:

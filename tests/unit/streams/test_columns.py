@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from davylamp_sdk._event import RequestEvent
 from streams.columns import Coded, Columns, first_seen
-from streams.singles import columns_of, row_of
+from streams.singles import columns_of
 from tests.rows import made_event, row, rows
 from tests.telemetry import event
 
@@ -20,7 +20,7 @@ texts = st.lists(st.one_of(st.none(), st.sampled_from("abc")), max_size=9)
 
 
 def columns(events: Sequence[RequestEvent]) -> Columns:
-    return columns_of(list(map(row_of, events)))
+    return columns_of(events)
 
 
 def plain(column: Coded) -> list[str | None]:

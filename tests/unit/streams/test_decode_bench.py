@@ -7,7 +7,7 @@ from schemas.windows import CohortWindow
 from streams.batches import Batch
 from streams.decoding import decode
 from streams.encoding import encode_partial
-from streams.singles import columns_of, row_of
+from streams.singles import columns_of
 from tests.rows import rows
 from tests.telemetry import read, record
 
@@ -16,9 +16,7 @@ def test_batches_and_singles_say_the_same_requests() -> None:
     made = streams_decode.events(250)
     batches = [decode(record(0, 1, value)) for value in streams_decode.batches(made, 100)]
     events = [read(record(0, 1, value))[0][0] for value in streams_decode.singles(made)]
-    assert [row for b in batches if isinstance(b, Batch) for row in rows(b.columns)] == rows(
-        columns_of(list(map(row_of, events)))
-    )
+    assert [row for b in batches if isinstance(b, Batch) for row in rows(b.columns)] == rows(columns_of(events))
     assert [len(b.columns) for b in batches if isinstance(b, Batch)] == [100, 100, 50]
 
 
