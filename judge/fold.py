@@ -4,9 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pydantic import ValidationError
-
-from judge.impossible import service_named_in
+from judge.impossible import ImpossibleReportError, ImpossibleWindowError, service_named_in
 from judge.rollout.state import ServiceState
 from schemas.control import Command, ProxyReport, RouteChange
 from schemas.decisions import Cut, LedgerEntry
@@ -47,13 +45,15 @@ class Fold:
         """The next record of any topic; a ledger entry that has no effect is given back.
 
         Raises ``pydantic.ValidationError`` for a record that is not understood: it counts as read and changes nothing, but
-        for counts that are missing then, of the service that it names.
+        for counts that are missing then, of the service that it names. So they are whatever else a record of counts raises.
         """
         self._offsets[record.topic, record.partition] = record.offset + 1
         reader = _READERS.get(record.topic)
         try:
             return reader(self, record) if reader is not None else None
-        except ValidationError:
+        except (ImpossibleReportError, ImpossibleWindowError):  # whoever raised it has said what is missing
+            raise
+        except Exception:
             service = service_named_in(record.value) if record.topic in COUNTS else None
             if service is not None:
                 state = self.states.get(service) or self.state(service, record.partition)
@@ -118,7 +118,7 @@ def _read_report(fold: Fold, record: Record) -> None:
 
 def _read_window(fold: Fold, record: Record) -> None:
     window = CohortWindow.read(record.value or b"")
-    fold.state(window.service, record.partition).read_window(window)
+    fold.state(window.service, record.partition).read_window(window, record.timestamp_ms)
 
 
 def _read_entry(fold: Fold, record: Record) -> Void | None:

@@ -16,8 +16,12 @@ MOST = 2**53
 """More than any proxy counts, and so few that sums of it are exact."""
 
 
+AHEAD_MS = 86_400_000
+"""A window that ends so long after it was told has not happened: more than clocks of brokers differ."""
+
+
 class ImpossibleWindowError(ValueError):
-    """A window counts more failures than there was anything to fail."""
+    """A window counts more failures than there was anything to fail, or has not happened."""
 
 
 class ImpossibleReportError(ValueError):
@@ -74,7 +78,7 @@ def service_named_in(value: bytes | None) -> str | None:
     try:
         found = json.loads(value or b"")
         return _SERVICE.validate_python(found["service"]) if isinstance(found, dict) and "service" in found else None
-    except ValueError:  # also pydantic's
+    except (ValueError, RecursionError):  # also pydantic's
         return None
 
 
@@ -83,13 +87,32 @@ def unreadable(service: str) -> bytes:
     return json.dumps({"service": service}).encode()
 
 
-def refuse_impossible(window: CohortWindow) -> None:
-    """Raises :class:`ImpossibleWindowError` with the place and the numbers. Negative counts and NaN are no windows at all."""
+def refuse_impossible(window: CohortWindow, told_ms: int | None = None) -> None:
+    """Raises :class:`ImpossibleWindowError` with the place and the numbers. Negative counts and NaN are no windows at all.
+
+    One that ends long after `told_ms`, when the log took it, would overtake all that are to come.
+    """
+    if told_ms is not None and _is_ahead(window, told_ms):
+        raise ImpossibleWindowError(f"{_place(window)}: it ends at {window.window_end}, and was told at {told_ms}")
+    if window.part > window.parts:
+        raise ImpossibleWindowError(f"{_place(window)}: part {window.part} of {window.parts}")
     for place, cell in enumerate(window.cells):
         wrong = _wrong(cell)
         if wrong is not None:
-            at = f"window {window.window_start} of {window.source}-{window.partition}"
-            raise ImpossibleWindowError(f"{at}: cells[{place}].{wrong}")
+            raise ImpossibleWindowError(f"{_place(window)}: cells[{place}].{wrong}")
+
+
+def ended_at_most(window: CohortWindow, told_ms: int | None) -> int:
+    """When a window ended, or was told if it says that it ends long after: a hold up to then would never end."""
+    return window.window_end if told_ms is None or not _is_ahead(window, told_ms) else told_ms
+
+
+def _is_ahead(window: CohortWindow, told_ms: int) -> bool:
+    return window.window_end > told_ms + AHEAD_MS
+
+
+def _place(window: CohortWindow) -> str:
+    return f"window {window.window_start} of {window.source}-{window.partition}"
 
 
 def _wrong(cell: Cell) -> str | None:

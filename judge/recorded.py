@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from davylamp_sdk import __version__
 from judge.impossible import ImpossibleWindowError, refuse_impossible
@@ -9,7 +10,7 @@ from judge.policies.cohort_series import CohortSeries, cohort_series, final_wind
 from judge.rollout.state import ServiceState
 from schemas.decisions import Acknowledgement, Cut, LedgerEntry, Opening, Reason
 from schemas.labels import UNJUDGED, Label
-from schemas.plan import Plan
+from schemas.plan import MAX_ROLLOUT_S, Plan
 from schemas.service import Service
 from schemas.windows import CohortWindow
 
@@ -87,6 +88,11 @@ def _finals(recorded: Recorded) -> tuple[CohortWindow, ...]:
     if not finals:
         service = recorded.plan.service
         raise RecordingError(f"there is no final window of {service}: every partition must have closed at least one")
+    for before, after in pairwise(finals):
+        if after.window_start - before.window_end > 1000 * MAX_ROLLOUT_S:
+            raise RecordingError(
+                f"between the windows {before.window_start} and {after.window_start} lies more than a rollout lasts"
+            )
     return finals
 
 

@@ -1,6 +1,6 @@
 """What a plan compares: the checks and their limits, as a person writes them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, StringConstraints, WithJsonSchema, model_validator
@@ -134,6 +134,13 @@ class CustomCheck(Check):
         return self
 
 
+LARGEST_FALL = 0.99
+"""Nothing can be lower than the baseline by more than all of it."""
+
+GIVEN = frozenset({"latency_p50", "latency_p95", "requests", "new_sessions"})
+"""Beside the built-in checks, the names of what windows tell of every service: a rule that names one means that."""
+
+
 class Checks(Message):
     """What is compared. A key that names no built-in check and has a ``kind`` is a custom metric."""
 
@@ -165,13 +172,30 @@ class Checks(Message):
             raise ValueError("every check is off: nothing would be compared")
         return self
 
+    @property
+    def metrics(self) -> dict[str, CustomCheck]:
+        """The custom metrics that are judged: none that is called like a built-in check, which would stand in for it.
+
+        People's plans with such a name are refused (:func:`meaningless`); one of the ledger keeps its built-in check.
+        """
+        return {name: check for name, check in self.custom.items() if name not in type(self).model_fields}
+
     def decides(self, name: str) -> bool:
         """Whether the check of this name is enabled; false for one that the plan does not have."""
-        check = self.custom.get(name) or vars(self).get(name)
+        check = self.metrics.get(name) or vars(self).get(name)
         return bool(getattr(check, "enabled", False))
 
     @property
     def enabled(self) -> tuple[str, ...]:
         """The names of the checks that decide, built-in ones first."""
         built_in = [name for name in type(self).model_fields if name != "custom" and getattr(self, name).enabled]
-        return (*built_in, *(name for name, check in sorted(self.custom.items()) if check.enabled))
+        return (*built_in, *(name for name, check in sorted(self.metrics.items()) if check.enabled))
+
+
+def meaningless(checks: Checks) -> Iterator[str]:
+    """What the checks say and nobody could do as it is meant, each with what to write. Refused from people alone."""
+    for name, check in checks.custom.items():
+        if name in Checks.model_fields or name in GIVEN:
+            yield f"`{name}` is a name of davylamp's own, and its check would be lost: give the metric another one"
+        if check.worse == "lower" and (check.within.ratio or 0.0) > LARGEST_FALL:
+            yield f"`{name}`: nothing is {_written(check.within)} lower than the baseline's: write at most {format_percent(LARGEST_FALL)}"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo
 
 from davylamp_sdk._message import Message
-from schemas.checks import Checks
+from schemas.checks import Checks, meaningless
 from schemas.names import ServiceName, VersionName
 from schemas.policies import COMPARED, FIRST_REVISION, USUAL_REVISION, PolicyChoice, Revision, by_name, interval_of
 from schemas.units import FULL_SHARE, Duration, Percent, Share, format_duration_s, format_share
@@ -126,13 +126,13 @@ def _unknown_to(policy: PolicyChoice, info: ValidationInfo) -> Iterator[str]:
     checks, compared = info.data.get("checks"), COMPARED[policy.name]
     if not isinstance(checks, Checks) or compared is None:
         return
-    built_in = [name for name in checks.enabled if name not in checks.custom]
+    built_in = [name for name in checks.enabled if name not in checks.metrics]
     usual = Checks()  # what is on by default was not asked for: a plan that is read back names every check
     asked = [n for n in built_in if n not in compared and getattr(checks, n) != getattr(usual, n)]
     if asked:
         switched_off = ", ".join(f"`{name}: off`" for name in asked)
         yield f"{policy.name} cannot compare {', '.join(asked)}: write {switched_off}, or take policy sequential"
-    if not set(checks.enabled) & {*compared, *checks.custom}:
+    if not set(checks.enabled) & {*compared, *checks.metrics}:
         yield f"{policy.name} compares {', '.join(sorted(compared))} and custom metrics, and all of them are off"
 
 
@@ -169,6 +169,12 @@ def _of_a_plan_that_is_not_strict(final: Unproven, info: ValidationInfo) -> Unpr
     return final
 
 
+def _meant(checks: Checks, info: ValidationInfo) -> Checks:
+    if (info.context or {}).get("written") and (wrong := list(meaningless(checks))):
+        raise ValueError("; ".join(wrong))
+    return checks
+
+
 def _said_twice(final: Unproven) -> str:
     return f"`strict: true` holds whatever is unproven, so {final} would never happen: leave one of them out"
 
@@ -177,6 +183,8 @@ def as_written(plan: "Plan") -> "Plan":
     """A plan that a person hands in and that was read already. A ValueError for what would silently do nothing."""
     if plan.strict and plan.on_unproven_final != "hold":
         raise ValueError(f"on_unproven_final: {_said_twice(plan.on_unproven_final)}")
+    if wrong := list(meaningless(plan.checks)):
+        raise ValueError(f"checks: {'; '.join(wrong)}")
     return judged_by(plan, USUAL_REVISION)
 
 
@@ -196,7 +204,7 @@ class Plan(Message):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=20), AfterValidator(_rising)] = Field(
         default_factory=_document_stages
     )
-    checks: Checks = Checks()
+    checks: Annotated[Checks, AfterValidator(_meant)] = Checks()
     rollback: RollbackPolicy = RollbackPolicy()
     deadline: Annotated[DeadlinePolicy, Field(validate_default=True), AfterValidator(_after_the_stages)] = (
         DeadlinePolicy()

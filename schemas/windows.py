@@ -30,14 +30,24 @@ class Bucket(Message):
     lat: Tally = 0
 
 
+BINS = 2_048
+"""Of a histogram: 64 in each of 32 octaves (`streams.histogram`)."""
+Bin = Annotated[int, Field(ge=0, lt=BINS)]
+
 COARSE_PER_FINE = 4
 """The bucket histograms have 16 bins an octave, the cells' own 64: coarse bin = fine bin // 4."""
+CoarseBin = Annotated[int, Field(ge=0, lt=BINS // COARSE_PER_FINE)]
 
 SESSION_AGES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1800.0)
 """Ages whose reaching is counted, ascending; a plan's session loss looks at some of them."""
 
 OLDEST_BIRTH_S = 3600
 """What sessions reached that were born longer ago is booked under this many seconds of windows since birth."""
+Age = Annotated[int, Field(ge=0, lt=len(SESSION_AGES_S))]
+Birth = Annotated[int, Field(ge=0, le=1000 * OLDEST_BIRTH_S)]
+"""In windows, of a millisecond at least."""
+
+LONGEST_WINDOW_MS = 86_400_000
 
 MICRO = 1_000_000
 """Sums of custom metrics are whole millionths, so that they merge by addition in any order."""
@@ -77,8 +87,8 @@ class Metric(Message):
     n: Tally = 0
     micro: Annotated[Micro, Field(description="Sum of the values, in millionths.")] = 0
     buckets: dict[Annotated[int, Field(ge=0, lt=BUCKETS)], MetricBucket] = Field(default_factory=dict)
-    histogram: dict[int, Tally] = Field(default_factory=dict, description="Sparse, 64 bins an octave.")
-    bucket_histograms: dict[Annotated[int, Field(ge=0, lt=BUCKETS)], dict[int, Tally]] = Field(
+    histogram: dict[Bin, Tally] = Field(default_factory=dict, description="Sparse, 64 bins an octave.")
+    bucket_histograms: dict[Annotated[int, Field(ge=0, lt=BUCKETS)], dict[CoarseBin, Tally]] = Field(
         default_factory=dict, description="In final windows: session bucket → coarse bin → count."
     )
 
@@ -103,15 +113,15 @@ class Cell(Message):
         default=0, description="Events whose server said another version than the proxy assigned."
     )
     buckets: dict[Annotated[int, Field(ge=0, lt=BUCKETS)], Bucket] = Field(default_factory=dict)
-    histogram: dict[int, Tally] = Field(
+    histogram: dict[Bin, Tally] = Field(
         default_factory=dict, description="Latency, sparse: bin → count; bin i spans see `streams.histogram`."
     )
     digest: Digest | None = Field(default=None, description="In final windows only.")
-    bucket_histograms: dict[Annotated[int, Field(ge=0, lt=BUCKETS)], dict[int, Tally]] = Field(
+    bucket_histograms: dict[Annotated[int, Field(ge=0, lt=BUCKETS)], dict[CoarseBin, Tally]] = Field(
         default_factory=dict,
         description="Latency in final windows: session bucket → coarse bin (16 an octave) → count, from `bucket_floor` up.",
     )
-    bucket_floor: int | None = Field(
+    bucket_floor: CoarseBin | None = Field(
         default=None, description="The lowest coarse bin that the bucket histograms hold; None: there are none."
     )
     tools: dict[str, ToolCount] = Field(
@@ -119,14 +129,14 @@ class Cell(Message):
         description="Calls that count for tool success by tool: `_unknown` without a name, `_other` beyond 200 a service "
         "and window. They add up to `tool_calls`.",
     )
-    lives: dict[int, dict[int, Tally]] = Field(
+    lives: dict[Birth, dict[Age, Tally]] = Field(
         default_factory=dict,
         description="Windows since the session's birth → index into SESSION_AGES_S → sessions that reached this age "
         "in this window. The birth is the append time less the age; one more than an hour ago counts as an hour ago. "
         "A first request reaches age 0. Labelled cells only.",
     )
     told_sessions: Tally = Field(default=0, description="Of the new sessions those whose server tells when they end.")
-    ends: dict[int, dict[int, Tally]] = Field(
+    ends: dict[Birth, dict[Age, Tally]] = Field(
         default_factory=dict,
         description="Sessions that their clients ended in this window: as `lives`, by the last age that they reached. "
         "Labelled cells only.",
@@ -156,8 +166,8 @@ class CohortWindow(Message):
     source: Annotated[str, Field(description="The telemetry topic.")]
     partition: Annotated[int, Field(ge=0)]
     partitions: Annotated[int, Field(ge=1, description="Of the telemetry topic: the reader waits for all of them.")]
-    window_start: Annotated[int, Field(ge=0, description="Unix milliseconds, a multiple of `window_ms`.")]
-    window_ms: Annotated[int, Field(gt=0)]
+    window_start: Annotated[int, Field(ge=0, le=MAX_TALLY, description="Unix milliseconds, a multiple of `window_ms`.")]
+    window_ms: Annotated[int, Field(gt=0, le=LONGEST_WINDOW_MS)]
     first_offset: int
     through: Annotated[int, Field(description="First offset not yet read.")]
     clock_ms: Annotated[
@@ -166,8 +176,8 @@ class CohortWindow(Message):
     ]
     final: bool
     instance: str
-    part: int = 1
-    parts: int = 1
+    part: Annotated[int, Field(ge=1)] = 1
+    parts: Annotated[int, Field(ge=1)] = 1
     cells: tuple[Cell, ...] = ()
     malformed: Tally = Field(
         default=0,

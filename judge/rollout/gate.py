@@ -206,8 +206,11 @@ def _unjudged(look: StageLook) -> Hold | None:
     checks = look.assessment.unjudged
     if not checks or "unproven" in look.waived:
         return None
-    sentence = "can no longer be judged: the sum of a cohort's values has outgrown 64 bits, in millionths"
-    return _hold("unproven", f"{', '.join(checks)} {sentence}. Send it in a larger unit.")
+    sentence = (
+        "can no longer be judged: the sum of a cohort's values has outgrown 64 bits, in millionths, or values of a rate are "
+        "more than 1. Send a mean in a larger unit, a rate as 0 to 1."
+    )
+    return _hold("unproven", f"{', '.join(checks)} {sentence}")
 
 
 def _within(look: StageLook) -> Proceed | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from judge.history import History
-from judge.impossible import ImpossibleWindowError, refuse_impossible
+from judge.impossible import ImpossibleWindowError, ended_at_most, refuse_impossible
 from judge.trial import by_rollout
 from schemas.window_book import WindowBook
 from schemas.windows import Cell, CohortWindow
@@ -41,16 +41,17 @@ class Source:
     _newest_ms: int = 0
     _forgotten_ms: int = 0
 
-    def read(self, window: CohortWindow, oldest: int) -> None:
+    def read(self, window: CohortWindow, oldest: int, told_ms: int | None = None) -> None:
         """What one partition says; windows are folded once every partition has closed them.
 
         Rollouts before number `oldest` are over: nobody compares their sessions any more. Raises
-        :class:`judge.impossible.ImpossibleWindowError`: what such a window should have said is missing.
+        :class:`judge.impossible.ImpossibleWindowError`: what such a window should have said is missing. `told_ms` is when
+        the log took it, where there is a log: none can have ended long after.
         """
         try:
-            refuse_impossible(window)
+            refuse_impossible(window, told_ms)
         except ImpossibleWindowError:
-            self._lacks(window.window_end)
+            self._lacks(ended_at_most(window, told_ms))
             raise
         self.book.read(window)
         self.window_ms, self._newest_ms = window.window_ms, max(self._newest_ms, window.window_end)

@@ -137,10 +137,13 @@ class ServiceState:
         if self.compared is not None:
             self.compared.hear(self.proxies)
 
-    def read_window(self, window: CohortWindow) -> None:
-        """What one partition of a telemetry topic says. Raises as :meth:`judge.rollout.source.Source.read` does."""
+    def read_window(self, window: CohortWindow, told_ms: int | None = None) -> None:
+        """What one partition of a telemetry topic says, and when the log took it.
+
+        Raises as :meth:`judge.rollout.source.Source.read` does.
+        """
         rollout = self.chain.standing.rollout
-        self.sources.setdefault(window.source, Source()).read(window, rollout)
+        self.sources.setdefault(window.source, Source()).read(window, rollout, told_ms)
         if self.compared is not None and self.compared.trial.rollout == rollout:
             self._compare(self.compared)  # now, for a look should be quick
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from judge.stats import histogram as judged
+from schemas import windows
 from streams import histogram as counted
 
 
 def test_both_have_the_same_edges() -> None:
-    assert judged.BINS == counted.BINS
+    assert judged.BINS == counted.BINS == windows.BINS
     assert np.array_equal(judged.edges(), counted.edges())
 
 

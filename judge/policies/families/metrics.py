@@ -12,7 +12,7 @@ from judge.policies.families.rates import Clusters
 from judge.stats.dispersion import MIN_BUCKETS, MIN_FILLED
 from judge.stats.histogram import BINS, Dense, dense, edges, quantile_bin
 from judge.trial import COHORTS, Cohort, CohortCells, TrialWindow
-from schemas.checks import CustomCheck
+from schemas.checks import LARGEST_FALL, CustomCheck
 from schemas.decisions import Count
 from schemas.windows import BUCKETS, COARSE_PER_FINE, MICRO, Metric
 
@@ -30,7 +30,7 @@ _LEAST_VARIATION = 1e-3
 def claim_of(name: str, plan: CustomCheck) -> Claim:
     """What the plan allows. Lower is worse: the arms are exchanged, so the baseline may be so much above the canary."""
     ratio = plan.within.ratio or 0.0
-    allowed = 1 + ratio if plan.worse == "higher" else 1 / (1 - min(ratio, 0.99))
+    allowed = 1 + ratio if plan.worse == "higher" else 1 / (1 - min(ratio, LARGEST_FALL))
     is_mean = plan.kind == "mean"
     return Claim(
         name,
@@ -60,19 +60,29 @@ def _figures(claim: Claim, totals: Totals, log_e: Sequence[float]) -> Figures:  
 
 @dataclass(slots=True)
 class MetricRate:
-    """Values of 0 to 1, like a cache miss: a rate like any other, in open windows too."""
+    """Values of 0 to 1, like a cache miss: a rate like any other, in open windows too.
+
+    Larger ones, like a percentage, are none, and the bets rest on that: once they come the check cannot be judged any more.
+    """
 
     claim: Claim
     clusters: Clusters = field(default_factory=Clusters)
+    beyond: bool = False
+    """A cohort's values added up to more than there were."""
 
     def fold(self, window: TrialWindow) -> Rows:
         """See :class:`Family`."""
+        self.beyond = self.beyond or self._is_beyond(window)
+        if self.beyond:
+            return {}
         for cohort in COHORTS:
             self.clusters.add(cohort, self._buckets(window, cohort))
         return self.peek(window)
 
     def peek(self, window: TrialWindow) -> Rows:
         """See :class:`Family`."""
+        if self.beyond or self._is_beyond(window):
+            return {}
         return {
             (stratum.stage, stratum.kind, 0): _arms(self._count(pair.canary), self._count(pair.baseline), self.claim)
             for stratum, pair in window.strata.items()
@@ -80,13 +90,13 @@ class MetricRate:
 
     def spread(self, still_open: Sequence[TrialWindow] = ()) -> Spread:
         """See :class:`Family`. Of a metric whose lack is bad, the canary's sessions count that have it at all."""
-        clusters = self.clusters.copy()
-        for window in still_open:
+        clusters, told_of = self.clusters.copy(), [w for w in still_open if not self._is_beyond(w)]
+        for window in told_of:
             for cohort in COHORTS:
                 clusters.add(cohort, self._buckets(window, cohort))
         found = clusters.dispersion(unit=UNIT)
         told = found.canary_buckets if self.claim.worse == "higher" else found.canary_filled
-        full = self.clusters.full()
+        full = self.beyond or self.clusters.full()
         return Spread(found.pooled, told >= MIN_BUCKETS and not full, full=full)
 
     def teller(self) -> Teller:
@@ -96,6 +106,14 @@ class MetricRate:
     def _count(self, cohort: CohortCells) -> tuple[int, int]:
         found = _found(cohort, self.claim.check)
         return sum(m.n for m in found), sum(m.micro for m in found)
+
+    def _is_beyond(self, window: TrialWindow) -> bool:
+        return any(
+            metric.micro > metric.n * MICRO
+            for cohort in COHORTS
+            for cell in window.cells(cohort)
+            if (metric := cell.metrics.get(self.claim.check)) is not None
+        )
 
     def _buckets(self, window: TrialWindow, cohort: Cohort) -> Whole:
         table = np.zeros((BUCKETS, 2), np.int64)

@@ -74,7 +74,7 @@ def score_weight(check: str) -> float:
 def families(checks: Checks, nu: float = BASELINE_BUCKETS_WORTH) -> list[Family[TrialWindow]]:
     """The checks that are fed by windows; cancelled and rejected requests are always shown."""
     mine = [check for check in _FAMILIES if getattr(checks, check).enabled or check in _SHOWN]
-    custom = [(name, check) for name, check in sorted(checks.custom.items()) if check.enabled]
+    custom = [(name, check) for name, check in sorted(checks.metrics.items()) if check.enabled]
     built_in = [_FAMILIES[check](checks, Clusters(nu=nu)) for check in mine]
     return built_in + [_custom(name, check, Clusters(nu=nu)) for name, check in custom]
 

@@ -66,12 +66,12 @@ def config_of(plan: Plan) -> CanaryConfig:
     Every check is critical, for each of them alone costs a canary its release. A relative margin is the allowed effect;
     one in percentage points has no counterpart, so there any rise that the test sees counts.
     """
-    names = [name for name in plan.checks.enabled if name in VALUES or name in plan.checks.custom]
+    names = [name for name in plan.checks.enabled if name in VALUES or name in plan.checks.metrics]
     return CanaryConfig(tuple(_metric_of(name, plan) for name in names), {})
 
 
 def _metric_of(name: str, plan: Plan) -> dict[str, Any]:
-    check = plan.checks.custom.get(name) or getattr(plan.checks, name)
+    check = plan.checks.metrics.get(name) or getattr(plan.checks, name)
     within = check.within.ratio if isinstance(check, CustomCheck) else check.within
     relative = within if isinstance(check, CustomCheck | LatencyCheck) else None
     falls = isinstance(check, CustomCheck) and check.worse == "lower"

@@ -131,7 +131,7 @@ def limits_of(plan: Plan) -> tuple[Limit, ...]:
 
 
 def _limit_of(name: str, plan: Plan) -> Limit | None:
-    check = plan.checks.custom.get(name) or getattr(plan.checks, name)
+    check = plan.checks.metrics.get(name) or getattr(plan.checks, name)
     if isinstance(check, CustomCheck):
         return _custom_limit(name, check)
     if isinstance(check, LatencyCheck):

@@ -1,21 +1,37 @@
 """What no traffic can have made is named, holds the rollout, and is never judged: live and in a replay."""
 
 import logging
+from collections.abc import Callable
+from typing import cast
 
 import pytest
 from pydantic import ValidationError
 
 from judge.anonymous import anonymized
+from judge.fold import Fold
 from judge.impossible import ImpossibleWindowError, refuse_impossible, service_named_in
 from judge.recording import header_of, records_of
+from judge.rollout.source import Source
 from judge.verdicts import Same
 from judge.verify import Records, verify
 from schemas.control import ProxyReport, VersionTotals
 from schemas.decisions import LedgerEntry
 from schemas.topics import Topic
-from schemas.windows import Bucket, Metric, ToolCount
-from tests.unit.judge.rollouts import MACHINE, Rollout, cell, window
-from transport.log import by_topic
+from schemas.windows import (
+    BINS,
+    COARSE_PER_FINE,
+    MICRO,
+    SESSION_AGES_S,
+    Bucket,
+    Cell,
+    CohortWindow,
+    Metric,
+    MetricBucket,
+    ToolCount,
+)
+from tests.builders import SERVICE
+from tests.unit.judge.rollouts import CHECKS, MACHINE, T0, Rollout, cell, window
+from transport.log import Record, by_topic
 
 
 @pytest.mark.parametrize(
@@ -145,3 +161,92 @@ async def test_a_sum_that_is_no_number_is_named_and_holds_and_a_recording_says_t
     assert same(records)
     assert same(renamed, other.service)
     assert not any(b"NaN" in (record.value or b"") for record in records["cohort-windows"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        *(({"histogram": {bin_: 1}}, "histogram") for bin_ in (-1, BINS, 99_999)),
+        *(({"bucket_histograms": {0: {bin_: 1}}}, "bucket_histograms") for bin_ in (-1, BINS // COARSE_PER_FINE)),
+        *(({"metrics": {"tokens": {"histogram": {bin_: 1}}}}, "histogram") for bin_ in (-1, BINS)),
+        ({"metrics": {"tokens": {"bucket_histograms": {0: {BINS // COARSE_PER_FINE: 1}}}}}, "bucket_histograms"),
+        ({"bucket_floor": -1}, "bucket_floor"),
+        ({"lives": {0: {len(SESSION_AGES_S): 1}}}, "lives"),
+        ({"ends": {0: {-1: 1}}}, "ends"),
+        ({"lives": {-1: {0: 1}}}, "lives"),
+    ],
+)
+def test_a_bin_or_an_age_that_there_is_not_is_no_window(fields: dict[str, object], place: str) -> None:
+    with pytest.raises(ValidationError, match=place):
+        Cell.model_validate({"version": "v1", "label": "-", **fields})
+
+
+@pytest.mark.parametrize("fields", [{"window_start": 2**53}, {"window_ms": 86_400_001}, {"parts": 0}, {"part": 0}])
+def test_a_time_that_there_is_not_is_no_window(fields: dict[str, int]) -> None:
+    with pytest.raises(ValidationError):
+        CohortWindow.model_validate(window(1000).model_dump(by_alias=True) | fields)
+
+
+def test_a_part_beyond_its_window_is_refused() -> None:
+    with pytest.raises(ImpossibleWindowError, match="part 3 of 2"):
+        refuse_impossible(window(1000, part=3, parts=2))
+
+
+def slowest(made: Rollout) -> bytes:
+    """A window with a bin that there is not."""
+    whole = cell("v2", 1, 800, 0).model_copy(update={"histogram": {99_999: 1}})
+    return window(made.clock.now_ms() + 1000, whole, partition=1).dump()
+
+
+def far_ahead(made: Rollout) -> bytes:
+    return window(2**53 - 2000, cell("v2", 1, 800, 0), partition=1).dump()
+
+
+def nested(_: Rollout) -> bytes:
+    return b'{"service":"orders","cells":' + b"[" * 900 + b"]" * 900 + b"}"
+
+
+@pytest.mark.parametrize(
+    ("told", "words"), [(slowest, "99999"), (far_ahead, "it ends at 9007199254"), (nested, "recursion limit")]
+)
+async def test_a_window_of_another_layout_or_time_is_named_and_holds_and_the_judge_goes_on(
+    told: Callable[[Rollout], bytes], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    rollout = Rollout()
+    await rollout.start()
+    await rollout.run(3)
+    await held(rollout, "cohort-windows", told(rollout), caplog)
+    assert words in str([getattr(record, "why", "") for record in caplog.records])
+    await rollout.run(70)
+    assert [entry.kind for entry in rollout.chain.entries][:4] == ["start", "hold", "resume", "proceed"]
+    assert same(rollout.tapes)
+
+
+async def test_a_rate_of_values_beyond_one_is_named_and_holds_and_is_not_judged() -> None:
+    def fifty(version: str, bad: int) -> Cell:
+        values = Metric(n=800, micro=(50 + bad) * 800 * MICRO, buckets={i: MetricBucket(n=100) for i in range(8)})
+        return cell(version, 1, 800, 0).model_copy(update={"metrics": {"hits": values}})
+
+    rollout = Rollout()
+    await rollout.start(checks={**CHECKS, "hits": {"kind": "rate", "within": "5pp"}})
+    for _ in range(12):
+        await rollout.run(1, silent=True)
+        now = rollout.clock.now_ms()
+        for partition, cells in enumerate(((fifty("v1", 0), fifty("v2", 10)), ())):
+            await rollout.put("cohort-windows", window(now, *cells, partition=partition))
+        await rollout.turn()
+    head = rollout.chain.head
+    assert head is not None
+    assert (head.kind, head.reason.code) == ("hold", "unproven")
+    assert "hits can no longer be judged" in head.reason.sentence
+    assert "a rate as 0 to 1" in head.reason.sentence
+
+
+def test_a_record_of_counts_that_raises_whatever_is_missed() -> None:
+    fold = Fold()
+    fold.read(Record("services", 0, 0, T0, b"orders", SERVICE.dump()))
+    fold.states["orders"].sources["mcp-requests"] = cast("Source", None)
+    with pytest.raises(AttributeError):
+        fold.read(Record("cohort-windows", 0, 0, T0 + 7, b"orders", window(T0).dump()))
+    fold.states["orders"].sources.clear()
+    assert fold.states["orders"].incomplete_ms == T0 + 7

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from judge.offline import POLICIES
-from judge.recorded import Recorded
+from judge.recorded import Recorded, RecordingError
 from schemas.windows import CohortWindow
 from tests.builders import plan
 from tests.unit.judge.policies.made_windows import constant
@@ -32,6 +32,13 @@ def test_every_policy_sees_an_outage_in_windows_and_says_so_in_json(name: str) -
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_policy_lets_a_canary_pass_that_is_as_good_as_the_baseline(name: str) -> None:
     assert POLICIES[name].of_windows(HEALTHY, None).verdict == "pass"
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_windows_further_apart_than_a_rollout_lasts_are_refused(name: str) -> None:
+    far = [each.model_copy(update={"window_start": 5 * 10**15}) for each in HEALTHY.windows[-1:]]
+    with pytest.raises(RecordingError, match="more than a rollout lasts"):
+        POLICIES[name].of_windows(Recorded([*HEALTHY.windows, *far], PLAN), None)
 
 
 def test_davylamps_own_policy_is_the_last_and_judges_windows_alone() -> None:

@@ -5,6 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from judge.policies.cohort_series import VALUES
+from judge.policies.families.table import shares
+from schemas.checks import GIVEN, Checks
 from schemas.labels import MAX_LENGTH, Label, nonce, split_assignment
 from schemas.plan import WRITTEN, Plan, as_written
 from schemas.service import Service
@@ -205,3 +208,43 @@ def test_a_strict_plan_that_says_what_strict_never_does_is_refused_from_people_a
 def test_a_strict_plan_that_holds_is_as_written() -> None:
     strict = Plan.model_validate({"service": "orders", "canary": "v2", "strict": True}, context=WRITTEN)
     assert as_written(strict) is strict
+
+
+RATE = {"kind": "rate", "within": "1pp"}
+
+
+@pytest.mark.parametrize(
+    ("custom", "words"),
+    [
+        *(({name: RATE}, f"`{name}` is a name of davylamp's own") for name in sorted({*Checks.model_fields, *GIVEN})),
+        (
+            {"hits": {"kind": "mean", "worse": "lower", "within": "150%"}},
+            "`hits`: nothing is 150% lower than the baseline's: write at most 99%",
+        ),
+    ],
+)
+def test_a_metric_that_would_take_a_check_s_place_or_fall_below_nothing_is_refused_from_people_and_read_from_the_ledger(
+    custom: dict[str, object], words: str
+) -> None:
+    content = {"service": "orders", "canary": "v2", "checks": {"custom": custom}}
+    with pytest.raises(ValidationError) as caught:
+        Plan.model_validate(content, context=WRITTEN)
+    (error,) = caught.value.errors()
+    assert error["loc"] == ("checks",)
+    assert words in error["msg"]
+    taken = Plan.model_validate(content)
+    assert Plan.read(taken.dump()) == taken
+    with pytest.raises(ValueError, match=f"checks: {words}"):
+        as_written(taken)
+
+
+def test_every_name_that_windows_give_is_davylamp_s_own() -> None:
+    assert {*VALUES} <= {*Checks.model_fields, *GIVEN}
+
+
+def test_a_metric_of_the_ledger_that_is_called_like_a_check_leaves_the_check_as_it_is() -> None:
+    checks = Checks.model_validate({"custom": {"error_rate": RATE, "tools": RATE, "misses": RATE}})
+    assert checks.enabled == (*Checks().enabled, "misses")
+    assert shares(checks) == shares(Checks.model_validate({"custom": {"misses": RATE}}))
+    off = Checks.model_validate({"error_rate": "off", "custom": {"error_rate": RATE}})
+    assert not off.decides("error_rate")

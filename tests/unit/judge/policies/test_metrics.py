@@ -290,19 +290,19 @@ def test_sums_beyond_64_bits_stay_at_the_largest_and_are_said() -> None:
     assert clusters.dispersion().pooled >= 1.0
 
 
-def enormous(version: str, micro: int) -> Cell:
-    """So much in each of 64 session buckets, of 2,000 values of the largest size."""
+def enormous(version: str, micro: int, n: int) -> Cell:
+    """So much in each of 64 session buckets, of `n` values; the histograms say 2,000 of the largest size."""
     fine = next(iter(histogram_of(np.array([LARGEST]))))
-    buckets = {i: MetricBucket(n=2000, micro=micro) for i in range(64)}
+    buckets = {i: MetricBucket(n=n, micro=micro) for i in range(64)}
     bins, coarse = {fine: 64 * 2000}, {i: {fine // COARSE_PER_FINE: 2000} for i in range(64)}
-    values = Metric(n=64 * 2000, micro=64 * micro, buckets=buckets, histogram=bins, bucket_histograms=coarse)
+    values = Metric(n=64 * n, micro=64 * micro, buckets=buckets, histogram=bins, bucket_histograms=coarse)
     return cell(version, 64, metrics={"tokens": values})
 
 
-@pytest.mark.parametrize("of", [MEAN, RATE], ids=["mean", "rate"])
-def test_a_metric_whose_sums_are_beyond_64_bits_is_named_and_not_judged(of: Trial) -> None:
+@pytest.mark.parametrize(("of", "n"), [(MEAN, 2000), (RATE, 10**11)], ids=["mean", "rate"])
+def test_a_metric_whose_sums_are_beyond_64_bits_is_named_and_not_judged(of: Trial, n: int) -> None:
     micro = 2**63 // 64 // 5
-    seconds = [[enormous("v1", micro), enormous("v2", micro)]] * 20
+    seconds = [[enormous("v1", micro, n), enormous("v2", micro, n)]] * 20
     before, after = (assess(of, windows(of, seconds[:n])) for n in (3, 20))
     assert (before.unjudged, after.unjudged) == ((), ("tokens",))
     assert after.breached_by is None
@@ -310,3 +310,14 @@ def test_a_metric_whose_sums_are_beyond_64_bits_is_named_and_not_judged(of: Tria
     for counted in (check(after).canary, check(after).baseline):
         assert counted.bad == pytest.approx(LARGEST_SUM / MICRO)
     assert assess(of, windows(of, seconds[:19]), windows(of, seconds[19:], first=20)).unjudged == ("tokens",)
+
+
+def test_values_of_a_rate_that_are_more_than_one_are_no_evidence_not_even_in_an_open_window() -> None:
+    fair, percent = ({v: enormous(v, 10**10 * m, 20_000) for v in ("v1", "v2")} for m in (1, 50))
+    good, beyond = ([cells["v1"], cells["v2"]] for cells in (fair, percent))
+    ahead = assess(RATE, windows(RATE, [good] * 3), windows(RATE, [beyond], first=4))
+    assert (ahead.unjudged, ahead.breached_by) == ((), None)
+    assert check(ahead).canary.n == 3 * 64 * 20_000
+    after = assess(RATE, windows(RATE, [good] * 3 + [beyond] + [good] * 3))
+    assert (after.unjudged, after.breached_by) == (("tokens",), None)
+    assert check(after).canary.n == 3 * 64 * 20_000
