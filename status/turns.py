@@ -7,7 +7,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-TURN_S = 0.002
+TURN_S = 0.001
 """Then somebody else has a turn. A time and not a number: a view that has a row drawn takes ten times as long as an open
 window, and on a machine whose cores others want, too, everything takes several times as long."""
 
