@@ -27,7 +27,7 @@ def _named() -> None:
 def try_receivers(
     severity: Annotated[str, typer.Option(help="page, notice or info: whoever takes it is told.")] = "page",
 ) -> None:
-    """Send a test message to each receiver of [alerts] in the settings, now; exit 1 if one did not take it."""
+    """Send a test message to each receiver that the settings name, now; exit 1 if one did not take it."""
     from alerts.__main__ import receivers  # apprise with it: other commands start without
     from alerts.cause import Severity
     from alerts.settings import AlertsSettings

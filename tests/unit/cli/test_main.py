@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx2
 import pytest
 import uvicorn
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from cli.client import ApiError, AwayError, Client, UnansweredError
@@ -100,6 +102,21 @@ async def listening(**options: Any) -> AsyncIterator[Api]:
 async def api() -> AsyncIterator[Api]:
     async with listening(answer_within_s=0.5) as found:
         yield found
+
+
+def commands_of(group: Any, name: str = "davylamp") -> Iterator[tuple[str, Any]]:
+    yield name, group
+    for part, inner in getattr(group, "commands", {}).items():
+        yield from commands_of(inner, f"{name} {part}")
+
+
+def test_no_words_of_a_help_are_taken_for_markup() -> None:
+    """Rich leaves out what stands in brackets and begins like a style."""
+    told = dict(commands_of(get_command(app)))
+    assert "davylamp alerts try" in told
+    for name, command in told.items():
+        words = [command.help or "", *(getattr(parameter, "help", None) or "" for parameter in command.params)]
+        assert not [text for text in words if re.search(r"\[[a-z/]", text)], name
 
 
 async def test_a_service_file_is_applied(api: Api) -> None:
