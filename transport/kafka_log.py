@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.partitions import partition_of
 from schemas.topics import Topic
+from transport.administrator import Refusals
 from transport.log import Batch, ClientLostError, LogError, Position, Record
 from transport.settings import KafkaSettings
 
@@ -63,7 +64,9 @@ class KafkaReader:
         """With `since_ms` (Unix milliseconds) it begins at the first record of that append time or a later one."""
         self._since_ms = since_ms
         self._plain = settings.librdkafka(client_id) | {"log_level": 0}  # the outage is told once, by us
+        self._refusals = Refusals()
         self._config = self._plain | {
+            "error_cb": self._refusals,
             "group.id": f"{READER_GROUP}{client_id}",  # librdkafka asks for its coordinator; nothing is ever committed
             "enable.auto.commit": False,
             "auto.offset.reset": "error",  # records that vanish while being read are a hole, never skipped in silence
@@ -261,7 +264,10 @@ class KafkaReader:
 
     def _tell(self, reason: KafkaError) -> None:
         if not self._away:
-            extra = {"action": "log_unreachable", "client": self._config["client.id"], "reason": reason.str()}
+            if self._behind is None and self._consumer is not None:
+                self._consumer.poll(0)  # nothing is assigned: it has no record, but may say why it was turned away
+            why = self._refusals.explain(reason)
+            extra = {"action": "log_unreachable", "client": self._config["client.id"], "reason": why}
             logger.warning("Kafka is not reachable: waiting for it", extra=extra)
         self._away = True
 

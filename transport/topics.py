@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from schemas.topics import Topic, TopicSpec, load_topics
+from transport.administrator import administrator
 from transport.clock import SystemClock
 from transport.settings import KafkaSettings
 
@@ -34,24 +35,17 @@ def ensure_topics(settings: KafkaSettings, answer_s: float = 10.0) -> None:
     May run at any time and in many places at once; it changes nothing that exists. Each question waits `answer_s` for
     its answer. Raises :class:`TopicsError` with a line a problem: the topic, what is wrong, what to do.
     """
-    quiet = {"log_level": 0}  # what goes wrong is in the error
-    try:
-        with AdminClient(settings.librdkafka("davylamp-topics") | quiet) as admin:
-            _create_missing(admin, settings, answer_s)
-            found = _await_all(admin, answer_s)
-    except KafkaException as error:
-        raise TopicsError(f"Kafka at {settings.bootstrap}: {error.args[0].str()}") from error
+    with administrator(settings, "davylamp-topics", TopicsError) as admin:
+        _create_missing(admin, settings, answer_s)
+        found = _await_all(admin, answer_s)
     if listed := list(problems(settings, load_topics(), found)):
         raise TopicsError("\n".join(listed))
 
 
 def topic_problems(settings: KafkaSettings, answer_s: float = 10.0) -> list[str]:
     """What is wrong with the topics as they are; changes nothing. Raises :class:`TopicsError` if Kafka does not answer."""
-    try:
-        with AdminClient(settings.librdkafka("davylamp-doctor") | {"log_level": 0}) as admin:
-            found = _describe(admin, answer_s)
-    except KafkaException as error:
-        raise TopicsError(f"Kafka at {settings.bootstrap}: {error.args[0].str()}") from error
+    with administrator(settings, "davylamp-doctor", TopicsError) as admin:
+        found = _describe(admin, answer_s)
     there = {name: spec for name, spec in load_topics().items() if name in found}
     missing = [f"{name}: it is missing" for name in load_topics() if name not in found]
     return [*missing, *problems(settings, there, found)]
