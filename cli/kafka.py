@@ -24,6 +24,9 @@ def acls(
         list[str] | None, typer.Option(help="COMPONENT=PRINCIPAL, again for each; by default User:davylamp-COMPONENT.")
     ] = None,
     telemetry: Annotated[str, typer.Option(help="The topic that these servers write to.")] = "mcp-requests",
+    spans: Annotated[
+        str | None, typer.Option(help="The topic of a Collector's spans: what `davylamp run otel-bridge` needs, too.")
+    ] = None,
     *,
     create: Annotated[
         bool, typer.Option("--create", help="Create them on the Kafka of DAVYLAMP_KAFKA_…, by whoever that names.")
@@ -32,7 +35,7 @@ def acls(
     """Print a line for `kafka-acls.sh` for each thing that davylamp's components need, and nothing else."""
     try:
         settings = KafkaSettings.load("kafka")
-        wanted = needed(load_topics(), _principals(principal or []), telemetry)
+        wanted = needed(load_topics(), _principals(principal or []), telemetry, spans)
         for acl in wanted:
             print(acl.command(settings.bootstrap))
         if create:

@@ -3,10 +3,12 @@
 from cli.dead_letters import DEAD_LETTERS
 from judge.verify import TOPICS
 from schemas.topics import load_topics
+from streams import otel_bridge
 from transport.acls import COMPONENTS, TELEMETRY, Acl, Component, acls
 
 PRINCIPALS: dict[Component, str] = {component: f"User:{component}" for component in COMPONENTS}
-WANTED = acls(load_topics(), PRINCIPALS)
+SPANS = "otlp_spans"
+WANTED = acls(load_topics(), PRINCIPALS, spans=SPANS)
 
 
 def allowed(component: Component, operation: str) -> set[str]:
@@ -30,7 +32,7 @@ def test_people_may_read_what_verify_and_record_read_and_write_nothing_but_dead_
 
 
 def test_of_transactions_people_may_begin_those_that_send_dead_letters_again() -> None:
-    (only,) = (a for a in WANTED if a.kind == "transactional_id")
+    (only,) = (a for a in WANTED if a.kind == "transactional_id" and a.principal == "User:people")
     assert only.command("kafka:9093").endswith("User:people --operation Write --transactional-id davylamp-dlq")
 
 
@@ -41,17 +43,34 @@ def test_every_component_may_do_something_and_every_topic_is_read_and_written() 
         assert any(topic in allowed(c, "READ") for c in COMPONENTS)
 
 
-def test_faust_apps_may_join_the_groups_that_begin_with_their_names() -> None:
+def test_a_bridge_may_read_spans_and_write_telemetry_in_transactions_of_its_own() -> None:
+    mine = {(a.operation, a.kind, a.name, a.prefixed) for a in WANTED if a.principal == "User:otel-bridge"}
+    assert mine == {
+        ("READ", "topic", SPANS, False),
+        ("WRITE", "topic", TELEMETRY, False),
+        ("READ", "group", otel_bridge.GROUP, True),
+        ("WRITE", "transactional_id", otel_bridge.GROUP, True),
+    }
+
+
+def test_where_nobody_has_spans_a_bridge_may_do_nothing_and_the_others_the_same() -> None:
+    without = acls(load_topics(), PRINCIPALS)
+    assert without == tuple(a for a in WANTED if a.principal != "User:otel-bridge")
+
+
+def test_members_may_join_the_groups_that_begin_with_their_names() -> None:
     groups = [a for a in WANTED if a.kind == "group"]
     assert all(a.prefixed for a in groups)
     assert [(a.principal, a.name, a.prefixed) for a in groups if a.name != "davylamp-reader-"] == [
         ("User:streams", "davylamp-streams", True),
         ("User:judge", "davylamp-judge", True),
+        ("User:otel-bridge", "davylamp-otel-bridge", True),
     ]
 
 
 def test_whoever_reads_may_name_a_group_that_nobody_joins() -> None:
-    assert {a.principal for a in WANTED if a.name == "davylamp-reader-"} == {f"User:{c}" for c in COMPONENTS}
+    readers = {a.principal for a in WANTED if a.name == "davylamp-reader-"}
+    assert readers == {f"User:{c}" for c in COMPONENTS if c != "otel-bridge"}
 
 
 def test_a_telemetry_topic_of_ones_own_takes_the_place_of_the_common_one() -> None:
