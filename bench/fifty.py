@@ -193,6 +193,7 @@ async def measure(stack: Stack, client: Client, options: StackOptions, seconds: 
     pids: dict[str, int] = {name: pid for name in SERVICES if (pid := stack.supervisor.pid(name))}
     if stack.kafka is not None and stack.kafka.pid is not None:
         pids["Kafka"] = stack.kafka.pid
+    pids["servers of the services"] = os.getpid()
     before, began = {name: cpu_s(pid) for name, pid in pids.items()}, time.monotonic()
     urls = (options.status_url, f"{options.status_url}/api/rollouts")
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
