@@ -18,7 +18,17 @@ from confluent_kafka.admin import AdminClient
 
 from transport.clock import Clock, SystemClock
 from transport.kafka_runtime import VERSION, LocalKafkaError, cache_folder, find_jars, find_java
-from transport.local_kafka_config import ADMIN, DATA_FOLDER, HOST, JVM, PROPERTIES_FILE, SCRAM, write_config
+from transport.local_kafka_config import (
+    ADMIN,
+    DATA_FOLDER,
+    HOST,
+    JVM,
+    PROPERTIES_FILE,
+    SCRAM,
+    Tls,
+    listener_of,
+    write_config,
+)
 from transport.tether import tethered
 
 __all__ = ["LocalKafka", "LocalKafkaError"]
@@ -46,10 +56,13 @@ class LocalKafka:
         cache: Path | None = None,
         clock: Clock | None = None,
         users: Mapping[str, str] | None = None,
+        tls: Tls | None = None,
     ) -> None:
-        """With `users` (name → password, ``admin`` among them) it asks for a name and enforces ACLs: to try yours."""
+        """With `users` (name → password, ``admin`` among them) it asks for a name and enforces ACLs, with `tls` it shows a
+        certificate: to try yours."""
         self.port = port
         self._users = users
+        self._tls = tls
         self._folder = folder
         self._cache = cache or cache_folder()
         self._clock = clock or SystemClock()
@@ -78,7 +91,7 @@ class LocalKafka:
         self._folder.mkdir(parents=True, exist_ok=True)
         with _locked(self._folder) as lock:
             self.port, controller = _ports(self.port)
-            write_config(self._folder, self.port, controller, self._users)
+            write_config(self._folder, self.port, controller, self._users, self._tls)
             self._format(command)
             self._spawn([*command, "kafka.Kafka", PROPERTIES_FILE], lock)
         try:
@@ -164,10 +177,10 @@ class LocalKafka:
         raise LocalKafkaError(f"Kafka {VERSION} did not answer within {_READY_S:.0f} s:\n{self._said()}")
 
     def _log_in(self) -> dict[str, str]:
-        if self._users is None:
-            return {}
-        named = {"sasl.username": ADMIN, "sasl.password": self._users[ADMIN]}
-        return {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": SCRAM, **named}
+        found = {"security.protocol": listener_of(self._users, self._tls)}
+        if self._users is not None:
+            found |= {"sasl.mechanism": SCRAM, "sasl.username": ADMIN, "sasl.password": self._users[ADMIN]}
+        return found if self._tls is None else found | {"ssl.ca.location": str(self._tls.ca)}
 
     def _said(self) -> str:
         """The end of its log without Java's stacks and warnings."""

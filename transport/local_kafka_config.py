@@ -1,6 +1,7 @@
 """The configuration of the local Kafka: one small, quiet node that is broker and controller."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -73,10 +74,9 @@ appender.out.layout.pattern = [%d] %p %m (%c)%n
 SCRAM = "SCRAM-SHA-512"
 ADMIN = "admin"
 _SECURED = f"""\
-inter.broker.listener.name=SASL_PLAINTEXT
 sasl.enabled.mechanisms={SCRAM}
 sasl.mechanism.inter.broker.protocol={SCRAM}
-listener.name.sasl_plaintext.{SCRAM.lower()}.sasl.jaas.config=\
+listener.name.{{listener}}.{SCRAM.lower()}.sasl.jaas.config=\
 org.apache.kafka.common.security.scram.ScramLoginModule required username="{ADMIN}" password="{{password}}";
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 # The node speaks to its own controller without a name.
@@ -84,15 +84,48 @@ super.users=User:{ADMIN};User:ANONYMOUS
 """
 
 
-def write_config(folder: Path, port: int, controller: int, users: Mapping[str, str] | None = None) -> None:
-    """Write the two files that the node reads, for its port and its controller's.
+KEYSTORE_FILE = "broker.pem"
+TRUSTSTORE_FILE = "authority.pem"
+_TLS = f"""\
+ssl.keystore.type=PEM
+ssl.keystore.location={KEYSTORE_FILE}
+# Kafka looks whether a broker would trust itself.
+ssl.truststore.type=PEM
+ssl.truststore.location={TRUSTSTORE_FILE}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files: the node's certificate for 127.0.0.1, its key (PKCS 8), and the authority that signed it."""
+
+    cert: Path
+    key: Path
+    ca: Path
+
+
+def listener_of(users: Mapping[str, str] | None, tls: Tls | None) -> str:
+    """The security protocol of the node's clients."""
+    encrypted = "PLAINTEXT" if tls is None else "SSL"
+    return encrypted if users is None else f"SASL_{encrypted}"
+
+
+def write_config(
+    folder: Path, port: int, controller: int, users: Mapping[str, str] | None = None, tls: Tls | None = None
+) -> None:
+    """Write the files that the node reads, for its port and its controller's.
 
     With `users` (name → password, `admin` among them) it asks for a name by SCRAM and lets nobody but `admin` do
-    anything that no ACL allows.
+    anything that no ACL allows; with `tls` it shows a certificate.
     """
-    listener = "PLAINTEXT" if users is None else "SASL_PLAINTEXT"
+    listener = listener_of(users, tls)
     properties = _PROPERTIES.format(port=port, controller=controller, listener=listener)
+    properties += f"inter.broker.listener.name={listener}\n"
     if users is not None:
-        properties += _SECURED.format(password=users[ADMIN])
+        properties += _SECURED.format(password=users[ADMIN], listener=listener.lower())
+    if tls is not None:
+        properties += _TLS
+        (folder / KEYSTORE_FILE).write_bytes(tls.key.read_bytes() + tls.cert.read_bytes())
+        (folder / TRUSTSTORE_FILE).write_bytes(tls.ca.read_bytes())
     (folder / PROPERTIES_FILE).write_text(properties, encoding="utf-8")
     (folder / _LOG4J_FILE).write_text(_LOG4J, encoding="utf-8")
