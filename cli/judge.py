@@ -1,13 +1,12 @@
 """`davylamp judge`: a policy's verdict over files, for any pipeline. Needs no Kafka and no API."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.terminal import EXIT_ROLLED_BACK, EXIT_UNDECIDED, EXIT_WRONG, fail
+from cli.terminal import EXIT_ROLLED_BACK, EXIT_UNDECIDED, EXIT_WRONG, fail, for_programs
 
 _EXITS = {"pass": 0, "fail": EXIT_ROLLED_BACK, "undecided": EXIT_UNDECIDED}
 
@@ -45,7 +44,7 @@ def judge(
             report = judge_windows(policy, _text(file), _text(plan), rule_text, baseline, rollout, telemetry)
     except ValueError as error:
         fail(f"{file}: {error}", EXIT_WRONG)
-    print(json.dumps({"policy": policy, "verdict": report.verdict, **report.content}, indent=2, ensure_ascii=False))
+    print(for_programs({"policy": policy, "verdict": report.verdict, **report.content}))
     raise typer.Exit(_EXITS[report.verdict])
 
 

@@ -1,6 +1,7 @@
 """What `davylamp judge` makes of the text of its files. Pure; whatever is not understood is a ``ValueError`` that says why."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import yaml
@@ -10,7 +11,8 @@ from cli.strict_yaml import read_yaml
 from davylamp_sdk._message import Message
 from judge.offline import POLICIES, OfflinePolicy, Report
 from judge.recorded import Recorded
-from schemas.plan import Plan
+from schemas.documents import read_json, too_deep
+from schemas.plan import WRITTEN, Plan
 from schemas.windows import CohortWindow
 from status.mistakes import mistakes
 
@@ -36,21 +38,28 @@ def judge_windows(
 ) -> Report:
     """A policy over recorded windows, a JSON list or a line each, as the judge would have compared them."""
     chosen = _known(policy)
-    wanted = _understood(Plan, parsed(plan), "the plan")
+    wanted = _understood(Plan, parsed(plan), "the plan", context=WRITTEN)
     recorded = Recorded(_windows(windows), wanted, baseline, rollout, telemetry)
-    return chosen.of_windows(recorded, None if rule is None else parsed(rule))
+    return chosen.of_windows(recorded, None if rule is None else _rule(rule))
 
 
 def parsed(text: str) -> Any:
     """JSON, or YAML where it is none: JSON is read a hundred times faster as what it is."""
     try:
-        return json.loads(text)
-    except ValueError:
+        return read_json(text)
+    except json.JSONDecodeError:
         pass
     try:
         return read_yaml(text)
     except yaml.YAMLError as error:
         raise ValueError(f"neither JSON nor YAML: {error}") from error
+
+
+def _rule(text: str) -> Any:
+    found = parsed(text)
+    if not isinstance(found, Mapping):
+        raise ValueError(f"--rule is not an object but {type(found).__name__}: leave it out to judge by the plan")  # noqa: TRY004 - one kind of refusal
+    return found
 
 
 def _known(policy: str) -> OfflinePolicy:
@@ -62,13 +71,16 @@ def _known(policy: str) -> OfflinePolicy:
 def _windows(text: str) -> list[CohortWindow]:
     """As readers take them: what a newer writer added does not matter."""
     whole = text.lstrip().startswith("[")
-    raw = json.loads(text) if whole else [json.loads(line) for line in text.splitlines() if line.strip()]
+    try:
+        raw = json.loads(text) if whole else [json.loads(line) for line in text.splitlines() if line.strip()]
+    except RecursionError as error:
+        raise too_deep() from error
     return [_understood(CohortWindow, item, f"window {number}", extra="ignore") for number, item in enumerate(raw, 1)]
 
 
-def _understood(model: type[M], content: Any, what: str, extra: Any = None) -> M:
+def _understood(model: type[M], content: Any, what: str, extra: Any = None, context: Any = None) -> M:
     try:
-        return model.model_validate(content, extra=extra)
+        return model.model_validate(content, extra=extra, context=context)
     except ValidationError as error:
         found = "; ".join(map(str, mistakes(error.errors(), model)))
         raise ValueError(f"{what} is not understood: {found}") from error

@@ -1,6 +1,5 @@
 """What `davylamp kayenta import` makes of the text of its files. Pure; what is not understood is a ``ValueError``."""
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 from judge.policies.kayenta.migration import Migration, migrate
 from judge.policies.kayenta.remarks import Remark
 from judge.policies.kayenta.stage import stage_remarks
+from schemas.documents import DocumentError, read_json
 from schemas.plan import Plan
 from status.mistakes import mistakes
 
@@ -67,6 +67,8 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _json(text: str, what: str) -> Any:
     try:
-        return json.loads(text)
+        return read_json(text)
+    except DocumentError as error:
+        raise ValueError(f"{what}: {error}") from error
     except ValueError as error:
         raise ValueError(f"{what} is no JSON: {error}") from error

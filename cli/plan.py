@@ -8,10 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.terminal import DEFAULT_URL, Url, connect, fail, read_file
+from cli.terminal import DEFAULT_URL, EXIT_WRONG, Url, connect, fail, read_file
 from schemas.plan import Plan
 
 app = typer.Typer()
+
+_MOST = 1e9
+"""More sessions a minute, or requests a session, than anybody has."""
 
 
 @app.command()
@@ -38,6 +41,9 @@ def plan(
     from cli.plan_rendering import render_outlook
     from cli.plan_traffic import Traffic
 
+    for option, number in (("--sessions-per-minute", sessions), ("--calls-per-session", calls)):
+        if number is not None and not number <= _MOST:
+            fail(f"{option} {number:g}: write a number of at most {_MOST:g}", EXIT_WRONG)
     wanted = read_file(Plan, file)
     if rollout is not None:
         with connect(url) as client:

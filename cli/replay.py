@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from judge.verify import Records
     from transport.recording import Header
 
-"""As for wrong usage: nothing was replayed."""
-
 app = typer.Typer()
 
 
@@ -35,7 +33,7 @@ def replay(
 
     header, records = _recorded(recording, timeout_s)
     try:
-        asked = replaying.asked_plan(header, load(plan) if plan else None, policy)
+        asked = replaying.asked_plan(header, load(plan, EXIT_WRONG) if plan else None, policy)
         moment = replaying.moment(until, header, records)
         text, same = (
             replaying.as_it_was(header, records, moment)

@@ -1,7 +1,7 @@
 """What `davylamp replay` does with a recording and its options. Pure; what is not understood is a ``ValueError``."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,7 +18,7 @@ from judge.whatif import what_if
 from schemas.checks import Checks
 from schemas.decisions import Cut, LedgerEntry
 from schemas.ledger import ServiceLedger
-from schemas.plan import USUAL_ALPHA, Plan
+from schemas.plan import USUAL_ALPHA, WRITTEN, Plan
 from schemas.policies import COMPARED
 from schemas.units import parse_duration_s
 from status.mistakes import mistakes
@@ -55,7 +55,7 @@ def asked_plan(header: Header, written: Any, policy: str | None) -> Plan | None:
     if policy is not None:
         content |= {"policy": policy} | _what_it_compares(content, policy)
     try:
-        return Plan.model_validate(content)
+        return Plan.model_validate(content, context=None if written is None else WRITTEN)
     except ValidationError as error:
         found = "; ".join(map(str, mistakes(error.errors(), Plan)))
         raise ValueError(f"the plan of the what-if is refused: {found}") from error
@@ -97,6 +97,9 @@ def moment(text: str | None, header: Header, records: Records) -> int | None:
         raise ValueError(
             f"--until {text}: write a duration after the start like 90s, or a time like 2026-01-31T14:05:00+00:00"
         )
+    if round(at.timestamp() * 1000) < (started_ms := _started_ms(header, records)):
+        began = datetime.fromtimestamp(started_ms / 1000, UTC).isoformat()
+        raise ValueError(f"--until {text}: the rollout began later, at {began}")
     return round(at.timestamp() * 1000)
 
 

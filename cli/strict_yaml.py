@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from schemas.documents import fit, too_deep
+
 
 class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - yaml's
@@ -20,5 +22,8 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(text: str) -> Any:
-    """The content. Raises ``yaml.YAMLError`` with the line."""
-    return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
+    """The content. Raises ``yaml.YAMLError`` with the line, or :class:`schemas.documents.DocumentError`."""
+    try:
+        return fit(yaml.load(text, _Loader))  # noqa: S506 - a safe loader
+    except RecursionError as error:
+        raise too_deep() from error

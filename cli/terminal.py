@@ -67,8 +67,13 @@ def ask(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 def for_programs(found: Any) -> str:
-    """What the API says, for programs."""
-    return json.dumps(found, indent=2, ensure_ascii=False)
+    """What the API says, for programs; escaped where the output has no way to write it."""
+    text = json.dumps(found, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(found, indent=2)
+    return text
 
 
 def print_all(found: list[dict[str, Any]], line: Callable[[dict[str, Any]], str], *, as_json: bool) -> None:
@@ -94,12 +99,12 @@ def seconds(text: str) -> float:
         raise typer.BadParameter(str(error)) from error
 
 
-def load(file: Path) -> Any:
-    """The content of a YAML file."""
+def load(file: Path, code: int = EXIT_REFUSED) -> Any:
+    """The content of a YAML file; one that cannot be read ends the command with `code`."""
     try:
         return read_yaml(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        fail(f"{file}: {error}")
+        fail(f"{file}: {error}", code)
 
 
 def understand(model: type[M], file: Path, content: Any) -> M:

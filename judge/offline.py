@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from judge.policies.choice import sequential
 from judge.policies.kayenta import policy as kayenta
-from judge.policies.kayenta.settings import CanaryConfig, Thresholds
+from judge.policies.kayenta.settings import CanaryConfig, ConfigError, Thresholds
 from judge.policies.kayenta.wire import judge_document
 from judge.policies.port import Assessment, StageTimes
 from judge.policies.threshold import argo, flagger, measuring
@@ -43,7 +43,11 @@ def _kayenta_document(document: Any) -> Report:
 
 def _kayenta_windows(recorded: Recorded, rule: Any) -> Report:
     series, policy = recorded_series(recorded), kayenta.Kayenta()
-    if isinstance(rule, Mapping):
+    if rule is not None:
+        if not isinstance(rule, Mapping):
+            raise ConfigError(
+                "the rule", f"{rule!r} is not an object: a canary config, or `config` with `scoreThresholds`"
+            )
         config = CanaryConfig.read(rule.get("config", rule))
         kayenta.refuse_unknown(series, config)
         thresholds = Thresholds.read(rule["scoreThresholds"]) if "scoreThresholds" in rule else kayenta.USUAL_THRESHOLDS

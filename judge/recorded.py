@@ -50,8 +50,9 @@ class Recorded:
 
 def recorded_series(recorded: Recorded) -> CohortSeries:
     """What both cohorts did, as a series. Raises :class:`RecordingError`."""
-    baseline = _baseline(recorded, _finals(recorded))
-    return cohort_series(recorded.own, baseline, recorded.plan.canary, recorded.rollout)
+    finals = _finals(recorded)
+    baseline, rollout = _baseline(recorded, finals), _rollout(recorded, finals)
+    return cohort_series(recorded.own, baseline, recorded.plan.canary, rollout)
 
 
 def recorded_state(recorded: Recorded) -> ServiceState:
@@ -97,22 +98,28 @@ def _finals(recorded: Recorded) -> tuple[CohortWindow, ...]:
 
 
 def _baseline(recorded: Recorded, finals: Sequence[CohortWindow]) -> str:
-    if recorded.baseline is not None:
-        return recorded.baseline
-    others = {cell.version for window in finals for cell in window.cells if cell.label != UNJUDGED} - {
-        recorded.plan.canary
-    }
+    named, canary = recorded.baseline, recorded.plan.canary
+    others = {cell.version for window in finals for cell in window.cells if cell.label != UNJUDGED} - {canary}
+    if named is not None:
+        if named not in others:
+            why = (
+                "is the canary" if named == canary else f"is not in the windows; they name {', '.join(sorted(others))}"
+            )
+            raise RecordingError(f"baseline {named} {why}")
+        return named
     if len(others) != 1:
         listed = ", ".join(sorted(others)) or "no other version"
-        raise RecordingError(f"which version is the baseline? The windows name {listed} beside {recorded.plan.canary}")
+        raise RecordingError(f"which version is the baseline? The windows name {listed} beside {canary}")
     return others.pop()
 
 
 def _rollout(recorded: Recorded, finals: Sequence[CohortWindow]) -> int:
-    if recorded.rollout is not None:
-        return recorded.rollout
     labels = (Label.parse(cell.label) for window in finals for cell in window.cells)
-    return max((label.rollout for label in labels if label), default=_ROLLOUT)
+    known, named = {label.rollout for label in labels if label}, recorded.rollout
+    if named is not None and named not in known:
+        listed = ", ".join(map(str, sorted(known))) or "none"
+        raise RecordingError(f"rollout {named} is not in the windows; they name {listed}")
+    return max(known, default=_ROLLOUT) if named is None else named
 
 
 def _stage_starts(plan: Plan, finals: Sequence[CohortWindow], rollout: int) -> list[int]:

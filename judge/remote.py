@@ -8,7 +8,6 @@ own, so its base URL may end in the token: ``https://judge.example.com/<token>``
 import asyncio
 import hashlib
 import hmac
-import json
 from typing import Annotated, Any, Self
 
 import uvicorn
@@ -19,6 +18,7 @@ from pydantic import Field, StringConstraints, model_validator
 from davylamp_sdk import __version__
 from judge.policies.kayenta.settings import ConfigError
 from judge.policies.kayenta.wire import judge_remotely
+from schemas.documents import DocumentError, read_json
 from transport.process import loading_settings, start_logging
 from transport.settings import Settings
 
@@ -98,7 +98,9 @@ async def _body(request: Request, max_mb: float) -> bytes:
 
 def _parsed(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        return read_json(body)
+    except DocumentError as error:
+        raise Refusal(422, f"The body: {error}") from error
     except ValueError as error:
         raise Refusal(400, f"The body is no JSON: {error}") from error
 

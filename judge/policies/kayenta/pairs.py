@@ -65,4 +65,7 @@ def _value(item: Any, path: str) -> float:
         return _WORDS[item]
     if not isinstance(item, int | float) or isinstance(item, bool):
         raise ConfigError(path, f"{item!r} is neither a number nor one of {', '.join(_WORDS)}")
-    return float(item)
+    try:
+        return float(item)
+    except OverflowError as error:
+        raise ConfigError(path, "is beyond what a number of 64 bits holds") from error

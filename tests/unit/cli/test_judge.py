@@ -1,6 +1,8 @@
 """`davylamp judge`: files in, JSON and an exit code out."""
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from cli.terminal import for_programs
 from schemas.windows import CohortWindow
 from tests.builders import plan
 from tests.unit.judge.policies.kayenta_golden import carried
@@ -180,3 +183,71 @@ def test_a_metric_that_can_no_longer_be_judged_is_named_and_is_no_pass(tmp_path:
     assert got.exit_code == 4, got.output
     said = json.loads(got.stdout)
     assert (said["verdict"], said["within"], said["unjudged"]) == ("undecided", True, ["tokens"])
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+DIGITS = "9" * 400
+
+
+@pytest.mark.parametrize(
+    ("policy", "content", "words"),
+    [
+        ("kayenta", DEEP, "nested more than 100 deep"),
+        ("threshold", "[" * 3_000 + "]" * 3_000, "nested more than 100 deep"),
+        ("threshold", "a: " + "[" * 3_000 + "]" * 3_000, "nested more than 100 deep"),
+        ("kayenta", f'{{"metrics": [{DIGITS}]}}', "a number of 400 digits"),
+        ("threshold", f"measurements: {{a: [{DIGITS}]}}", "a number of 400 digits"),
+        ("kayenta", r'{"config": "\ud800"}', "half a character"),
+        ("kayenta", '{"config": {"m": [{"critical": true, "critical": false}]}}', "config.m[0].critical stands twice"),
+    ],
+)
+def test_what_nothing_else_can_hold_is_wrong_usage(policy: str, content: str, words: str, tmp_path: Path) -> None:
+    got = run("--policy", policy, written(tmp_path, "file", content))
+    assert (got.exit_code, got.stdout) == (2, "")
+    assert words in got.stderr
+
+
+def test_windows_that_are_nested_without_end_are_wrong_usage(plan_file: str, tmp_path: Path) -> None:
+    got = run("--plan", plan_file, written(tmp_path, "w.jsonl", DEEP))
+    assert (got.exit_code, got.stdout) == (2, "")
+    assert "nested more than 100 deep" in got.stderr
+
+
+@pytest.mark.parametrize("policy", ["kayenta", "threshold", "sequential"])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--baseline", "v2"], "baseline v2 is the canary"),
+        (["--baseline", "zzz"], "baseline zzz is not in the windows; they name v1"),
+        (["--rollout", "99"], "rollout 99 is not in the windows; they name 1"),
+        (["--rollout", "-1"], "rollout -1 is not in the windows"),
+    ],
+)
+def test_a_name_that_the_windows_do_not_say_is_wrong_usage(
+    policy: str, options: list[str], words: str, plan_file: str, tmp_path: Path
+) -> None:
+    got = run("--policy", policy, "--plan", plan_file, *options, written(tmp_path, "w.jsonl", lines(OUTAGE[:3])))
+    assert (got.exit_code, got.stdout) == (2, "")
+    assert words in got.stderr
+
+
+@pytest.mark.parametrize("rule", ["[1]", "5", "null", ""])
+def test_a_rule_that_is_no_object_is_not_dropped(rule: str, plan_file: str, tmp_path: Path) -> None:
+    windows = written(tmp_path, "w.jsonl", lines(OUTAGE[:3]))
+    got = run("--policy", "kayenta", "--plan", plan_file, "--rule", written(tmp_path, "rule", rule), windows)
+    assert (got.exit_code, got.stdout) == (2, "")
+    assert "--rule is not an object" in got.stderr
+
+
+def test_a_metric_that_would_take_a_check_s_place_is_wrong_usage(tmp_path: Path) -> None:
+    text = "{service: orders, canary: v2, checks: {custom: {error_rate: {kind: rate}}}}"
+    windows = written(tmp_path, "w.jsonl", lines(OUTAGE[:3]))
+    got = run("--plan", written(tmp_path, "plan.yaml", text), windows)
+    assert got.exit_code == 2
+    assert "`error_rate` is a name of davylamp's own" in got.stderr
+
+
+def test_a_name_that_the_terminal_cannot_write_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert json.loads(for_programs({"name": "größe"})) == {"name": "größe"}
+    assert for_programs({"name": "größe"}).isascii()

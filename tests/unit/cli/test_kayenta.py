@@ -111,3 +111,18 @@ def test_a_query_may_hold_the_sign_that_separates(folder: Path) -> None:
     query = CONFIG["metrics"][0]["query"]["customInlineTemplate"]
     assert "=" in query
     assert "'tool call errors' → error_rate" in run(folder, "--map", f"{query}=error_rate").stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[" * 100_000, "the canary config: lists and objects are nested more than 100 deep"),
+        ('{"metrics": [], "metrics": []}', "the canary config: metrics stands twice"),
+        ("{", "the canary config is no JSON"),
+    ],
+)
+def test_what_cannot_be_read_is_wrong_usage(folder: Path, text: str, words: str) -> None:
+    (folder / "config.json").write_text(text)
+    got = run(folder)
+    assert (got.exit_code, got.stdout) == (2, "")
+    assert words in got.stderr

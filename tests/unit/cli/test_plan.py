@@ -201,6 +201,13 @@ class TestCommand:
         assert found["traffic"]["sessions_per_minute"] == 6
         assert found["stages"][0]["checks"][0]["caught"] is None
 
+    @pytest.mark.parametrize("numbers", [("inf", "12"), ("nan", "12"), ("60", "inf"), ("60", "1e12")])
+    def test_endless_numbers_are_refused(self, numbers: tuple[str, str]) -> None:
+        got = CliRunner().invoke(
+            app, ["plan", FILE, "--sessions-per-minute", numbers[0], "--calls-per-session", numbers[1]]
+        )
+        assert (got.exit_code, got.stdout) == (2, "")
+
     def test_without_any_traffic_it_says_what_to_say(self) -> None:
         got = self.run("--sessions-per-minute", "60")
         assert got.exit_code == 2

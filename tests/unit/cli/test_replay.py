@@ -265,6 +265,22 @@ def test_until_a_moment_it_is_shown_where_the_rollout_stood(file: str) -> None:
     assert run(file, "--until", "2023-11-14T22:13:20+00:00").exit_code == 0
 
 
+def test_a_moment_before_the_rollout_began_is_refused(file: str) -> None:
+    got = run(file, "--until", "0001-01-01T00:00:00+00:00")
+    assert (got.exit_code, got.stdout) == (2, "")
+    assert "the rollout began later, at 2023-11-14T22:13:20" in got.stderr
+
+
+@pytest.mark.parametrize("content", [None, b"\x00\xff"])
+def test_a_plan_that_cannot_be_read_is_wrong_usage(file: str, content: bytes | None, tmp_path: Path) -> None:
+    other = tmp_path / "plan.yaml"
+    if content is not None:
+        other.write_bytes(content)
+    got = run(file, "--plan", str(other))
+    assert (got.exit_code, got.stdout) == (2, "")
+    assert "plan.yaml" in got.stderr
+
+
 @pytest.mark.parametrize("until", ["soon", "2023-11-14T22:13:20", "12"])
 def test_a_moment_that_is_none_is_refused(file: str, until: str) -> None:
     got = run(file, "--until", until)

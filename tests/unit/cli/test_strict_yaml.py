@@ -37,3 +37,16 @@ def test_so_are_plans_of_every_command(tmp_path: Path, capsys: pytest.CaptureFix
     assert "canary stands twice" in capsys.readouterr().err
     with pytest.raises(ValueError, match="neither JSON nor YAML: canary stands twice"):
         parsed(file.read_text(encoding="utf-8"))
+
+
+def test_what_is_named_again_and_again_is_read_once() -> None:
+    lines = ["a0: &a0 [1, 2]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 40))]
+    assert len(read_yaml("\n".join(lines))) == 40
+
+
+def test_an_endless_plan_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text("checks: " + "[" * 3_000 + "]" * 3_000, encoding="utf-8")
+    with pytest.raises(typer.Exit):
+        load(file)
+    assert "nested more than 100 deep" in capsys.readouterr().err

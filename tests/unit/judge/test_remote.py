@@ -17,6 +17,7 @@ from tests.unit.judge.policies.kayenta_golden import carried
 CASES = {case.id: case.values[0] for case in carried("09-import.json", "judge")}
 TOKEN = "davylamp_secret"
 CLOSED = RemoteJudgeSettings(token_sha256=hashlib.sha256(TOKEN.encode()).hexdigest())
+JSON = {"content-type": "application/json"}
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 
 
@@ -100,6 +101,11 @@ async def test_only_the_probe_needs_no_token() -> None:
     [
         (b"{", {"content-type": "application/json"}, 400, "no JSON"),
         (b"{}", {"content-type": "application/json; charset=UTF-8"}, 422, "metricSetPairList"),
+        (b"[" * 100_000, JSON, 422, "nested more than 100 deep"),
+        (b'{"metricSetPairList": [' + b"9" * 400 + b"]}", JSON, 422, "a number of 400 digits"),
+        (b'{"canaryConfig": "\\ud800", "metricSetPairList": []}', JSON, 422, "half a character"),
+        (b'{"canaryConfig": {"a": 1, "a": 2}}', JSON, 422, "canaryConfig.a stands twice"),
+        (b"\xff\xfe\xff", JSON, 400, "no JSON"),
         (b"{}", {"content-type": "text/plain"}, 415, "application/json"),
         (b"{}", {}, 415, "application/json"),
         (b"[" + b"1," * 600_000, {"content-type": "application/json"}, 413, "longer than 1 MB"),
