@@ -14,6 +14,7 @@ A window and its partition mean something within one telemetry topic only, so a 
 """
 
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from schemas.windows import Cell, CohortWindow
 
@@ -55,6 +56,10 @@ class WindowBook:
     _best: dict[_At, CohortWindow] = field(default_factory=dict)
     _partials: dict[_At, list[CohortWindow]] = field(default_factory=dict)
     """What was last said of each open window, in the order of ``through``."""
+    _open: set[_At] = field(default_factory=set)
+    """Those of the best that are partials."""
+    _finals: list[tuple[int, int, int]] = field(default_factory=list)
+    """(window end, window start, partition) of the others, a heap: many may wait for a partition that says nothing."""
     _unfinished: dict[_Saying, dict[int, CohortWindow]] = field(default_factory=dict)
     _newest: dict[int, int] = field(default_factory=dict)
     """Partition → end of its newest final window."""
@@ -80,6 +85,7 @@ class WindowBook:
         known = self._best.get(at)
         if known is None or _better(whole, known):
             self._best[at] = whole
+            self._count(at, whole)
             said = self._partials.setdefault(at, [])
             said.append(whole)
             del said[:-MAX_SAID]
@@ -108,8 +114,11 @@ class WindowBook:
             raise ValueError(f"windows are final up to {frontier}, not up to {upto}")
         if upto is None:
             return ()
-        ripe = sorted(at for at, window in self._best.items() if window.final and window.window_end <= upto)
-        taken = tuple(self._best.pop(at) for at in ripe)
+        ripe = list[_At]()
+        while self._finals and self._finals[0][0] <= upto:
+            _, start, partition = heappop(self._finals)
+            ripe.append((start, partition))
+        taken = tuple(self._best.pop(at) for at in sorted(ripe))
         for at in ripe:
             self._partials.pop(at, None)
         for window in taken:
@@ -118,11 +127,18 @@ class WindowBook:
 
     def forget(self, upto: int) -> None:
         """Let go of what ends at or before ``upto`` (Unix milliseconds) and waits for other partitions, as if it was taken."""
-        for at in sorted(at for at, window in self._best.items() if window.window_end <= upto):
-            window = self._best.pop(at)
-            self._partials.pop(at, None)
-            if window.final:
-                self._taken[window.partition] = window.window_end
+        while self._finals and self._finals[0][0] <= upto:
+            end, *at = heappop(self._finals)
+            self._drop((at[0], at[1]))
+            self._taken[at[1]] = end
+        for partial in [at for at in self._open if self._best[at].window_end <= upto]:
+            self._drop(partial)
+
+    def settle(self, upto: int) -> None:
+        """Of final windows that end at or before ``upto`` forget what was said while they were open: nobody aligns them."""
+        for end, *at in self._finals:
+            if end <= upto:
+                del self._partials[at[0], at[1]][:-1]
 
     def open_windows(self) -> tuple[CohortWindow, ...]:
         """The best that is known of each window beyond the frontier, by (window start, partition).
@@ -178,10 +194,20 @@ class WindowBook:
         self._newest[partition] = max(end, self._newest.get(partition, end))
         for saying in [s for s in self._unfinished if s.at[1] == partition and s.at[0] < end]:
             del self._unfinished[saying]
-        void = [at for at, w in self._best.items() if w.partition == partition and not w.final and w.window_end <= end]
-        for at in void:
-            del self._best[at]
-            self._partials.pop(at, None)
+        for void in [at for at in self._open if at[1] == partition and self._best[at].window_end <= end]:
+            self._drop(void)
+
+    def _count(self, at: _At, best: CohortWindow) -> None:
+        if best.final:
+            self._open.discard(at)
+            heappush(self._finals, (best.window_end, *at))
+        else:
+            self._open.add(at)
+
+    def _drop(self, at: _At) -> None:
+        del self._best[at]
+        self._partials.pop(at, None)
+        self._open.discard(at)
 
 
 def _joined(pieces: list[Cell]) -> Cell:

@@ -13,7 +13,8 @@ from schemas.windows import Cell, CohortWindow
 KEPT_MS = 7_200_000
 """Twice as long as a rollout looks back from its start."""
 
-_FORGET_EACH_MS = 600_000
+_SETTLED_MS = 60_000
+"""Windows that closed so long ago are no longer compared as open ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,11 @@ class Source:
         Where a service is heard on a topic by mistake, on some of its partitions, nothing would ever be closed.
         """
         upto = self._newest_ms - KEPT_MS
-        if upto < self._forgotten_ms + _FORGET_EACH_MS:
+        if upto < self._forgotten_ms + _SETTLED_MS:
             return
         self._forgotten_ms = upto
         self.book.forget(upto)
+        self.book.settle(self._newest_ms - _SETTLED_MS)
         newer = {rollout: [c for c in closed if c.end_ms > upto] for rollout, closed in self.windows.items()}
         self.windows = {rollout: closed for rollout, closed in newer.items() if closed}
 

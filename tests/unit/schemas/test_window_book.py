@@ -211,6 +211,17 @@ def test_what_is_forgotten_never_comes_back_and_what_ends_later_stays() -> None:
     assert told(book.take_final()) == [(1100, 0, 1), (1100, 1, 7)]
 
 
+def test_of_what_is_settled_only_the_final_is_kept() -> None:
+    book = book_of(
+        window(0, n=3, through=30), final(0, n=5), window(0, 1100, n=4, through=40), window(1, n=1, through=35)
+    )
+    assert aligned(book) == [(0, 3, 5), (1, 1, 1), (0, 0, 4)]
+    book.settle(1100)
+    assert aligned(book) == [(0, 0, 5), (1, 1, 1), (0, 0, 4)]
+    book.read(final(1, n=2))
+    assert told(book.take_final()) == [(1000, 0, 5), (1000, 1, 2)]
+
+
 @given(st.randoms(use_true_random=False), st.integers(1, 6))
 def test_repetitions_and_interleaved_partitions_change_nothing_of_what_is_taken(
     draws: random.Random, windows: int
