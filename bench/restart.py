@@ -2,11 +2,12 @@
 
 A worker counts steady telemetry on a real local Kafka, is killed, and is started again at once, as its supervisor would.
 Time runs from the start of the new process until somebody who reads `cohort-windows` hears of an event that was sent after
-the kill: a process that was killed can have said nothing of that.
+the kill: a process that was killed can have said nothing of that. Exits 1 if one takes more than the target.
 """
 
 import argparse
 import os
+import sys
 import time
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -88,15 +89,19 @@ def table(took: list[Restart], load: float) -> str:
 
 
 def main() -> None:
-    """Measure, print, and with ``--write`` put it into the page."""
+    """Measure, print, and with ``--write`` put it into the page; exits 1 if a worker was away for longer than the target."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--write", action="store_true")
     said = parser.parse_args()
-    text = table(measure(said.times), os.getloadavg()[0])
+    took = measure(said.times)
+    text = table(took, os.getloadavg()[0])
     print(text)
     if said.write:
         write_section(TITLE, f"python -m bench.restart --times {said.times} --write", text)
+    longest = max(one.wall_s for one in took)
+    if longest > TARGET_S:
+        sys.exit(f"a worker was away for {longest:.1f} s, the target is {TARGET_S:g} s")
 
 
 if __name__ == "__main__":
