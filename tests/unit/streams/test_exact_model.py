@@ -1,4 +1,4 @@
-"""Hundreds of schedules of a small cluster: whatever dies, freezes, moves or is taken by retention, the counts are exact.
+"""Two thousand schedules of a small cluster: whatever dies, freezes, moves or is taken by retention, the counts are exact.
 
 Acknowledged events = counted + named ones (duplicates, malformed, taken unread by retention), in every cell and counter.
 `DAVYLAMP_SCHEDULES=20000 pytest --timeout 0 tests/unit/streams/test_exact_model.py` looks longer.
@@ -33,14 +33,15 @@ from tests.telemetry import (
 from tests.unit.streams.cluster import FIRST, Cluster, Worker
 from transport.log import Record
 
-SCHEDULES = int(os.environ.get("DAVYLAMP_SCHEDULES", "500"))
+SCHEDULES = int(os.environ.get("DAVYLAMP_SCHEDULES", "2000"))
 PARTITIONS = 2
 """Of which the second is often idle."""
 SERVICES = "orders", "stock"
 REGISTERED = frozenset(SERVICES)
 HOUR_MS = 3_600_000
 NOW = 1000 * HOUR_MS
-STEPS = 80
+LONG = 8
+"""Every eighth schedule is long, and only in these do events say all they may: what is counted costs more than what happens."""
 
 
 def _pool() -> tuple[bytes, ...]:
@@ -67,6 +68,7 @@ def _pool() -> tuple[bytes, ...]:
 
 
 POOL = _pool()
+PLAIN = tuple(value for value in POOL[1::2] if b"tokens" not in value) + POOL[:6:2]
 RUBBISH = (b"{", b"", b'{"v":2}', b'{"names":[]}')
 
 
@@ -75,6 +77,7 @@ class Schedule:
 
     def __init__(self, seed: int) -> None:
         self.dice = Random(seed)
+        self.steps, self.pool, self.calm = (80, POOL, 0.93) if seed % LONG == 0 else (30, PLAIN, 0.86)
         self.jumpy = self.dice.random() < 0.3
         self.now, self.ended_ms = NOW, 0
         self.cluster = Cluster(PARTITIONS, self.stamp)
@@ -99,20 +102,20 @@ class Schedule:
         return self.now - self.dice.choice([0, 0, 0, 40])
 
     def live(self) -> None:
-        for _ in range(STEPS):
+        for _ in range(self.steps):
             happens = self.dice.random()
             if happens < 0.2:
                 self.produce()
-            elif happens < 0.93:
+            elif happens < self.calm:
                 self.step(self.dice.randrange(len(self.workers)))
-            elif self.zombies and happens < 0.96:
+            elif self.zombies and happens < (1 + self.calm) / 2:
                 self.haunt(self.dice.choice(self.zombies))
             else:
                 self.dice.choice([self.kill, self.freeze, self.move, self.retain, self.retain])()
 
     def produce(self) -> None:
         partition = 0 if self.dice.random() < 0.85 else 1
-        value = self.dice.choice(POOL) if self.dice.random() < 0.92 else self.dice.choice(RUBBISH)
+        value = self.dice.choice(self.pool) if self.dice.random() < 0.94 else self.dice.choice(RUBBISH)
         for _ in range(2 if self.dice.random() < 0.1 else 1):
             self.cluster.append(partition, value)
 
@@ -261,9 +264,10 @@ def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digests, "MAX_DIGESTS", 0)
 
 
-def test_acknowledged_events_are_counted_or_named_whatever_the_schedule() -> None:
+@pytest.mark.parametrize("quarter", range(4))
+def test_acknowledged_events_are_counted_or_named_whatever_the_schedule(quarter: int) -> None:
     seen: Counter[str] = Counter()
-    for seed in range(SCHEDULES):
+    for seed in range(quarter * SCHEDULES // 4, (quarter + 1) * SCHEDULES // 4):
         schedule = Schedule(seed)
         schedule.live()
         schedule.end()
@@ -272,4 +276,4 @@ def test_acknowledged_events_are_counted_or_named_whatever_the_schedule() -> Non
         except AssertionError as error:
             pytest.fail(f"schedule {seed}: {error}")
         seen += schedule.seen
-    assert min(seen[name] for name in ("kill", "freeze", "move", "hole")) > SCHEDULES // 40, seen
+    assert min(seen[name] for name in ("kill", "freeze", "move", "hole")) > SCHEDULES // 16, seen

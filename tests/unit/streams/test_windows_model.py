@@ -16,8 +16,9 @@ from schemas.windows import CohortWindow
 from streams.checkpoint import Checkpoint
 from streams.columns import OUTCOMES
 from streams.counters import Counters
-from streams.decoding import decode
+from streams.decoding import decode_all
 from streams.encoding import encode
+from streams.handover import Messages
 from streams.window import Source
 from streams.windows import PartitionFold
 from tests.telemetry import (
@@ -161,15 +162,23 @@ class Worker:
     def life(self, batches: Iterable[int]) -> Iterator[None]:
         """Read the log in batches: finals, commit, then partials."""
         for size in batches:
-            read, self.unread = self.unread[:size], self.unread[size:]
-            for message in read:
-                closed = self.fold.enter(message.offset, message.timestamp_ms)
-                if closed is not None:
-                    yield from self.publish(closed.finals(REGISTERED))
-                    yield
-                    self.kafka.commit = closed.checkpoint.offset, closed.checkpoint.metadata(WINDOW_MS)
-                self.fold.read(decode(message))
+            polled, self.unread = self.unread[:size], self.unread[size:]
+            if polled:
+                yield from self.read(polled)
             yield from self.publish(self.fold.partials())
+
+    def read(self, polled: Sequence[Record]) -> Iterator[None]:
+        """As the owner of a partition does: in pieces, each of one window."""
+        messages = Messages.of(polled)
+        for start, end in self.fold.cut(messages.offsets, messages.appended_ms):
+            offsets, appended_ms = messages.offsets[start:end], messages.appended_ms[start:end]
+            closed = self.fold.enter(int(offsets[0]), int(appended_ms[0]))
+            if closed is not None:
+                yield from self.publish(closed.finals(REGISTERED))
+                yield
+                self.kafka.commit = closed.checkpoint.offset, closed.checkpoint.metadata(WINDOW_MS)
+            heard = decode_all(messages.values[start:end], TOPIC, polled[start:end].__getitem__)
+            self.fold.read_all(heard, offsets, appended_ms)
 
     def publish(self, windows: Sequence[CohortWindow]) -> Iterator[None]:
         for window in windows:
