@@ -107,7 +107,7 @@ def kept(path: Path, found: dict[Form, Runs], left_out: dict[str, str]) -> None:
 
 
 def read_back(path: Path) -> tuple[dict[Form, Runs], dict[str, str]]:
-    """All that was ever added."""
+    """All that was ever added. Who was left out once and has been measured since is not left out."""
     found: dict[Form, Runs] = {form: {} for form in FORMS}
     left_out: dict[str, str] = {}
     forms = {form.name: form for form in FORMS}
@@ -118,6 +118,7 @@ def read_back(path: Path) -> tuple[dict[Form, Runs], dict[str, str]]:
             continue
         form, name = forms[said.pop("form")], said.pop("name")
         found[form].setdefault(name, []).append(Run(**said))
+        left_out.pop(f"{form.name}: {name}", None)
     return found, left_out
 
 

@@ -1,7 +1,9 @@
 """What the streams' benchmark measures is what it says: the same requests in every form, and ratios of what was seen."""
 
 import json
+import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -9,8 +11,8 @@ import pytest
 
 from bench.streams import profile
 from bench.streams.__main__ import kept, read_back, table
-from bench.streams.contenders import OURS, PLAIN, RAW
-from bench.streams.measure import Run
+from bench.streams.contenders import OURS, PLAIN, RAW, Contender, Ground
+from bench.streams.measure import Run, run
 from bench.streams.traffic import FORMS, Form, messages, producer_of, truth
 from schemas.outcomes import LATENCY_COUNTED
 from schemas.windows import CohortWindow
@@ -19,6 +21,7 @@ from streams.cells import Told
 from streams.decoding import decode
 from streams.publisher import Publisher
 from tests.telemetry import read, record
+from transport.settings import KafkaSettings
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
@@ -64,6 +67,46 @@ def test_what_was_measured_in_pieces_is_told_together(tmp_path: Path) -> None:
     found, left_out = read_back(file)
     assert found[FORMS[1]] == {OURS: [Run(1000, 2.0, 4.0, 90.0), Run(1000, 1.0, 4.0, 90.0)]}
     assert left_out == {"Kafka Streams": "no javac"}
+
+
+def test_who_did_not_count_to_the_end_is_named_until_it_has(tmp_path: Path) -> None:
+    file = tmp_path / "results.jsonl"
+    kept(file, {FORMS[2]: {OURS: [Run(1000, 1.0, 4.0, 90.0)]}}, {f"singles: {PLAIN}": "not done within 100 s"})
+    found, left_out = read_back(file)
+    assert f"Left out: singles: {PLAIN}: not done within 100 s." in table(found, left_out, 1)
+    kept(file, {FORMS[2]: {PLAIN: [Run(1000, 1.0, 4.0, 90.0)]}}, {})
+    assert read_back(file)[1] == {}
+
+
+def measured(tmp_path: Path, says: str, events: int | None = None) -> Run:
+    """A process that prints something, and waits unless it is to end."""
+    ground = Ground(KafkaSettings(bootstrap="nowhere:1"), "topic", replace(FORMS[2], events=200_000), tmp_path)
+    command = (
+        sys.executable,
+        "-c",
+        f"import time; print({says!r}, end='', flush=True); time.sleep({events is not None} * 99)",
+    )
+    return run(Contender("somebody", command, {}, events=events), ground)
+
+
+def test_who_counts_only_the_first_is_asked_for_those(tmp_path: Path) -> None:
+    told = truth(replace(FORMS[2], events=100_000))
+    lines = [{"events": 0}, {"events": 50_000}, {"events": 100_000}, {"told": told}]
+    made = measured(tmp_path, "".join(json.dumps(line) + "\n" for line in lines), 100_000)
+    assert made.events == 50_000  # from the first word behind the first fifth
+
+
+@pytest.mark.parametrize(
+    ("says", "why"),
+    [
+        ('{"events": 7}\n{"eve', "ended with 0, after 7 events"),
+        ('{"told": {"v1": [1, 2.0]}}\n', "somebody says"),
+    ],
+    ids=["cut", "wrong"],
+)
+def test_who_ends_too_early_or_counts_wrong_is_told(tmp_path: Path, says: str, why: str) -> None:
+    with pytest.raises(RuntimeError, match=why):
+        measured(tmp_path, says)
 
 
 def test_the_profile_polls_as_the_consumer_does_and_counts_every_event(monkeypatch: pytest.MonkeyPatch) -> None:
