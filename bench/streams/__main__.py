@@ -48,8 +48,10 @@ def load(ground: Ground) -> None:
     producer.flush()
 
 
-def measure(forms: Sequence[Form], rounds: int, names: Sequence[str]) -> tuple[dict[Form, Runs], dict[str, str]]:
-    """Every contender, by form; and who is left out, with what is missing here."""
+def measure(
+    forms: Sequence[Form], rounds: int, names: Sequence[str], results: Path | None = None
+) -> tuple[dict[Form, Runs], dict[str, str]]:
+    """Every contender, by form; and who is left out, with what is missing here. Adds each to a file as it is done."""
     found: dict[Form, Runs] = {form: {} for form in forms}
     left_out: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder, LocalKafka(Path(folder) / "kafka") as node:
@@ -67,9 +69,11 @@ def measure(forms: Sequence[Form], rounds: int, names: Sequence[str]) -> tuple[d
                             made = run(contender, ground)
                         except RuntimeError as error:
                             left_out[f"{form.name}: {contender.name}"] = str(error)
+                            kept(results, {}, {f"{form.name}: {contender.name}": str(error)})
                             print(f"{form.name}: {contender.name}: {error}", flush=True)
                             continue
                         found[form].setdefault(contender.name, []).append(made)
+                        kept(results, {form: {contender.name: [made]}}, {})
                         print(f"{form.name}: {contender.name}: {made.an_s:,.0f} events a CPU-second", flush=True)
     return found, left_out
 
@@ -95,8 +99,10 @@ def table(found: dict[Form, Runs], left_out: dict[str, str], rounds: int) -> str
     return text
 
 
-def kept(path: Path, found: dict[Form, Runs], left_out: dict[str, str]) -> None:
-    """Add what was measured to a file, a line each."""
+def kept(path: Path | None, found: dict[Form, Runs], left_out: dict[str, str]) -> None:
+    """Add what was measured to a file, if there is one, a line each."""
+    if path is None:
+        return
     with path.open("a", encoding="utf-8") as file:
         for form, runs in found.items():
             for name, made in runs.items():
@@ -133,11 +139,11 @@ def main() -> None:
     said = parser.parse_args()
     install()
     forms = [form for form in FORMS if not said.forms or form.a_message in said.forms]
-    found, left_out = measure(forms, said.rounds, said.only) if said.rounds else ({}, {})
+    found, left_out = measure(forms, said.rounds, said.only, said.results) if said.rounds else ({}, {})
     rounds = said.rounds
     if said.results:
-        kept(said.results, found, left_out)
-        found, left_out = read_back(said.results)
+        found, told = read_back(said.results)
+        left_out |= told
         rounds = max(len(made) for runs in found.values() for made in runs.values())
     text = table(found, left_out, rounds)
     print(text)
