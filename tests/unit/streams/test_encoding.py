@@ -20,6 +20,7 @@ from streams.windows import PartitionFold
 from tests.telemetry import BASELINE, CANARY, event
 
 histograms = st.dictionaries(st.integers(0, 2047), st.integers(1, 9), max_size=5)
+coarse = st.dictionaries(st.integers(0, 511), st.integers(1, 9), max_size=5)
 metrics = st.builds(Metric, n=st.integers(0, 9), histogram=histograms)
 cells = st.builds(
     Cell,
@@ -27,7 +28,7 @@ cells = st.builds(
     label=st.text("ab", min_size=1, max_size=40),
     histogram=histograms,
     bucket_floor=st.just(7),
-    bucket_histograms=st.dictionaries(st.integers(0, 63), histograms, max_size=3),
+    bucket_histograms=st.dictionaries(st.integers(0, 63), coarse, max_size=3),
     metrics=st.dictionaries(st.sampled_from(["tokens", "cost"]), metrics),
 )
 some_cells = st.lists(cells, max_size=8, unique_by=lambda cell: (cell.version, cell.label))
