@@ -8,11 +8,12 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import cast
 
-from confluent_kafka import Producer
+from confluent_kafka import Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from davylamp_sdk._event import RequestEvent
@@ -29,16 +30,20 @@ from transport.settings import KafkaSettings
 SERVICE = "exact"
 PARTITIONS = 4
 WINDOW_MS = 1000
+HOUR_MS = 3_600_000
 PATIENCE_S = 120
 A_BATCH = 100
 
 
 def values(events: int) -> list[bytes]:
-    """About so many events: nine in ten in batches, 2 % sent again at once; one message in a hundred is rubbish."""
-    dice, made, n = Random(11), [], 0
+    """About so many events: nine in ten in batches, 2 % sent again at once; one message in a hundred is rubbish.
+
+    The clocks of their producers are right, or wrong by an hour.
+    """
+    dice, made, n, now_ms = Random(11), list[bytes](), 0, SystemClock().now_ms()
     while n < events:
         some = A_BATCH if dice.random() < 0.5 else 1
-        rows = [_event(n + i, dice) for i in range(some)]
+        rows = [_event(n + i, dice, now_ms) for i in range(some)]
         value = rows[0].dump() if some == 1 else batch(rows, dropped=dice.choice([0, 0, 3])).dump()
         made += [value] * (2 if dice.random() < 0.02 else 1)
         if dice.random() < 0.01:
@@ -47,7 +52,7 @@ def values(events: int) -> list[bytes]:
     return made
 
 
-def _event(n: int, dice: Random) -> RequestEvent:
+def _event(n: int, dice: Random, now_ms: int) -> RequestEvent:
     version, assignment = ("v2", CANARY) if n % 3 == 0 else ("v1", BASELINE)
     return event(
         n,
@@ -57,6 +62,7 @@ def _event(n: int, dice: Random) -> RequestEvent:
         session=f"session-{dice.randrange(300)}",
         tool=dice.choice(["search", "fetch", "pay"]),
         outcome=dice.choice(["ok", "ok", "ok", "tool_error", "rpc_error", "cancelled"]),
+        started_at=now_ms + dice.choice([-HOUR_MS, 0, HOUR_MS]),
         duration_ms=float(dice.randrange(1, 900)),
         session_age_ms=float(dice.randrange(60_000)),
         metrics={"tokens": n / 7} if n % 5 == 0 else {},
@@ -71,11 +77,11 @@ def tell(words: str) -> None:
 class Worker:
     """A process `python -m streams`."""
 
-    def __init__(self, kafka: KafkaSettings, topic: str, folder: Path, instance: str) -> None:
+    def __init__(self, kafka: KafkaSettings, topic: str, folder: Path, instance: str, window_ms: int) -> None:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("DAVYLAMP_")} | {
             "DAVYLAMP_KAFKA_BOOTSTRAP": kafka.bootstrap,
             "DAVYLAMP_STREAMS_TOPIC": topic,
-            "DAVYLAMP_STREAMS_WINDOW_S": str(WINDOW_MS / 1000),
+            "DAVYLAMP_STREAMS_WINDOW_S": str(window_ms / 1000),
             "DAVYLAMP_STREAMS_INSTANCE": instance,
             "DAVYLAMP_STREAMS_DATA_FOLDER": str(folder / instance),
         }
@@ -100,42 +106,60 @@ class Ground:
     kafka: KafkaSettings
     topic: str
     folder: Path
+    window_ms: int = WINDOW_MS
     published: list[CohortWindow] = field(default_factory=list)
     workers: dict[str, Worker] = field(default_factory=dict)
     acknowledged: int = 0
     """Messages."""
     restarts_s: list[float] = field(default_factory=list)
     """From the start of a process to its first word of a message that no process before it can have read."""
+    ended: list[str] = field(default_factory=list)
+    """What became of workers that ended though nobody had told them to: see :func:`ground`."""
+    may_end: bool = False
+    """Whether a fault may have made them."""
     _heard: asyncio.Condition = field(default_factory=asyncio.Condition)
     _sent: int = 0
     _probes: int = 0
 
     def start(self, instance: str = "w0") -> None:
-        self.workers[instance] = Worker(self.kafka, self.topic, self.folder, instance)
+        self.workers[instance] = Worker(self.kafka, self.topic, self.folder, instance, self.window_ms)
 
     async def restart(self, instance: str = "w0") -> None:
-        """Kill -9, start again, and wait for its first word of a message that came afterwards.
-
-        A window of the process that was killed may still be on its way; only the new one can have read this message.
-        """
+        """Kill -9, start again, and wait for its first word of a message that came afterwards."""
         self.workers[instance].kill()
         clock = SystemClock()
         begun = clock.monotonic_s()
         self.start(instance)
-        partition, offset = await self.send_one()
-        await self.until(lambda: any(w.partition == partition and w.through > offset for w in self.published))
+        await self.hear(instance)
         self.restarts_s.append(clock.monotonic_s() - begun)
+
+    async def hear(self, instance: str = "w0") -> None:
+        """Wait for the word of this very process: of an event that is sent now, to each partition.
+
+        A window of a process before it that had the name may still be on its way; none of them can have read this.
+        """
+        heard = len(self.published)
+        sent = await self.probe()
+        await self.until(
+            lambda: any(w.instance == instance and w.through > sent[w.partition] for w in self.published[heard:])
+        )
 
     async def until(self, enough: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
         """Wait for what is published; a worker that has ended by itself is started again, as its supervisor would."""
         async with asyncio.timeout(within_s):
             while not enough():
-                for instance, worker in self.workers.items():
-                    if worker.process.poll() is not None:
-                        self.start(instance)
+                for instance in self.look():
+                    self.start(instance)
                 async with self._heard:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._heard.wait(), 0.5)
+
+    def look(self) -> list[str]:
+        """Note the workers that have ended by themselves."""
+        found = {name: worker.process.poll() for name, worker in self.workers.items()}
+        gone = {name: code for name, code in found.items() if code is not None}
+        self.ended += [f"{name} ended by itself with {code}" for name, code in gone.items()]
+        return list(gone)
 
     async def follow(self) -> None:
         """Read `cohort-windows` for ever."""
@@ -162,18 +186,22 @@ class Ground:
                 await asyncio.sleep(pace_s)
         await asyncio.to_thread(producer.flush, PATIENCE_S)
 
-    async def send_one(self) -> tuple[int, int]:
-        """An event of its own, and where the log has it."""
-        places: list[tuple[int, int]] = []
-        self._probes += 1
-        probe = event(self._probes, producer=f"probe-{self.topic}", service=SERVICE)
+    async def probe(self) -> dict[int, int]:
+        """An event to each partition, and the offset that each log gave it."""
+        places: dict[int, int] = {}
         producer = Producer(self.kafka.librdkafka("test-exact"))
-        producer.produce(
-            self.topic, probe.dump(), b"p", 0, on_delivery=lambda _, m: places.append((m.partition(), m.offset()))
-        )
-        await asyncio.to_thread(producer.flush, PATIENCE_S)
+        for partition in range(PARTITIONS):
+            self._probes += 1
+            value = event(self._probes, producer=f"probe-{self.topic}", service=SERVICE).dump()
+            told = partial(self._probed, places)
+            producer.produce(self.topic, value, b"p", partition=partition, on_delivery=told)
+        assert await asyncio.to_thread(producer.flush, PATIENCE_S) == 0
+        return places
+
+    def _probed(self, places: dict[int, int], error: object, message: Message) -> None:
+        assert error is None
         self.acknowledged += 1
-        return places[0]
+        places[message.partition()] = message.offset()
 
     def _delivered(self, error: object, _: object) -> None:
         self.acknowledged += error is None
@@ -208,7 +236,7 @@ class Ground:
         """Every cell and counter equals a scalar pass over the log; what was acknowledged is counted or named."""
         log = await self.whole(self.topic)
         said, _ = await self.said(log)
-        assert said == summed(truth((r for r in log if r.partition == p), WINDOW_MS) for p in range(PARTITIONS))
+        assert said == summed(truth((r for r in log if r.partition == p), self.window_ms) for p in range(PARTITIONS))
         messages = [r for r in log if not is_tick(r)]
         assert len(messages) == self.acknowledged
         counted = sum(n for row in said.cells.values() for name, n in row.items() if name.startswith("outcome "))
@@ -224,22 +252,30 @@ class Ground:
 
 
 @asynccontextmanager
-async def ground(kafka: KafkaSettings, folder: Path, name: str, **config: str) -> AsyncIterator[Ground]:
-    """A topic of its own, which the service `exact` names as its telemetry; every worker is gone at the end."""
+async def ground(
+    kafka: KafkaSettings, folder: Path, name: str, window_ms: int = WINDOW_MS, stamps: str = "LogAppendTime"
+) -> AsyncIterator[Ground]:
+    """A topic of its own, which the service `exact` names as its telemetry; every worker is gone at the end.
+
+    None may have ended by itself, but where a test says that its fault makes them.
+    """
     topic = f"exact-{name}"
     with AdminClient(kafka.librdkafka("test-exact")) as admin:
-        settings = {"message.timestamp.type": "LogAppendTime"} | config
-        for made in admin.create_topics([NewTopic(topic, PARTITIONS, 1, config=settings)]).values():
+        config = {"message.timestamp.type": stamps}
+        for made in admin.create_topics([NewTopic(topic, PARTITIONS, 1, config=config)]).values():
             made.result(20)
     writer = KafkaWriter(kafka, "test-exact")
     fields = {"service": SERVICE, "path": "/exact", "baseline": "v1", "telemetry": topic}
     service = Service.model_validate(fields | {"versions": {"v1": {"endpoints": ["127.0.0.1:1"]}}})
     await writer.append("services", SERVICE, service.dump())
     await writer.close()
-    made = Ground(kafka, topic, folder)
+    made = Ground(kafka, topic, folder, window_ms)
     following = asyncio.create_task(made.follow())
     try:
         yield made
+        made.look()
+        tell(f"{topic}: {', '.join(made.ended) or 'no worker ended by itself'}")
+        assert made.may_end or made.ended == []
     finally:
         for worker in made.workers.values():
             worker.signal(signal.SIGCONT)
