@@ -322,7 +322,10 @@ async def test_a_worker_that_is_given_another_topic_counts_that_and_nothing_else
 
 
 async def test_a_topic_in_the_producers_time_is_refused(kafka: KafkaSettings, tmp_path: Path) -> None:
-    """Stamps of producers may jump by hours: a worker ends and says what to set, rather than count by them."""
+    """Stamps of producers may jump by hours: a worker ends and says what to set, rather than count by them.
+
+    A broker's own stamps jump with its clock only, which nobody sets here: the model's do (`test_exact_model.py`).
+    """
     async with ground(kafka, tmp_path, "create-time", stamps="CreateTime") as made:
         made.start()
         worker = made.workers.pop("w0")
