@@ -32,21 +32,27 @@ class KafkaSender:
 
     async def put_all(self, *postings: Posting) -> Sequence[Position]:
         await _asked(self._producer.begin_transaction)
-        placed: list[Position] = []
+        placed: dict[int, Position] = {}
         try:
-            for posting in postings:
-                self._produce(posting, placed)
+            for number, posting in enumerate(postings):
+                self._produce(posting, number, placed)
+        except LogError:
+            await _asked(self._producer.abort_transaction, _ANSWER_S)
+            raise
+        try:
             await _asked(self._producer.commit_transaction, _ANSWER_S)
         except LogError as error:
             if isinstance(error.__cause__, KafkaException) and error.__cause__.args[0].txn_requires_abort():
                 await _asked(self._producer.abort_transaction, _ANSWER_S)
             raise
-        return placed
+        return [placed[number] for number in range(len(postings))]
 
-    def _produce(self, posting: Posting, placed: list[Position]) -> None:
+    def _produce(self, posting: Posting, number: int, placed: dict[int, Position]) -> None:
+        """Partitions answer in any order: hence the number."""
+
         def delivered(error: Any, message: Any) -> None:  # an error makes the commit fail as well
             if error is None:
-                placed.append(Position(message.partition(), message.offset(), message.timestamp()[1]))
+                placed[number] = Position(message.partition(), message.offset(), message.timestamp()[1])
 
         try:
             self._producer.produce(

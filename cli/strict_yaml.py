@@ -1,6 +1,5 @@
 """YAML as people write it, but for a key that stands twice: YAML would take the last one without a word."""
 
-from collections.abc import Hashable
 from typing import Any
 
 import yaml
@@ -9,16 +8,20 @@ from schemas.documents import fit, too_deep
 
 
 class _Loader(yaml.SafeLoader):
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - yaml's
-        seen = set[str]()
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """As written: before `<<` brings keys that the mapping's own may stand over."""
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"{key.value} stands twice: leave one of them out", key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            one = (key.tag, key.value)
+            if one in seen:
+                raise yaml.composer.ComposerError(
+                    None, None, f"{key.value} stands twice: leave one of them out", key.start_mark
+                )
+            seen.add(one)
+        return node
 
 
 def read_yaml(text: str) -> Any:

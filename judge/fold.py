@@ -45,7 +45,7 @@ class Fold:
         """The next record of any topic; a ledger entry that has no effect is given back.
 
         Raises ``pydantic.ValidationError`` for a record that is not understood: it counts as read and changes nothing, but
-        for counts that are missing then, of the service that it names. So they are whatever else a record of counts raises.
+        for counts that are missing then, of the service that it names; so it is with any other error of a record of counts.
         """
         self._offsets[record.topic, record.partition] = record.offset + 1
         reader = _READERS.get(record.topic)

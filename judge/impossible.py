@@ -16,8 +16,10 @@ MOST = 2**53
 """More than any proxy counts, and so few that sums of it are exact."""
 
 
-AHEAD_MS = 86_400_000
-"""A window that ends so long after it was told has not happened: more than clocks of brokers differ."""
+AHEAD_MS = 60_000
+"""A window that begins so long after it was told has not happened: more than clocks of brokers differ. Frontier, and so what
+a stage has waited, would be ahead by as much.
+"""
 
 
 class ImpossibleWindowError(ValueError):
@@ -90,10 +92,10 @@ def unreadable(service: str) -> bytes:
 def refuse_impossible(window: CohortWindow, told_ms: int | None = None) -> None:
     """Raises :class:`ImpossibleWindowError` with the place and the numbers. Negative counts and NaN are no windows at all.
 
-    One that ends long after `told_ms`, when the log took it, would overtake all that are to come.
+    One that begins after `told_ms`, when the log took it, would overtake all that are to come.
     """
     if told_ms is not None and _is_ahead(window, told_ms):
-        raise ImpossibleWindowError(f"{_place(window)}: it ends at {window.window_end}, and was told at {told_ms}")
+        raise ImpossibleWindowError(f"{_place(window)}: it was told at {told_ms}, before it began")
     if window.part > window.parts:
         raise ImpossibleWindowError(f"{_place(window)}: part {window.part} of {window.parts}")
     for place, cell in enumerate(window.cells):
@@ -103,12 +105,12 @@ def refuse_impossible(window: CohortWindow, told_ms: int | None = None) -> None:
 
 
 def ended_at_most(window: CohortWindow, told_ms: int | None) -> int:
-    """When a window ended, or was told if it says that it ends long after: a hold up to then would never end."""
+    """When a window ended, or was told if it says that it begins after: a hold up to then would not end."""
     return window.window_end if told_ms is None or not _is_ahead(window, told_ms) else told_ms
 
 
 def _is_ahead(window: CohortWindow, told_ms: int) -> bool:
-    return window.window_end > told_ms + AHEAD_MS
+    return window.window_start > told_ms + AHEAD_MS
 
 
 def _place(window: CohortWindow) -> str:

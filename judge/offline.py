@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from judge.policies.choice import sequential
 from judge.policies.kayenta import policy as kayenta
-from judge.policies.kayenta.settings import CanaryConfig, ConfigError, Thresholds
+from judge.policies.kayenta.settings import CanaryConfig, ConfigError, Thresholds, score_thresholds
 from judge.policies.kayenta.wire import judge_document
 from judge.policies.port import Assessment, StageTimes
 from judge.policies.threshold import argo, flagger, measuring
@@ -48,10 +48,11 @@ def _kayenta_windows(recorded: Recorded, rule: Any) -> Report:
             raise ConfigError(
                 "the rule", f"{rule!r} is not an object: a canary config, or `config` with `scoreThresholds`"
             )
-        config = CanaryConfig.read(rule.get("config", rule))
+        raw = rule.get("config", rule)
+        config = CanaryConfig.read(raw)
         kayenta.refuse_unknown(series, config)
-        thresholds = Thresholds.read(rule["scoreThresholds"]) if "scoreThresholds" in rule else kayenta.USUAL_THRESHOLDS
-        policy = kayenta.Kayenta(config, thresholds)
+        wanted = score_thresholds(raw, rule.get("scoreThresholds"))
+        policy = kayenta.Kayenta(config, kayenta.USUAL_THRESHOLDS if wanted is None else Thresholds.read(wanted))
     times = StageTimes(1, (series.start_ms,) if series.slots else ())
     return _assessed(policy.assess_series(series, recorded.plan, times))
 

@@ -32,13 +32,14 @@ def read_json(text: str | bytes) -> Any:
 
 def fit(content: Any) -> Any:
     """The content itself. Raises :class:`DocumentError` for endless nesting, and for numbers and texts that nothing else can hold."""
-    level, seen = [content], set[int]()  # what YAML names by an alias is looked at once
+    level, seen = [content], set[int]()
     for _ in range(DEEPEST + 1):
         for value in level:
             _refuse_unfit(value)
-        inner = [one for one in level if isinstance(one, dict | list) and id(one) not in seen]
-        seen.update(map(id, inner))
-        level = list(chain.from_iterable(map(_inside, inner)))
+        # By identity: what YAML names by an alias is looked into once, however often it stands there.
+        inner = {id(one): one for one in level if isinstance(one, dict | list) and id(one) not in seen}
+        seen.update(inner)
+        level = list(chain.from_iterable(map(_inside, inner.values())))
         if not level:
             return content
     raise too_deep()
@@ -78,9 +79,12 @@ class _Doubled:
 
 
 def _marked(pairs: list[tuple[str, Any]]) -> Any:
-    keys = [key for key, _ in pairs]
-    doubled = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
-    return dict(pairs) if doubled is None else _Doubled(doubled)
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            return _Doubled(key)
+        seen.add(key)
+    return dict(pairs)
 
 
 def _twice(text: str | bytes) -> str:

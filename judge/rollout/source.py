@@ -47,7 +47,7 @@ class Source:
 
         Rollouts before number `oldest` are over: nobody compares their sessions any more. Raises
         :class:`judge.impossible.ImpossibleWindowError`: what such a window should have said is missing. `told_ms` is when
-        the log took it, where there is a log: none can have ended long after.
+        the log took it, where there is a log: none can have begun after.
         """
         try:
             refuse_impossible(window, told_ms)

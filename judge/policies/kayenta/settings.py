@@ -107,6 +107,12 @@ class CanaryConfig:
         raise ConfigError("config.metrics", f"holds no metric called {name!r}")
 
 
+def score_thresholds(config: Mapping[str, Any], given: Any) -> Any:
+    """`given`, or where that is None what the config's classifier holds, which Kayenta itself never reads."""
+    classifier = config.get("classifier")
+    return classifier.get("scoreThresholds") if given is None and isinstance(classifier, Mapping) else given
+
+
 def read_settings(metric: Mapping[str, Any], path: str) -> MetricSettings:
     """From one entry of a config's ``metrics``. Raises :class:`ConfigError` where Kayenta throws."""
     canary = _Place(metric, path).at("analysisConfigurations", "canary")

@@ -12,7 +12,7 @@ from judge.policies.kayenta.classifiers import Classification
 from judge.policies.kayenta.judge import NAME, Judgement, judge
 from judge.policies.kayenta.pairs import read_metric_set_pair, read_pair
 from judge.policies.kayenta.scorers import MetricResult
-from judge.policies.kayenta.settings import CanaryConfig, ConfigError, Thresholds
+from judge.policies.kayenta.settings import CanaryConfig, ConfigError, Thresholds, score_thresholds
 from judge.policies.kayenta.statistics import Summary
 
 
@@ -24,8 +24,7 @@ def judge_document(document: Any) -> dict[str, Any]:
     config, thresholds, metrics = _request(document, ("config", "scoreThresholds", "metrics"))
     pairs = [read_pair(raw, f"metrics[{i}]") for i, raw in enumerate(metrics)]
     read = CanaryConfig.read(config)
-    wanted = Thresholds.read(config["classifier"].get("scoreThresholds") if thresholds is None else thresholds)
-    return report(judge(read, wanted, pairs))
+    return report(judge(read, Thresholds.read(score_thresholds(config, thresholds)), pairs))
 
 
 def judge_remotely(document: Any) -> dict[str, Any]:

@@ -231,6 +231,20 @@ def test_a_name_that_the_windows_do_not_say_is_wrong_usage(
     assert words in got.stderr
 
 
+def test_score_thresholds_of_a_config_count_over_windows_too(plan_file: str, tmp_path: Path) -> None:
+    def score(**classifier: Any) -> str:
+        metrics = [{"name": "error_rate", "groups": ["g"]}]
+        config = {"metrics": metrics, "classifier": {"groupWeights": {"g": 100}, **classifier}}
+        windows = written(tmp_path, "windows.jsonl", lines(constant(240, (99, 1), (5, 5))))
+        rule = written(tmp_path, "rule.json", config)
+        return str(
+            json.loads(run("--policy", "kayenta", "--plan", plan_file, "--rule", rule, windows).stdout)["verdict"]
+        )
+
+    assert score() == "fail"
+    assert score(scoreThresholds={"pass": 0, "marginal": 0}) == "undecided"
+
+
 @pytest.mark.parametrize("rule", ["[1]", "5", "null", ""])
 def test_a_rule_that_is_no_object_is_not_dropped(rule: str, plan_file: str, tmp_path: Path) -> None:
     windows = written(tmp_path, "w.jsonl", lines(OUTAGE[:3]))

@@ -29,6 +29,15 @@ def test_what_is_taken_from_an_anchor_may_be_written_again() -> None:
     assert read_yaml(text)["stages"] == [{"share": "1%", "for": "5m"}, {"for": "1m", "share": "2%"}]
 
 
+def test_keys_that_are_spelled_alike_and_differ_stand_beside_each_other() -> None:
+    assert read_yaml("{1: a, '1': b}") == {1: "a", "1": "b"}
+
+
+def test_what_was_taken_from_anchors_may_be_an_anchor_itself() -> None:
+    text = "a: &a {x: 1, y: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: [*b, *a], z: 3}\n"
+    assert read_yaml(text)["c"] == {"x": 2, "y": 1, "z": 3}
+
+
 def test_so_are_plans_of_every_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "plan.yaml"
     file.write_text("canary: v2\ncanary: v3\n", encoding="utf-8")
@@ -42,6 +51,12 @@ def test_so_are_plans_of_every_command(tmp_path: Path, capsys: pytest.CaptureFix
 def test_what_is_named_again_and_again_is_read_once() -> None:
     lines = ["a0: &a0 [1, 2]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 40))]
     assert len(read_yaml("\n".join(lines))) == 40
+
+
+def test_what_is_named_often_on_one_level_is_read_once() -> None:
+    """Each level would be nine times as long as the one before."""
+    lines = ["a0: &a0 {x: [1, 2]}", *(f"a{i}: &a{i} {{x: [{', '.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 40))]
+    assert read_yaml("\n".join(lines))["a39"]["x"][0]["x"]
 
 
 def test_an_endless_plan_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

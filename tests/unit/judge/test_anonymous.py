@@ -7,15 +7,17 @@ import pytest
 
 from judge.anonymous import NamesDecideError, anonymized
 from judge.policies.choice import AsPlanned
+from judge.pseudonyms import Pseudonyms
 from judge.recording import header_of, records_of
 from judge.rollout.machine import Machine
 from judge.verdicts import ByPerson, Same
 from judge.verify import Records, verify
+from schemas.checks import Checks
 from schemas.decisions import LedgerEntry
 from schemas.labels import Label
 from schemas.windows import ToolCount
 from status.rollback import rollback_entry
-from tests.builders import SEED
+from tests.builders import SEED, plan
 from tests.unit.judge.rollouts import Rollout, broken, cell, promoted, window
 from transport.log import by_topic
 from transport.recording import Header
@@ -124,3 +126,11 @@ async def test_what_would_be_decided_otherwise_is_refused(monkeypatch: pytest.Mo
     monkeypatch.setattr(Pseudonyms, "cell", lambda _, cell: cell)
     with pytest.raises(NamesDecideError, match="would be another one under other names"):
         anonymous(rollout)
+
+
+def test_a_metric_that_is_called_like_a_check_is_not_made_a_check_by_another_name() -> None:
+    rate = {"kind": "rate", "within": "1pp"}
+    checks = Checks.model_validate({"custom": {"error_rate": rate, "misses": rate}})
+    other = Pseudonyms(b"key", custom=frozenset(checks.custom)).plan(plan(checks=checks)).checks
+    assert len(other.enabled) == len(checks.enabled)
+    assert "misses" not in other.metrics

@@ -202,12 +202,23 @@ def far_ahead(made: Rollout) -> bytes:
     return window(2**53 - 2000, cell("v2", 1, 800, 0), partition=1).dump()
 
 
+def a_little_ahead(made: Rollout) -> bytes:
+    """It would stop the staleness check, and make the stage two minutes older than anybody counted."""
+    return window(made.clock.now_ms() + 120_000, cell("v2", 1, 800, 0), partition=1).dump()
+
+
 def nested(_: Rollout) -> bytes:
     return b'{"service":"orders","cells":' + b"[" * 900 + b"]" * 900 + b"}"
 
 
 @pytest.mark.parametrize(
-    ("told", "words"), [(slowest, "99999"), (far_ahead, "it ends at 9007199254"), (nested, "recursion limit")]
+    ("told", "words"),
+    [
+        (slowest, "99999"),
+        (far_ahead, "before it began"),
+        (a_little_ahead, "before it began"),
+        (nested, "recursion limit"),
+    ],
 )
 async def test_a_window_of_another_layout_or_time_is_named_and_holds_and_the_judge_goes_on(
     told: Callable[[Rollout], bytes], words: str, caplog: pytest.LogCaptureFixture
