@@ -183,6 +183,7 @@ def page(tried: Sequence[Tried]) -> str:
         "fresh_times": times(fresh),
         "fresh_quiet": quiet(fresh),
         "looks_times": times(seen, {SHIPPED: VARIANTS[SHIPPED], **LOOKS}),
+        "looks_quiet": quiet(seen, LOOKS),
         "healthy": _both_kinds(tried, BEST, "none", "rolled_back"),
         "beyond": _both_kinds(tried, BEST, "errors+1", "proceeded"),
         "margins": ", ".join(
