@@ -6,6 +6,7 @@ import pytest
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2  # noqa: F401 - stands in an Any
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2  # noqa: F401 - so does this
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from router.envoy_resources import clusters, route_configuration
