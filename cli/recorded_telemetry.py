@@ -14,6 +14,7 @@ from davylamp_sdk._event import EventBatch, RequestEvent
 from davylamp_sdk._names import METHODS, SESSION_END
 from judge.pseudonyms import Pseudonyms
 from schemas.labels import split_assignment
+from schemas.names import REVISIONS
 from transport.log import Record
 
 Sent = RequestEvent | EventBatch
@@ -69,7 +70,6 @@ def _batch(batch: EventBatch, names: Pseudonyms) -> Mapping[str, Any]:
 _RENAMED = "session", "assignment", "tool", "error_type", "method", "protocol_version"
 _KEPT = ("outcome",)
 _METHODS = METHODS | {SESSION_END}
-_REVISIONS = frozenset({"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"})
 _CODE = re.compile(r"-32[0-6]\d\d|-327[0-5]\d|-3276[0-8]|[45]\d\d")
 """JSON-RPC's own errors, and HTTP's. Another number may be anybody's: an emitter that is not ours writes what it likes."""
 
@@ -90,7 +90,7 @@ def _is_nobodys(column: str, name: str) -> bool:
         case "method":
             return name in _METHODS
         case "protocol_version":
-            return name in _REVISIONS
+            return name in REVISIONS
         case "error_type":
             return _CODE.fullmatch(name) is not None
     return False

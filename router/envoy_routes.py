@@ -27,13 +27,11 @@ from router.envoy_words import (
 )
 from router.snapshot import ServiceRoute, Weight
 from schemas.labels import UNJUDGED, Label
+from schemas.names import SESSION_REVISIONS
 from schemas.units import FULL_SHARE
 
 DRAWS = " draws"
 """What the name of a route, its service's, is followed by if it assigns sessions or cookies."""
-
-SESSION_REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
-"""The protocol's revisions that begin with `initialize`; every later one is taken to have no sessions."""
 
 
 def routes(service: ServiceRoute) -> list[Json]:

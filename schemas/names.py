@@ -11,6 +11,11 @@ ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39
 VersionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,248}$")]
 
+SESSION_REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+"""MCP's revisions that begin with `initialize`; every later one is taken to have no sessions."""
+REVISIONS = (*SESSION_REVISIONS, "2026-07-28")
+"""All that MCP has published."""
+
 _OURS = frozenset({"judge", "router"})
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from schemas.labels import UNJUDGED
 from schemas.outcomes import ERROR_BAD, ERROR_COUNTED, LATENCY_COUNTED, TOOL_BAD, TOOL_COUNTED
-from schemas.windows import BUCKETS, COARSE_PER_FINE, MICRO, OTHER, Cell
+from schemas.windows import BUCKETS, COARSE_PER_FINE, MICRO, OTHER
 from streams.columns import OUTCOMES, Ints
 from streams.counts import (
     BUCKET_LATENCY,
@@ -46,11 +46,6 @@ def _bucket_columns() -> Ints:
 
 
 _BUCKET_COLUMNS = _bucket_columns()
-
-
-def cells_of(service: ServiceWindow, *, final: bool) -> tuple[Cell, ...]:
-    """:func:`told_cells` as models."""
-    return tuple(map(Cell.model_validate, told_cells(service, final=final)))
 
 
 def told_cells(service: ServiceWindow, *, final: bool) -> list[Told]:

@@ -154,10 +154,6 @@ class PartitionFold:
         """Whether a message is read only to warm up: all it says was published before the checkpoint."""
         return offset < self._start.offset
 
-    def partials(self) -> tuple[CohortWindow, ...]:
-        """:meth:`told` as models."""
-        return tuple(map(CohortWindow.model_validate, self.told()))
-
     def told(self) -> tuple[Told, ...]:
         """The open window of every service that has changed since this was last asked, as the JSON of a window."""
         changed, self._changed, self.failing = sorted(self._changed), set(), False

@@ -96,6 +96,8 @@ class ServiceState:
     """By telemetry topic. Only :attr:`heard` counts; which one that is may be read after its windows."""
     compared: Compared | None = None
     proxies: ProxyBook = field(default_factory=ProxyBook)
+    _unheard: Source = field(default_factory=Source)
+    """Stays empty: a topic on which nothing was heard."""
     _incomplete_ms: int | None = None
     """Append time of the newest record that could not be understood."""
     _clock: tuple[ServiceLedger, int, int | None, StageClock] | None = None
@@ -167,7 +169,7 @@ class ServiceState:
     def heard(self) -> Source:
         """What the service's own telemetry topic says. Windows of others are passed over: anybody may write there."""
         own = self.telemetry
-        return self.sources.get(own, Source()) if own is not None else Source()
+        return self._unheard if own is None else self.sources.get(own, self._unheard)
 
     @property
     def book(self) -> WindowBook:

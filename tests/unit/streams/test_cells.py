@@ -12,11 +12,11 @@ from davylamp_sdk._event import Outcome, RequestEvent
 from schemas.windows import COARSE_PER_FINE, Bucket, Cell, MetricBucket, ToolCount
 from streams.assignments import bucket_of
 from streams.batches import read_batch
-from streams.cells import cells_of
 from streams.histogram import bin_of
 from streams.service_window import ServiceWindow
 from streams.singles import batch_of
 from tests.telemetry import BASELINE, CANARY, LABEL, batch, event
+from tests.unit.streams.as_models import cells_of
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 BUCKET = bucket_of(7, "9f86d081")

@@ -13,11 +13,11 @@ from davylamp_sdk._event import EventBatch, RequestEvent
 from schemas.windows import MAX_TALLY, Cell, ToolCount
 from streams import service_window
 from streams.batches import read_batch
-from streams.cells import cells_of
 from streams.counts import MAX_LABELS, MAX_METRICS, MAX_TOOLS, MAX_VERSIONS
 from streams.service_window import MAX_INSTANCES, ServiceWindow
 from streams.singles import batch_of
 from tests.telemetry import BASELINE, batch, event
+from tests.unit.streams.as_models import cells_of
 
 NOW = 1_700_000_004_000
 

@@ -13,6 +13,7 @@ from streams.decoding import BadEvent, decode
 from streams.window import MAX_UNREGISTERED, Source
 from streams.windows import Closed, OutOfOrderError, PartitionFold
 from tests.telemetry import BASELINE, CANARY, LABEL, TOPIC, WINDOW_MS, batch, event, record, tick
+from tests.unit.streams.as_models import partials
 from transport.log import Record
 
 Told = tuple[int, RequestEvent | EventBatch | bytes | None]
@@ -218,7 +219,7 @@ def test_a_hole_is_told_by_the_window_that_begins_after_it() -> None:
 def test_a_partial_tells_of_a_hole_as_well() -> None:
     log = Log(holes=12)
     log.tell((1000, event(1)))
-    assert [w.holes for w in log.fold.partials()] == [12]
+    assert [w.holes for w in partials(log.fold)] == [12]
 
 
 def test_services_that_nobody_registered_are_200_in_a_window() -> None:
@@ -248,7 +249,7 @@ def test_partials_bear_nothing_that_is_costly() -> None:
     log = Log()
     said = (1000, batch([event(i, metrics={"tokens": 1.0}, session_age_ms=10.0) for i in range(50)]))
     log.tell(said)
-    (partial,) = log.fold.partials()
+    (partial,) = partials(log.fold)
     (cell,) = partial.cells
     assert (cell.digest, cell.bucket_histograms, cell.metrics["tokens"].bucket_histograms) == (None, {}, {})
     assert cell.lives
@@ -294,10 +295,10 @@ def test_before_the_first_message_no_window_has_closed() -> None:
 def test_partials_are_of_services_that_changed() -> None:
     log = Log()
     log.tell((1000, event(1)), (1000, event(2, service="stock")))
-    assert [w.service for w in log.fold.partials()] == ["orders", "stock"]
-    assert log.fold.partials() == ()
+    assert [w.service for w in partials(log.fold)] == ["orders", "stock"]
+    assert partials(log.fold) == ()
     log.tell((1001, event(3)), (1002, event(3)), (1003, None))
-    (partial,) = log.fold.partials()
+    (partial,) = partials(log.fold)
     assert (partial.service, partial.final, partial.first_offset, partial.through) == ("orders", False, 0, 5)
     assert counted([partial]) == {1000: 2}
     assert partial.cells[0].digest is None
@@ -306,19 +307,19 @@ def test_partials_are_of_services_that_changed() -> None:
 def test_a_duplicate_alone_changes_nothing() -> None:
     log = Log()
     log.tell((1000, event(1)))
-    log.fold.partials()
+    partials(log.fold)
     log.tell((1000, event(1)))
-    assert log.fold.partials() == ()
+    assert partials(log.fold) == ()
 
 
 def test_partials_are_of_the_window_that_is_open() -> None:
     log = Log()
     log.tell((1000, event(1)), (1100, event(2, service="stock")))
-    assert [(w.service, w.window_start) for w in log.fold.partials()] == [("stock", 1100)]
+    assert [(w.service, w.window_start) for w in partials(log.fold)] == [("stock", 1100)]
 
 
 def test_before_anything_was_read_there_are_no_partials() -> None:
-    assert Log().fold.partials() == ()
+    assert partials(Log().fold) == ()
 
 
 def test_a_checkpoint_is_the_first_message_of_the_next_window_and_warms_up_one_window_before() -> None:
@@ -336,9 +337,9 @@ def test_a_successor_publishes_nothing_of_the_window_it_warms_up_with() -> None:
     log = Log(Checkpoint(offset=2, clock_ms=1090, warm_offset=0))
     assert [log.fold.muted(offset) for offset in (0, 1, 2)] == [True, True, False]
     assert log.tell((1000, event(1)), (1090, event(1))) == []
-    assert log.fold.partials() == ()
+    assert partials(log.fold) == ()
     assert log.tell((1100, event(3))) == []
-    assert counted(log.fold.partials()) == {1100: 1}
+    assert counted(partials(log.fold)) == {1100: 1}
     assert log.counters == Counters()
 
 
@@ -358,7 +359,7 @@ def test_after_a_hole_a_window_that_was_final_does_not_open_again() -> None:
     start = Checkpoint(offset=2, clock_ms=1090, warm_offset=0).retained(low=5, window_ms=WINDOW_MS)
     log = Log(start)
     log.tell((1095, event(1)))  # the broker's clock had stepped back behind the message that is lost
-    assert [w.window_start for w in log.fold.partials()] == [1100]
+    assert [w.window_start for w in partials(log.fold)] == [1100]
 
 
 def test_a_message_that_comes_again_is_an_error() -> None:

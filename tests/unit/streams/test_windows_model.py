@@ -38,6 +38,7 @@ from tests.telemetry import (
     true_counts,
     truth,
 )
+from tests.unit.streams.as_models import partials
 from transport.log import Record
 
 REGISTERED = frozenset({"orders", "idle"})
@@ -165,7 +166,7 @@ class Worker:
             polled, self.unread = self.unread[:size], self.unread[size:]
             if polled:
                 yield from self.read(polled)
-            yield from self.publish(self.fold.partials())
+            yield from self.publish(partials(self.fold))
 
     def read(self, polled: Sequence[Record]) -> Iterator[None]:
         """As the owner of a partition does: in pieces, each of one window."""
