@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.client import Client
 from cli.terminal import DEFAULT_URL, EXIT_WRONG, Url, connect, fail, read_file
 from schemas.plan import Plan
 
@@ -65,13 +66,13 @@ def plan(
     print(render_outlook(wanted, traffic, stages))
 
 
-def warn(wanted: Plan) -> None:
+def warn(client: Client, wanted: Plan) -> None:
     """A sentence on stderr for each stage that the service's recent traffic is too little for; silent if unknown."""
     from cli.plan_outlook import outlook
     from cli.plan_reading import recent_traffic
     from cli.plan_rendering import warnings
 
-    traffic = recent_traffic(wanted.service)
+    traffic = recent_traffic(client, wanted.service)
     if traffic is None:
         return
     for sentence in warnings(outlook(wanted, traffic)):

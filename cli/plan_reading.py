@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Sequence
 
 from cli.client import Client
@@ -21,38 +20,33 @@ def traffic_of_rollout(client: Client, service: str, rollout: int, timeout_s: fl
     """What the sessions of a rollout were like. Ends the command where that cannot be known."""
     entries = [LedgerEntry.model_validate(e, extra="ignore") for e in ask(client.history, service)]
     own = [entry for entry in entries if entry.rollout == rollout]
-    if not own:
+    opening = own[0].opening if own else None
+    if opening is None:
         fail(f"{service} has had no rollout {rollout}.")
     try:
         windows = asyncio.run(asyncio.wait_for(read_windows(service, own[0].cut.now), timeout_s))
     except TimeoutError:
         fail(f"The windows were not read within {timeout_s:g} s: is Kafka there?")
-    start = own[0].opening
-    found = measured_traffic(
-        [w for w in windows if start is None or w.source == start.service.telemetry], own[0].baseline, rollout
-    )
+    found = measured_traffic(_of(windows, opening.service.telemetry), own[0].baseline, rollout)
     if found is None:
         fail(f"No window of rollout {rollout} of {service} holds a session: they may have expired.")
     return found
 
 
-def recent_traffic(service: str) -> Traffic | None:
-    """What the last hour was like; None where it cannot be known soon."""
+def recent_traffic(client: Client, service: str) -> Traffic | None:
+    """What the last hour was like, on the topic that the API says counts; None where it cannot be known soon."""
     since_ms = time.time_ns() // 1_000_000 - RECENT_MS
     try:
+        telemetry = client.rollout(service)["telemetry"]
         windows = asyncio.run(asyncio.wait_for(read_windows(service, since_ms), HURRY_S))
     except Exception:  # noqa: BLE001 - whatever it is, a warning is not worth a word about it
         return None
-    return measured_traffic(_of_busiest_topic(windows), None, None)
+    return measured_traffic(_of(windows, telemetry), None, None)
 
 
-def _of_busiest_topic(windows: Sequence[CohortWindow]) -> Sequence[CohortWindow]:
+def _of(windows: Sequence[CohortWindow], telemetry: str | None) -> Sequence[CohortWindow]:
     """A service that has moved to another telemetry topic, or is heard on one by mistake, has windows of several."""
-    requests = Counter[str]()
-    for window in windows:
-        requests[window.source] += sum(sum(cell.outcomes.values()) for cell in window.cells)
-    busiest = max(requests, key=lambda topic: requests[topic], default=None)
-    return [window for window in windows if window.source == busiest]
+    return [window for window in windows if window.source == telemetry]
 
 
 async def read_windows(service: str, since_ms: int) -> Sequence[CohortWindow]:

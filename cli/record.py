@@ -59,14 +59,14 @@ async def _windows(service: str, rollout: int | None, file: Path, key: bytes | N
 
 async def _events(service: str, rollout: int | None, file: Path, key: bytes | None) -> str:
     """Since the rollout began, as far as the log still holds it."""
-    from cli.recorded_telemetry import renamed, telemetry_of
+    from cli.recorded_telemetry import messages_about, renamed
     from judge.pseudonyms import Pseudonyms
     from judge.recording import header_of
     from transport.recording import write_recording
 
     records = await read_log(service, "davylamp-record")
     header = header_of(records, service, rollout)
-    sent = telemetry_of(await read_telemetry(header.definition.telemetry, *lasted_ms(header, records)), service)
+    sent = messages_about(await read_telemetry(header.definition.telemetry, *lasted_ms(header, records)), service)
     header = header.model_copy(update={"what": "events"})
     if key is None:
         count = write_recording(file, header, (record for record, _ in sent))

@@ -20,7 +20,7 @@ from transport.log import Record
 Sent = RequestEvent | EventBatch
 
 
-def telemetry_of(records: Iterable[Record], service: str) -> Iterator[tuple[Record, Sent]]:
+def messages_about(records: Iterable[Record], service: str) -> Iterator[tuple[Record, Sent]]:
     """The records in which a server speaks of the service, with what they say."""
     for record in records:
         said = _read(record.value or b"")

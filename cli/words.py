@@ -40,7 +40,7 @@ def start(
     wanted = read_file(Plan, file)
     with connect(url) as client:
         print(ask(client.start, wanted, reason=reason, replace=replace, again=again))
-    plan.warn(wanted)
+        plan.warn(client, wanted)
 
 
 @app.command()

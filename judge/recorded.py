@@ -34,11 +34,13 @@ class Recorded:
     rollout: int | None = None
     """None: the newest one that the windows name."""
     telemetry: str | None = None
-    """The topic that counts, as the service's definition says; None: the one that the windows come from."""
+    """The topic that counts. Which one that is stands in the ledger, and a file of windows has none: so somebody says it,
+    or (None) the windows come from one alone."""
 
     @property
     def own(self) -> tuple[CohortWindow, ...]:
-        """The plan's service's, of its telemetry topic. Raises :class:`RecordingError` where that may be any of several."""
+        """The plan's service's, of its telemetry topic. Raises :class:`RecordingError` where that may be any of several:
+        the busiest is a guess, and who writes most to a topic of his own would be judged."""
         own = [window for window in self.windows if window.service == self.plan.service]
         topics = sorted({window.source for window in own})
         if self.telemetry is None and len(topics) > 1:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from davylamp_sdk import _chain
 from schemas.decisions import NO_ENTRY, LedgerEntry, Opening
+from schemas.service import Service
 from schemas.standing import Standing
 
 
@@ -75,6 +76,17 @@ class ServiceLedger:
     def running(self) -> bool:
         """Whether the newest rollout may still go up."""
         return self.standing.live
+
+    def telemetry(self, definition: Service | None) -> str | None:
+        """The telemetry topic from which the service is counted now; None for one of which nothing is known.
+
+        While a rollout is live that of its start, which nothing can change. Else that of `definition`, the service's newest:
+        there the next rollout will be counted. Where a definition is not there any more, the newest rollout's.
+        """
+        opening = self.standing.opening
+        if opening is not None and (self.standing.live or definition is None):
+            return opening.service.telemetry
+        return definition.telemetry if definition is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from status.feed import Feed, Followed
 from status.lately import Lately
 from status.metrics import Counted, tell
 from status.news import News
-from status.picture import Pictures, cohorts, telemetry_of
+from status.picture import Pictures, cohorts
 from status.problems import AT_THE_DOOR, answer_problems
 from status.rows import Rows
 from status.sessions import Sessions, new_key
@@ -89,7 +89,7 @@ def _lately(telemetry: Reader, clock: Clock, feed: Feed, news: News, counted: Co
         telemetry,
         clock,
         lambda service: cohorts(feed.overview.ledger, service),
-        lambda service: telemetry_of(feed.overview, service),
+        feed.overview.telemetry,
         lambda told: news.publish("window", told.service, told),
         lambda record: counted.window(f"{record.topic}-{record.partition}", record.offset, record.timestamp_ms),
     )

@@ -92,6 +92,7 @@ def examples() -> dict[str, Any]:
         "route": read["RouteChange"],
         "ledger": [json.loads((folder / "ledger-entry.v1/approve.json").read_text(encoding="utf-8"))],
         "confirmed": [],
+        "telemetry": "mcp-requests",
     }
     return {**_SENT, **_ANSWERED, **read, "RolloutStatus": status}
 

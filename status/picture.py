@@ -7,7 +7,7 @@ from status.feed import Feed
 from status.lately import Lately
 from status.page.snapshot import Snapshot, Viewer
 from status.problems import Unknown
-from status.views import Overview, RolloutStatus
+from status.views import RolloutStatus
 from transport.clock import Clock
 
 
@@ -50,11 +50,3 @@ def cohorts(ledger: Ledger, service: str) -> tuple[int, str, str]:
     chain = ledger.of(service)
     entries = chain.rollout(chain.standing.rollout)
     return (chain.standing.rollout, entries[0].baseline, entries[0].canary) if entries else (0, "", "")
-
-
-def telemetry_of(overview: Overview, service: str) -> str | None:
-    """The topic from which a service is counted: a live rollout's, or the definition's; None for an unknown service."""
-    standing, definition = overview.ledger.of(service).standing, overview.services.get(service)
-    if standing.opening is not None and (standing.live or definition is None):
-        return standing.opening.service.telemetry
-    return definition.telemetry if definition else None

@@ -37,6 +37,8 @@ class RolloutStatus(Message):
     """The accepted entries of the newest rollout, oldest first."""
     confirmed: tuple[Confirmation, ...] = ()
     """Of these entries, those that every proxy has acknowledged."""
+    telemetry: str | None = None
+    """The topic from which the service is counted now."""
 
 
 @dataclass(slots=True)
@@ -100,9 +102,14 @@ class Overview:
                 route=route,
                 ledger=entries,
                 confirmed=tuple(confirmed[entry.id] for entry in entries if entry.id in confirmed),
+                telemetry=self.telemetry(service),
             )
             kept = self._statuses[service] = rest, status
         return kept[1]
+
+    def telemetry(self, service: str) -> str | None:
+        """The topic from which a service is counted now; None for an unknown one."""
+        return self.ledger.of(service).telemetry(self.services.get(service))
 
     def all(self) -> list[RolloutStatus]:
         """Every service, by name."""

@@ -93,7 +93,7 @@ class ServiceState:
     """By entry: when it was first in force on every proxy."""
     asked: list[Asked] = field(default_factory=list)
     sources: dict[str, Source] = field(default_factory=dict)
-    """By telemetry topic. Only :attr:`heard` counts; which one that is may be read after its windows."""
+    """By telemetry topic. Which one counts (:attr:`heard`) may be read after its windows."""
     compared: Compared | None = None
     proxies: ProxyBook = field(default_factory=ProxyBook)
     _unheard: Source = field(default_factory=Source)
@@ -151,7 +151,8 @@ class ServiceState:
 
     def _compare(self, compared: Compared) -> None:
         """Add what has closed of the newest rollout since, on its own telemetry topic."""
-        for closed in self.heard.windows.pop(compared.trial.rollout, ()):
+        own = self.sources.get(self.opening.service.telemetry, self._unheard)
+        for closed in own.windows.pop(compared.trial.rollout, ()):
             compared.add(closed)
 
     def lacks(self, at_ms: int) -> None:
@@ -160,10 +161,8 @@ class ServiceState:
 
     @property
     def telemetry(self) -> str | None:
-        """The topic whose windows count: the newest rollout's, as its start says; before the first one the service file's."""
-        if self.chain.opening is not None:
-            return self.chain.opening.service.telemetry
-        return self.service.telemetry if self.service else None
+        """The topic whose windows count now; those of the newest rollout stay what its own topic said when it is over."""
+        return self.chain.telemetry(self.service)
 
     @property
     def heard(self) -> Source:

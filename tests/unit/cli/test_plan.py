@@ -226,8 +226,8 @@ class TestWarn:
     def test_a_start_is_warned_of_each_stage(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(plan_reading, "recent_traffic", lambda _: Traffic(60, 12))
-        command.warn(DOCUMENT)
+        monkeypatch.setattr(plan_reading, "recent_traffic", lambda *_: Traffic(60, 12))
+        command.warn(CLIENT, DOCUMENT)
         assert capsys.readouterr().err.count("Warning: Stage") == 3
 
     def test_unknown_traffic_is_no_word_about_it(
@@ -237,13 +237,13 @@ class TestWarn:
             raise OSError("no log")
 
         monkeypatch.setattr(plan_reading, "read_windows", away)
-        assert plan_reading.recent_traffic("orders") is None
-        command.warn(DOCUMENT)
+        assert plan_reading.recent_traffic(CLIENT, "orders") is None
+        command.warn(CLIENT, DOCUMENT)
         assert capsys.readouterr().err == ""
 
     def test_a_start_has_started_before_it_warns(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(words, "connect", lambda _: contextlib.nullcontext(Api()))
-        monkeypatch.setattr(plan_reading, "recent_traffic", lambda _: Traffic(60, 12))
+        monkeypatch.setattr(plan_reading, "recent_traffic", lambda *_: Traffic(60, 12))
         got = CliRunner().invoke(app, ["start", FILE])
         assert (got.exit_code, got.stdout) == (0, "orders has started.\n")
         assert "Warning: Stage 1 (1% for 10m): at this traffic it sees about 54 canary calls" in got.stderr
@@ -258,13 +258,21 @@ class Api:
     def history(self, _: str) -> list[dict[str, Any]]:
         return [json.loads(entry("start", now=MINUTE_MS).dump())]
 
+    def rollout(self, _: str) -> dict[str, Any]:
+        return {"telemetry": "mcp-requests"}
+
+
+CLIENT = cast("Client", Api())
+
 
 class TestReading:
     def test_the_windows_of_a_rollout_are_read_from_its_start_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
         log, asked = MemoryLog(), list[int]()
         windows = [window(i, cell("v1", 900, 18, sessions=90), final=i < 3) for i in range(4)]
         foreign = window(1, cell("v1", 900, 18, sessions=900)).model_copy(update={"service": "other"})
-        stray = window(1, cell("v1", 30, 30, sessions=30)).model_copy(update={"source": "t", "partitions": 9})
+        stray = window(1, cell("v1", 90_000, 90_000, sessions=9_000)).model_copy(
+            update={"source": "t", "partitions": 9}
+        )
         for one in (*windows, foreign, stray):
             asyncio.run(log.writer().append("cohort-windows", one.service, one.dump()))
 
@@ -273,10 +281,10 @@ class TestReading:
             return log.reader(*topics)
 
         monkeypatch.setattr(kafka_log, "KafkaReader", reader)
-        found = plan_reading.traffic_of_rollout(cast("Client", Api()), "orders", 1, 5.0)
+        found = plan_reading.traffic_of_rollout(CLIENT, "orders", 1, 5.0)
         assert asked == [MINUTE_MS]
         assert (found.sessions_per_minute, found.error_rate) == (90, 0.02)
-        assert plan_reading.recent_traffic("orders") == replace(found)
+        assert plan_reading.recent_traffic(CLIENT, "orders") == replace(found)
 
     def test_a_rollout_that_never_was_and_one_without_windows_are_told(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -284,7 +292,7 @@ class TestReading:
         monkeypatch.setattr(kafka_log, "KafkaReader", lambda *_, **__: MemoryLog().reader("cohort-windows"))
         for rollout in (7, 1):
             with pytest.raises(typer.Exit):
-                plan_reading.traffic_of_rollout(cast("Client", Api()), "orders", rollout, 5.0)
+                plan_reading.traffic_of_rollout(CLIENT, "orders", rollout, 5.0)
         told = capsys.readouterr().err
         assert "orders has had no rollout 7." in told
         assert "No window of rollout 1 of orders holds a session" in told

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from cli.recorded_telemetry import renamed, telemetry_of
+from cli.recorded_telemetry import messages_about, renamed
 from davylamp_sdk._event import EventBatch, RequestEvent
 from judge.pseudonyms import Pseudonyms
 from tests.rows import made_event
@@ -18,7 +18,7 @@ SECRETS = ("orders", "create_invoice", "9f86d081", "v1", "LookupError", "tokens"
 
 
 def recorded(*records: Record) -> list[Record]:
-    return [renamed(r, said, NAMES) for r, said in telemetry_of(records, "orders")]
+    return [renamed(r, said, NAMES) for r, said in messages_about(records, "orders")]
 
 
 def events(records: Sequence[Record]) -> list[RequestEvent]:
@@ -33,7 +33,7 @@ def test_only_what_can_be_read_and_is_the_services_is_recorded() -> None:
         tick(3, 1),
         record(4, 1, batch([event(5)])),
     ]
-    assert [r.offset for r, _ in telemetry_of(log, "orders")] == [0, 4]
+    assert [r.offset for r, _ in messages_about(log, "orders")] == [0, 4]
 
 
 def test_no_name_of_anybodys_is_left_and_every_number_is() -> None:

@@ -140,6 +140,20 @@ def test_while_a_rollout_is_live_its_start_says_so() -> None:
     assert state.heard is state.sources[OWN]
 
 
+def test_a_rollout_that_is_over_keeps_the_sessions_of_its_own_topic_when_the_service_moves() -> None:
+    start = entry("start", opening=OPENING, now=T0)
+    state = state_of()
+    for offset, said in enumerate((start, entry("rollback", start, now=T0))):
+        state.read_entry(said, offset)
+    state.read_service(SERVICE)
+    compared = state.under(MACHINE.policy)
+    for source, n in ((SHARED, 1600), (OWN, 80)):
+        for partition in (0, 1):
+            state.read_window(window(T0, cell("v1", 1, n, 0), partition=partition, source=source))
+    assert state.heard is state.sources[SHARED]
+    assert compared.evidence.sessions("baseline") == 2 * 80
+
+
 @pytest.mark.parametrize("live", [False, True])
 def test_what_another_topic_says_takes_no_more_memory_than_two_hours_of_it(*, live: bool) -> None:
     state = state_of(live=live)
