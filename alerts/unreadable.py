@@ -27,6 +27,7 @@ class WindowHead(BaseModel):
     window_ms: int
     part: int = 1
     malformed: int = 0
+    unkept: int = 0
 
     @classmethod
     def of(cls, key: bytes | None, value: bytes | None) -> Self | None:
@@ -48,6 +49,8 @@ class Unreadable:
     """Ends of the first and the newest window with something that nobody could read; None: not known."""
     messages: int = 0
     """Since it began."""
+    unkept: int = 0
+    """Of these those of which there is no dead letter: one is enough to be told of at once."""
 
     def read(self, head: WindowHead, at_s: float, limits: Limits) -> "Unreadable":
         """The next final window of the topic."""
@@ -58,14 +61,15 @@ class Unreadable:
         over = last_ms is None or end_ms - last_ms >= limits.unreadable_s * 1000
         if not head.malformed:
             return Unreadable(self.topic, heard) if over else replace(self, heard=heard, last_ms=last_ms)
-        if last_ms is None or over:
-            return Unreadable(self.topic, heard, since_s=at_s, begun_ms=end_ms, last_ms=end_ms, messages=head.malformed)
+        begun = Unreadable(self.topic, since_s=at_s, begun_ms=end_ms) if last_ms is None or over else self
+        lasts = end_ms - begun.begun_ms >= limits.unreadable_s * 1000
         return replace(
-            self,
+            begun,
             heard=heard,
-            burns=self.burns or end_ms - self.begun_ms >= limits.unreadable_s * 1000,
-            last_ms=max(last_ms, end_ms),
-            messages=self.messages + head.malformed,
+            burns=begun.burns or lasts or head.unkept > 0,
+            last_ms=max(last_ms or end_ms, end_ms),
+            messages=begun.messages + head.malformed,
+            unkept=begun.unkept + head.unkept,
         )
 
     def remembered(self, since_s: float) -> "Unreadable":
@@ -77,6 +81,7 @@ class Unreadable:
         if not self.burns:
             return None
         how_many = f"{self.messages} messages" if self.messages else "Messages"
+        lost = f" {self.unkept} of them are not in the dead-letter topic either." if self.unkept else ""
         return Cause(
             key=f"{self.topic}/unreadable",
             kind="unreadable",
@@ -84,5 +89,5 @@ class Unreadable:
             service=self.topic,
             rollout=0,
             since_s=self.since_s,
-            sentence=f"{how_many} on {self.topic} could not be read so far, and more come: what they say is counted for nobody.",
+            sentence=f"{how_many} on {self.topic} could not be read lately: what they say is counted for nobody.{lost}",
         )

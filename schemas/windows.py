@@ -58,7 +58,7 @@ Micro = Annotated[int, Field(ge=0, le=MAX_MICRO)]
 nine million millions in a window are left out and counted in `folded`."""
 
 MAX_DEAD_LETTERS = 200
-"""Malformed messages of a partition that are kept at once. More in a window are a flood: it is incomplete."""
+"""Malformed messages of a partition that are kept at once: those of which there is no dead letter are said to be `unkept`."""
 
 OTHER = "_other"
 """Where tools, instances and unjudged versions beyond their cap are counted."""
@@ -184,6 +184,11 @@ class CohortWindow(Message):
         description="Messages of the partition that nobody could read or count, whatever their service. The finals of "
         "all services say the same number: to sum, take one service's.",
     )
+    unkept: Tally = Field(
+        default=0,
+        description="Of the malformed those that are not in the dead-letter topic either, for they came in a flood: nobody "
+        "will ever know what they said.",
+    )
     holes: Tally = Field(
         default=0,
         description="Messages of the partition that retention removed unread just before this window, or in it: the "
@@ -208,5 +213,8 @@ class CohortWindow(Message):
 
     @property
     def incomplete(self) -> bool:
-        """Whether telemetry is missing: retention took it unread, or so much was unreadable that anything may be."""
-        return self.holes > 0 or self.malformed > MAX_DEAD_LETTERS
+        """Whether telemetry is lost: retention took it unread, or nobody could read it and it was not kept.
+
+        Streams that did not say yet what they kept never kept more than so many of a window.
+        """
+        return self.holes > 0 or self.unkept > 0 or self.malformed > MAX_DEAD_LETTERS

@@ -3,7 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
-_FORMAT = 1
+from schemas.windows import MAX_DEAD_LETTERS
+
+_FORMAT = 2
+_WITHOUT_LETTERS = 1
+"""The format before this one."""
 
 
 class ForeignCheckpointError(Exception):
@@ -24,25 +28,29 @@ class Checkpoint:
     """The partition's clock before that message: it lies in the newest window that closed. 0: nothing was ever read."""
     warm_offset: int
     """First message of the window that closed if it directly precedes, else ``offset``."""
+    letters: int = MAX_DEAD_LETTERS
+    """Dead letters that may be kept of the window that follows: so a successor keeps, and loses, the same ones."""
 
     @classmethod
     def earliest(cls, low: int) -> Self:
         """Where to begin when nothing was ever committed: at the first retained offset."""
-        return cls(low, 0, low)
+        return cls(low, 0, low, MAX_DEAD_LETTERS)
 
     def metadata(self, window_ms: int) -> str:
-        """What is committed beside the offset: ``<format>,<window size>,<clock>,<warm-up offset>``."""
-        return f"{_FORMAT},{window_ms},{self.clock_ms},{self.warm_offset}"
+        """What is committed beside the offset: ``<format>,<window size>,<clock>,<warm-up offset>,<dead letters>``."""
+        return f"{_FORMAT},{window_ms},{self.clock_ms},{self.warm_offset},{self.letters}"
 
     @classmethod
     def parse(cls, offset: int, metadata: str | None, window_ms: int) -> Self:
         """Read a commit. Raises :class:`ForeignCheckpointError`: its windows are not ours, so nobody may guess."""
-        fields = (metadata or "").split(",")
         try:
-            version, size, clock_ms, warm_offset = map(int, fields)
+            version, *fields = map(int, (metadata or "").split(","))
+            if version == _WITHOUT_LETTERS:
+                fields.append(MAX_DEAD_LETTERS)
+            size, clock_ms, warm_offset, letters = fields
         except ValueError:
-            version = size = clock_ms = warm_offset = 0
-        if version != _FORMAT:
+            version = size = clock_ms = warm_offset = letters = 0
+        if version not in (_FORMAT, _WITHOUT_LETTERS):
             raise ForeignCheckpointError(
                 f"commit at offset {offset} has foreign metadata {metadata!r}; reset the group's offsets to go on"
             )
@@ -51,7 +59,7 @@ class Checkpoint:
                 f"commit at offset {offset} was made with windows of {size} ms, not {window_ms} ms; "
                 "set window_s back, or stop every worker and reset the group's offsets"
             )
-        return cls(offset, clock_ms, warm_offset)
+        return cls(offset, clock_ms, warm_offset, letters)
 
     def retained(self, low: int, window_ms: int) -> Self:
         """The checkpoint where retention has removed everything below ``low``.
@@ -61,4 +69,4 @@ class Checkpoint:
         """
         if low <= self.offset:
             return replace(self, warm_offset=max(self.warm_offset, low))
-        return replace(self, offset=low, clock_ms=(self.clock_ms // window_ms + 1) * window_ms, warm_offset=low)
+        return type(self)(low, (self.clock_ms // window_ms + 1) * window_ms, low, MAX_DEAD_LETTERS)

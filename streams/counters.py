@@ -14,6 +14,6 @@ class Counters:
     malformed: int = 0
     """Messages that nobody can read or count: they are in the dead-letter topic, but for the `unkept`."""
     unkept: int = 0
-    """Of the malformed those that came in a flood: counted, and not in the dead-letter topic."""
+    """Of the malformed those that came in a flood: counted, named in their windows, and not in the dead-letter topic."""
     holes: int = 0
     """Messages that retention removed before anybody read them."""

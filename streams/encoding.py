@@ -8,7 +8,7 @@ import msgspec
 from schemas.windows import Cell, CohortWindow
 from streams.cells import Told
 
-_SAID_ONCE = {"malformed": 0, "holes": 0, "duplicates": 0, "dropped": {}, "folded": 0}
+_SAID_ONCE = {"malformed": 0, "unkept": 0, "holes": 0, "duplicates": 0, "dropped": {}, "folded": 0}
 
 PART_BYTES = 512 * 1024
 """Above this a window is split; half of what Kafka takes by default, for one cell may exceed its share."""

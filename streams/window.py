@@ -81,6 +81,7 @@ class Window:
             "parts": 1,
             "cells": [] if heard is None else told_cells(heard, final=final),
             "malformed": self.malformed,
+            "unkept": self.unkept,
             "holes": self.holes,
             "duplicates": heard.duplicates if heard else 0,
             "dropped": heard.dropped if heard else {},

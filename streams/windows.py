@@ -95,7 +95,7 @@ class PartitionFold:
         self._next = start.warm_offset
         self._is_muted = False
         self._window = Window(_NOTHING_READ, _NOTHING_READ)
-        self._letters = MAX_DEAD_LETTERS
+        self._letters = start.letters
         """Dead letters that may be kept now."""
         self._sent_before = Sequences()
         self._changed: set[str] = set()
@@ -167,15 +167,15 @@ class PartitionFold:
         self._window = Window(index, offset, 0 if self.muted(offset) else self._holes)
         self._holes = self._holes if self.muted(offset) else 0
         self._sent_before = left.sent if directly else Sequences()
-        self._letters = min(MAX_DEAD_LETTERS, self._letters + MORE_DEAD_LETTERS * (index - left.index))
         self._changed, self.failing = set(), False
         if self.muted(left.first_offset):
             return None
+        self._letters = min(MAX_DEAD_LETTERS, self._letters + MORE_DEAD_LETTERS * (index - left.index))
         self._counters.folded += left.folded()
         # Not the clock of the last message: after skipped windows, which are said to be final, a successor whose first
         # message retention has taken must not open one of them again.
         clock_ms = self._clock_ms if directly else index * self._source.window_ms - 1
-        checkpoint = Checkpoint(offset, clock_ms, left.first_offset if directly else offset)
+        checkpoint = Checkpoint(offset, clock_ms, left.first_offset if directly else offset, self._letters)
         return Closed(self._source, checkpoint, left, index - 1)
 
     def _take(self, some: Heard, appended_ms: Ints, clock_ms: Ints) -> BadEvent | None:

@@ -120,6 +120,25 @@ def tick(offset: int, at_ms: int, partition: int = 0) -> Record:
 
 
 @dataclass
+class _Letters:
+    """How many dead letters may be kept: so many at once, and some more a window."""
+
+    most: int
+    more: int
+    taken: int = 0
+    newest: int | None = None
+
+    def enter(self, window: int) -> None:
+        passed = window - (window if self.newest is None else self.newest)
+        self.newest, self.taken = window, max(0, self.taken - self.more * passed)
+
+    def refuse(self, words: Counts, messages: int) -> None:
+        words["malformed"] += messages
+        words["unkept"] += max(0, self.taken + messages - self.most)
+        self.taken = min(self.most, self.taken + messages)
+
+
+@dataclass
 class Said:
     """What a partition's windows say, cell by cell and of themselves."""
 
@@ -128,12 +147,19 @@ class Said:
     """(window start, service; nobody's name: of the partition) → what is not in a cell."""
 
 
-def truth(records: Iterable[Record], window_ms: int = WINDOW_MS, holes: Mapping[int, int] | None = None) -> Said:
+def truth(
+    records: Iterable[Record],
+    window_ms: int = WINDOW_MS,
+    holes: Mapping[int, int] | None = None,
+    letters: tuple[int, int] = (200, 20),
+) -> Said:
     """What the windows of one partition's log must say: one scalar pass that remembers everything.
 
     ``holes``: offset before which retention took records unread → end of the newest window that was closed by then.
-    What comes behind lies in a later window, and nobody knows what was sent in the one before.
+    What comes behind lies in a later window, and nobody knows what was sent in the one before. ``letters``: dead letters
+    that may be kept at once, and how many more a window.
     """
+    kept = _Letters(*letters)
     cells: dict[Key, Counts] = defaultdict(lambda: defaultdict(int))
     words: dict[tuple[int, str], Counts] = defaultdict(lambda: defaultdict(int))
     sent: dict[int, set[tuple[str, int]]] = defaultdict(set)
@@ -142,11 +168,13 @@ def truth(records: Iterable[Record], window_ms: int = WINDOW_MS, holes: Mapping[
         if holes and message.offset in holes:
             clock = max(clock, holes[message.offset])
             sent.clear()
+            kept = _Letters(*letters)
         clock = max(clock, message.timestamp_ms)
         window = clock // window_ms
+        kept.enter(window)
         events, dropped = read(message)
         if not events:
-            words[window * window_ms, ""]["malformed"] += not is_tick(message)
+            kept.refuse(words[window * window_ms, ""], 1 - is_tick(message))
             continue
         for i, said in enumerate(events):
             of_window = words[window * window_ms, said.service]
@@ -201,17 +229,18 @@ def told_counts(windows: Iterable[CohortWindow]) -> dict[Key, Counts]:
 def told(windows: Sequence[CohortWindow]) -> Said:
     """What the windows of several services and partitions say, in the form of :func:`truth`."""
     words: dict[tuple[int, str], Counts] = defaultdict(lambda: defaultdict(int))
-    malformed: dict[tuple[int, int], set[int]] = defaultdict(set)
+    bad: dict[tuple[int, int], set[tuple[int, int]]] = defaultdict(set)
     for window in windows:
         of_window = words[window.window_start, window.service]
         of_window["duplicates"] += window.duplicates
         of_window["folded"] += window.folded
         for instance, n in window.dropped.items():
             of_window[f"dropped {instance}"] += n
-        malformed[window.window_start, window.partition].add(window.malformed)
-    for (start, _), said in malformed.items():
-        (n,) = said  # of the partition: every service's window says the same
-        words[start, ""]["malformed"] += n
+        bad[window.window_start, window.partition].add((window.malformed, window.unkept))
+    for (start, _), said in bad.items():
+        ((malformed, unkept),) = said  # of the partition: every service's window says the same
+        words[start, ""]["malformed"] += malformed
+        words[start, ""]["unkept"] += unkept
     return Said(told_counts(windows), _plain(words))
 
 

@@ -78,7 +78,18 @@ def test_what_keeps_coming_for_a_minute_is_told_once_with_numbers() -> None:
     (began,) = told.events
     assert (began.cause.key, began.cause.severity, began.cause.service) == (f"{TOPIC}/unreadable", "notice", TOPIC)
     assert began.cause.since_s == WINDOW_S
-    assert began.cause.sentence.startswith(f"130 messages on {TOPIC} could not be read so far")
+    assert began.cause.sentence.startswith(f"130 messages on {TOPIC} could not be read lately")
+
+
+@pytest.mark.parametrize(("malformed", "unkept", "told"), [(200, 0, 0), (21, 1, 1), (900, 700, 1)])
+def test_what_is_not_kept_either_is_told_at_once(malformed: int, unkept: int, told: int) -> None:
+    story = Told().read(window(1, malformed, unkept=unkept)).read(window(2))
+    assert story.said == ["Began"] * told
+    for event in story.events:
+        assert f" {unkept} of them are not in the dead-letter topic" in event.cause.sentence
+    for number in range(3, 14):
+        story.read(window(number))
+    assert story.said == ["Began", "Ended"][: 2 * told]
 
 
 def test_it_is_over_after_a_minute_of_windows_without() -> None:

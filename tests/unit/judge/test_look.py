@@ -122,11 +122,14 @@ def test_a_hole_is_as_old_as_the_data_since() -> None:
     assert look(made).hole_s == 7
 
 
-def test_a_flood_of_telemetry_that_nobody_can_read_is_a_hole_and_a_few_mistakes_are_none() -> None:
+@pytest.mark.parametrize("flood", [{"malformed": 21, "unkept": 1}, {"malformed": MAX_DEAD_LETTERS + 1}])
+def test_a_flood_of_telemetry_that_nobody_can_read_or_kept_is_a_hole_and_a_few_mistakes_are_none(
+    flood: dict[str, int],
+) -> None:
     made = state(START)
     close_windows(made, 1, served("v1"), served("v2"), malformed=MAX_DEAD_LETTERS)
     assert look(made).hole_s is None
-    close_windows(made, 5, served("v1"), served("v2"), malformed=MAX_DEAD_LETTERS + 1)
+    close_windows(made, 5, served("v1"), served("v2"), **flood)
     close_windows(made, 12, served("v1"), served("v2"))
     assert look(made).hole_s == 7
 

@@ -69,7 +69,9 @@ def state(*entries: LedgerEntry, acknowledged: bool = True) -> ServiceState:
     return made
 
 
-def close_windows(made: ServiceState, seconds: float, *cells: Cell, holes: int = 0, malformed: int = 0) -> None:
+def close_windows(
+    made: ServiceState, seconds: float, *cells: Cell, holes: int = 0, malformed: int = 0, unkept: int = 0
+) -> None:
     """Every partition has closed its windows up to T0 + seconds; the last one holds `cells`."""
     window = CohortWindow(
         service="orders",
@@ -86,6 +88,7 @@ def close_windows(made: ServiceState, seconds: float, *cells: Cell, holes: int =
         cells=cells,
         holes=holes,
         malformed=malformed,
+        unkept=unkept,
     )
     made.read_window(window)
 

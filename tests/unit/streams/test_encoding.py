@@ -88,10 +88,10 @@ def test_cells_that_fit_are_whole_in_the_order_they_had() -> None:
 
 
 def test_what_is_said_of_the_window_stands_in_the_first_part_only() -> None:
-    said = {"malformed": 1, "holes": 2, "duplicates": 3, "dropped": {"i": 4}, "folded": 5}
+    said = {"malformed": 1, "unkept": 1, "holes": 2, "duplicates": 3, "dropped": {"i": 4}, "folded": 5}
     whole = window(*(Cell(version=f"v{i}", label="-") for i in range(3))).model_copy(update=said)
     first, *others = [CohortWindow.read(value) for value in encode(whole, 400)]
-    nothing = {"malformed": 0, "holes": 0, "duplicates": 0, "dropped": {}, "folded": 0}
+    nothing = {"malformed": 0, "unkept": 0, "holes": 0, "duplicates": 0, "dropped": {}, "folded": 0}
     assert [part.model_dump(include=set(said)) for part in (first, *others)] == [said, *[nothing] * len(others)]
     assert others
 

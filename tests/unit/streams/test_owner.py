@@ -273,20 +273,37 @@ async def test_a_flood_that_lasts_leaves_few_letters_a_window_and_its_end_gives_
 ) -> None:
     scene = Scene(registered=frozenset({"orders"}))
     await scene.assign()
-    bad = MAX_DEAD_LETTERS  # never more: no window is incomplete
+    bad = MAX_DEAD_LETTERS
     log = [record(1000 * w + i, 1000 + WINDOW_MS * w, b"{") for w in range(5) for i in range(bad)]
     await scene.poll(*log, tick(6000, 1000 + WINDOW_MS * 5), tick(6001, 1000 + WINDOW_MS * 6))
     kept = Counter(int(r.headers["offset"]) // 1000 for r in scene.sent("mcp-requests.dlq"))
     assert kept == {0: MAX_DEAD_LETTERS} | dict.fromkeys(range(1, 5), MORE_DEAD_LETTERS)
     finals = [w for w in (CohortWindow.read(r.value or b"") for r in scene.sent()) if w.malformed]
-    assert [(w.malformed, w.incomplete) for w in finals] == [(bad, False)] * 5
+    lost = bad - MORE_DEAD_LETTERS
+    assert [(w.malformed, w.unkept, w.incomplete) for w in finals] == [(bad, 0, False), *[(bad, lost, True)] * 4]
     (flood,) = (r.__dict__ for r in caplog.records if r.levelno == logging.ERROR)  # once a minute
     assert (flood["action"], flood["messages"], flood["kept"]) == ("flood", bad, MORE_DEAD_LETTERS)
-    assert scene.owner._counters.unkept == 4 * (bad - MORE_DEAD_LETTERS)
+    assert scene.owner._counters.unkept == 4 * lost
 
     later = 1000 + WINDOW_MS * (6 + MAX_DEAD_LETTERS // MORE_DEAD_LETTERS)
     await scene.poll(*(record(7000 + i, later, b"{") for i in range(bad)))
     assert len([r for r in scene.sent("mcp-requests.dlq") if int(r.headers["offset"]) >= 7000]) == MAX_DEAD_LETTERS
+
+
+@pytest.mark.parametrize(
+    "bad", [1, MORE_DEAD_LETTERS, MORE_DEAD_LETTERS + 1, 100, MAX_DEAD_LETTERS, MAX_DEAD_LETTERS + 1]
+)
+async def test_whatever_nobody_can_read_is_kept_or_its_window_is_incomplete(bad: int) -> None:
+    scene = Scene(registered=frozenset({"orders"}))
+    await scene.assign()
+    windows = 15
+    log = [record(1000 * w + i, 1000 + WINDOW_MS * w, b"{") for w in range(windows) for i in range(bad)]
+    await scene.poll(*log, tick(1000 * windows, 1000 + WINDOW_MS * windows))
+    kept = Counter(int(r.headers["offset"]) // 1000 for r in scene.sent("mcp-requests.dlq"))
+    finals = [w for w in (CohortWindow.read(r.value or b"") for r in scene.sent()) if w.final]
+    assert [w.malformed - w.unkept for w in finals] == [kept[w] for w in range(windows)]
+    assert [w.incomplete for w in finals] == [kept[w] < bad for w in range(windows)]
+    assert finals[-1].incomplete == (bad >= 100)
 
 
 async def test_what_is_read_to_warm_up_is_not_kept_again() -> None:

@@ -343,7 +343,7 @@ def test_commits_are_made_by_the_thread_the_newest_of_each_partition() -> None:
 
     fake.steps = [fake.rebalance("on_assign", 0, 1), commit, [], []]
     run(fake, telemetry)
-    assert fake.committed_offsets == [(0, 8, "1,100,1100,5"), (1, 9, "1,100,1000,9")]
+    assert fake.committed_offsets == [(0, 8, "2,100,1100,5,200"), (1, 9, "2,100,1000,9,200")]
 
 
 def test_a_partition_that_is_not_ours_any_more_is_not_committed() -> None:

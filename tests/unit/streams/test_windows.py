@@ -222,6 +222,22 @@ def test_a_partial_tells_of_a_hole_as_well() -> None:
     assert [w.holes for w in partials(log.fold)] == [12]
 
 
+@pytest.mark.parametrize("bad", [30, 150, 250])
+def test_how_much_of_a_flood_is_kept_depends_on_the_log_alone_wherever_a_successor_begins(bad: int) -> None:
+    said: list[Told] = [(1000 + WINDOW_MS * w, b"{") for w in (0, 1, 2, 5, 6) for _ in range(bad)]
+    live = Log(registered={"orders"})
+    closed = live.tell(*said, (2000, None))
+    whole = [w for c in closed for w in c.finals({"orders"})]
+    assert any(w.unkept for w in whole) == (bad > 30)
+    for i, before in enumerate(closed[:-1], start=1):
+        committed = Checkpoint.parse(before.checkpoint.offset, before.checkpoint.metadata(WINDOW_MS), WINDOW_MS)
+        successor = Log(committed, registered={"orders"})
+        again = successor.tell(*said[committed.warm_offset :], (2000, None))
+        assert [w for c in again for w in c.finals({"orders"})] == [w for c in closed[i:] for w in c.finals({"orders"})]
+        refused = [r for r in successor.refused if r]
+        assert len(refused) == sum(c.window.malformed - c.window.unkept for c in again)
+
+
 def test_services_that_nobody_registered_are_200_in_a_window() -> None:
     log = Log(registered={"orders", "stock"})
     strangers = [event(i, service=f"s{i}") for i in range(MAX_UNREGISTERED + 2)]
