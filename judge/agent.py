@@ -1,6 +1,7 @@
 """The judge's edge: reads the log, asks the machine, writes entries, and acts on none before it reads it back."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine
 from typing import Any
@@ -18,6 +19,7 @@ from transport.skipping import skipping
 logger = logging.getLogger(__name__)
 
 TOPICS: tuple[Topic, ...] = (*INPUTS, LEDGER)
+WINDOWS: Topic = "cohort-windows"
 
 _REPEAT_AFTER_S = 5.0
 """An entry that has not come back by then is proposed again: the chain rule makes a second copy void."""
@@ -35,6 +37,9 @@ class Judge:
     The ledger alone says what was decided: an entry takes effect here as everywhere, by being read. Until the log has
     been read to its end nothing is decided, and while an entry is under way nothing else is proposed for its service,
     except a rollback. Writing runs beside: a slow log holds up neither another service nor the next look.
+
+    Whoever feeds it gives it no window before the ledger has been read to its end: which telemetry topic counts must be
+    known when windows come, for of others only the newest are kept.
     """
 
     def __init__(self, machine: Machine, writer: Writer, clock: Clock) -> None:
@@ -52,6 +57,8 @@ class Judge:
         for record in batch.records:
             self._read(record)
         self._caught_up = self._caught_up or batch.caught_up
+        if not self._caught_up:
+            self._follow()
         await self.look()
 
     async def look(self) -> None:
@@ -64,6 +71,13 @@ class Judge:
                 self._propose(state, decision.entry)
                 self._show(decision)
         await self._give_writers_a_turn()
+
+    def _follow(self) -> None:
+        """Of all windows of a month only what counts may wait in memory for the first look."""
+        for state in self._fold.states.values():
+            if state.sources:
+                with contextlib.suppress(Exception):  # what cannot be judged is told by every look
+                    self._machine.follow(state)
 
     def _decide(self, state: ServiceState) -> Decision | None:
         """What the machine says; a service that it cannot judge stands in nobody else's way."""

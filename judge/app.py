@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import mode
 from pydantic import Field
 
 from davylamp_sdk import __version__
-from judge.agent import TOPICS, Judge
+from judge.agent import TOPICS, WINDOWS, Judge
 from judge.policies.choice import AsPlanned
 from judge.rollout.machine import Machine
 from transport.clock import SystemClock
@@ -40,11 +41,25 @@ class JudgeSettings(Settings):
 
 
 class Follower(mode.Service):
-    """Puts what the log brings into the agent's channel, and an empty batch where it brings nothing for a while."""
+    """Puts what the log brings into the agent's channel, and an empty batch where it brings nothing for a while.
 
-    def __init__(self, reader: Reader, writer: Writer, channel: BatchChannel, every_s: float, **kwargs: Any) -> None:
+    Windows come once everything else, the ledger above all, has been read to where it ends: the judge has caught up with
+    both when it has with the windows.
+    """
+
+    def __init__(
+        self,
+        control: Reader,
+        windows: Reader,
+        writer: Writer,
+        channel: BatchChannel,
+        every_s: float,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self._reader = reader
+        self._control = control
+        self._windows = windows
+        self._ledger_read = asyncio.Event()
         self._writer = writer
         self._channel = channel
         self._every_s = every_s
@@ -55,7 +70,16 @@ class Follower(mode.Service):
             # put() to a channel that nobody reads yet loses the item, and Faust tells nobody when an agent subscribes.
             while not self._channel.subscriber_count:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            async for batch in self._reader.batches():
+            async for batch in self._control.batches():
+                await self._channel.put(replace(batch, caught_up=False))
+                if batch.caught_up:
+                    self._ledger_read.set()
+
+    @mode.Service.task
+    async def _follow_windows(self) -> None:
+        with alive(self, "following the windows"):
+            await self._ledger_read.wait()
+            async for batch in self._windows.batches():
                 await self._channel.put(batch)
 
     @mode.Service.task
@@ -67,15 +91,17 @@ class Follower(mode.Service):
                     await self._channel.put(Batch((), caught_up=False))
 
     async def on_stop(self) -> None:
-        """End the reader's thread and deliver what is under way."""
-        await self._reader.close()
+        """End the readers' threads and deliver what is under way."""
+        await self._control.close()
+        await self._windows.close()
         await self._writer.close()
 
 
 def build(settings: JudgeSettings, kafka: KafkaSettings) -> faust.App:
     """Everything, wired."""
     app = make_app("judge", kafka, settings.instance, settings.data_folder)
-    reader = KafkaReader(kafka, f"davylamp-judge/{settings.instance}", TOPICS)
+    control = KafkaReader(kafka, f"davylamp-judge/{settings.instance}", [t for t in TOPICS if t != WINDOWS])
+    windows = KafkaReader(kafka, f"davylamp-judge-windows/{settings.instance}", [WINDOWS])
     writer = KafkaWriter(kafka, f"davylamp-judge/{settings.instance}")
     judge = Judge(Machine(AsPlanned(), __version__), writer, SystemClock())
     channel = BatchChannel(app, maxsize=_DEPTH)
@@ -85,7 +111,7 @@ def build(settings: JudgeSettings, kafka: KafkaSettings) -> faust.App:
         async for batch in stream:
             await judge.handle(batch)
 
-    app.service(Follower(reader, writer, channel, settings.look_every_s))
+    app.service(Follower(control, windows, writer, channel, settings.look_every_s))
     return app
 
 

@@ -46,12 +46,21 @@ class Machine:
         Order: a breach, then people's words, then what the phase says by itself (:data:`_PHASES`).
         """
         seen = self._see(state, cut)
-        state.forget()
+        state.forget()  # what was closed has been compared
         drafts = Drafts(state, cut, self.code_version, seen.assessment)
         entry, outcomes = self._next(drafts, seen)
         checks = seen.assessment.checks if seen.assessment else ()
         told = Seen(seen.evidence, seen.assessment, seen.verdict, outcomes)
         return Decision(entry, view(state, cut, told), checks)
+
+    def follow(self, state: ServiceState) -> None:
+        """Compare what has closed, and let go of what nobody will ask for, without a decision: windows are still being read.
+
+        As :meth:`ServiceState.forget`, only once the ledger has been read to its end.
+        """
+        if state.chain.opening is not None:
+            state.under(self.policy)
+        state.forget()
 
     def _next(self, drafts: Drafts, seen: Seen) -> tuple[LedgerEntry | None, tuple[Outcome, ...]]:
         if isinstance(seen.verdict, Rollback):

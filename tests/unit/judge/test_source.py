@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from judge.agent import TOPICS, WINDOWS
 from judge.anonymous import anonymized
 from judge.impossible import ImpossibleWindowError
 from judge.recording import header_of, records_of
@@ -15,7 +16,7 @@ from schemas.decisions import Cut
 from schemas.windows import Bucket, Cell, CohortWindow
 from tests.builders import SERVICE, entry, opening
 from tests.unit.judge.rollouts import CHECKS, MACHINE, T0, Rollout, cell, window
-from transport.log import by_topic
+from transport.log import Batch, by_topic
 
 SHARED, OWN = "mcp-requests", "mcp-requests.orders"
 MOVED = SERVICE.model_copy(update={"telemetry": OWN})
@@ -208,3 +209,94 @@ def test_what_another_topic_lacks_is_missed_by_nobody() -> None:
     with pytest.raises(ImpossibleWindowError):
         state.read_window(window(T0 + 1000, impossible, source=OWN))
     assert state.incomplete_ms == T0 + 1000
+
+
+class Restarted(Moved):
+    """A judge that reads again what another one's log holds: windows last, and a few at a time."""
+
+    def __init__(self, before: Moved) -> None:
+        super().__init__()
+        self.clock, self.log, self.acknowledged = before.clock, before.log, before.acknowledged
+        self.judge = type(before.judge)(MACHINE, before.log.writer(), before.clock)
+        self.most = 0
+        """Windows of the shared topic that it held at once."""
+
+    async def reread(self, at_once: int) -> None:
+        await self.judge.handle(
+            Batch(tuple(r for topic, told in self.tapes.items() if topic != WINDOWS for r in told), caught_up=False)
+        )
+        windows = tuple(self.log.records(WINDOWS))
+        for start in range(0, len(windows), at_once):
+            await self.judge.handle(Batch(windows[start : start + at_once], caught_up=False))
+            shared = self.state.sources.get(SHARED)
+            self.most = max(self.most, len(shared.book.open_windows()) if shared else 0)
+        self.read = {topic: len(self.log.records(topic)) for topic in TOPICS}
+
+    @property
+    def state(self) -> ServiceState:
+        return self.judge._fold.states["orders"]
+
+
+async def misdirected(rollout: Moved, hours: int) -> None:
+    """Somebody sends to the shared topic, and only one of its two partitions hears it."""
+    for _ in range(60 * hours):
+        rollout.clock.advance(60)
+        await rollout.put(WINDOWS, window(rollout.clock.now_ms(), UNLABELLED, source=SHARED))
+
+
+@pytest.mark.parametrize("live", [False, True])
+async def test_a_judge_that_restarts_holds_two_hours_of_a_topic_that_does_not_count(*, live: bool) -> None:
+    rollout = Moved()
+    await (rollout.begin() if live else rollout.put("services", MOVED))
+    await misdirected(rollout, 5)
+    again = Restarted(rollout)
+    await again.reread(20)
+    assert again.state.chain.standing.live is live
+    assert again.most <= KEPT_MS // 60_000 + 20
+
+
+async def waits_for_a_partition(rollout: Moved, minutes: int) -> None:
+    """One partition of the service's own topic says nothing for a long time, and then closes all of it."""
+    for _ in range(minutes):
+        rollout.clock.advance(60)
+        await rollout.put(WINDOWS, window(rollout.clock.now_ms(), cell("v1", 1, 8, 0), source=OWN))
+    await rollout.put(WINDOWS, window(rollout.clock.now_ms(), partition=1, source=OWN))
+
+
+async def test_a_judge_that_restarts_lets_nothing_go_that_waits_on_the_topic_that_counts() -> None:
+    rollout = Moved()
+    await rollout.begin()
+    await rollout.run(2)
+    await waits_for_a_partition(rollout, 150)
+    await rollout.turn()
+    again = Restarted(rollout)
+    await again.reread(7)
+    await again.turn()
+    found = [one.judge._fold.states["orders"].compared for one in (rollout, again)]
+    assert [compared and compared.evidence.sessions("baseline") for compared in found] == [2 * 800 + 150 * 8] * 2
+
+
+async def test_a_judge_that_restarts_after_a_rollout_still_shows_all_of_its_sessions() -> None:
+    rollout = Moved()
+    await rollout.begin()
+    await rollout.run(2)
+    await rollout.put("rollout-decisions", entry("rollback", rollout.chain.head, now=rollout.clock.now_ms()))
+    for _ in range(150):
+        await waits_for_a_partition(rollout, 1)
+    again = Restarted(rollout)
+    await again.reread(20)
+    assert again.state.under(MACHINE.policy).evidence.sessions("baseline") == 2 * 800 + 150 * 8
+
+
+async def test_what_is_decided_after_such_a_restart_is_recomputed_to_the_byte() -> None:
+    rollout = Moved(*BAD)
+    await rollout.put("services", MOVED)
+    await misdirected(rollout, 4)
+    await rollout.begin()
+    await rollout.run(4)
+    again = Restarted(rollout)
+    again.strays = BAD
+    await again.reread(7)
+    await again.run(26)
+    assert again.told == PROMOTED
+    assert {type(verdict) for verdict in verify(again.tapes, "orders", 1, MACHINE)} == {Same}
