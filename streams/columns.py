@@ -38,6 +38,25 @@ def first_seen(codes: Ints, size: int) -> list[int]:
     return found[np.argsort(first[found])].tolist()  # type: ignore[no-any-return]
 
 
+_SPARSE = 8
+"""Times as many codes may be possible as there are rows, or a place for each takes more than sorting the rows."""
+
+
+def distinct(codes: Ints, size: int) -> tuple[list[int], Ints]:
+    """The distinct codes in the order in which they first appear, and the number of each row's among them.
+
+    Codes lie in [0, size). Clients choose what is multiplied into a size: so what this takes is bounded by the rows.
+    """
+    if size <= _SPARSE * len(codes):
+        found = first_seen(codes, size)
+        numbers = np.zeros(size, np.int64)
+        numbers[found] = np.arange(len(found))
+        return found, numbers[codes]
+    values, first, at = np.unique(codes, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return values[order].tolist(), np.argsort(order)[at]
+
+
 class _Known(dict[str | None, int]):
     """Value → code, where None has one already; asked for another value it gives that the next."""
 
@@ -98,14 +117,13 @@ class Coded:
 
     @classmethod
     def joined(cls, columns: Sequence["Coded"]) -> Self:
-        """One after the other. A lone value, such as the version of a batch, stands there once for many columns."""
+        """One after the other. What many are made of stands there once: a table, or a lone value as a batch's version."""
         values: list[str] = []
-        lone: dict[str, int] = {}
+        known: dict[str | int, int] = {}
         codes = []
         for column in columns:
             ahead = len(values)
-            if len(column.values) == 1:
-                ahead = lone.setdefault(column.values[0], ahead)
+            ahead = known.setdefault(column.values[0] if len(column.values) == 1 else id(column.values), ahead)
             if ahead == len(values):
                 values += column.values
             codes.append(np.where(column.codes < 0, ABSENT, column.codes + ahead))

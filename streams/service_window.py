@@ -13,7 +13,7 @@ from schemas.windows import MAX_TALLY, OTHER
 from streams.admission import Admission
 from streams.assignments import read_assignment
 from streams.batches import Batch
-from streams.columns import ABSENT, Columns, Ints, Values, first_seen
+from streams.columns import ABSENT, Columns, Ints, Values, distinct, first_seen
 from streams.counts import (
     MAX_LABELS,
     MAX_METRICS,
@@ -105,18 +105,16 @@ class ServiceWindow:
 
     def _placed(self, rows: Columns) -> Placed:
         versions = len(rows.version.values)
-        kind = ((rows.assignment.codes + 1) * versions + rows.version.codes) * 2 + (rows.session.codes != ABSENT)
-        kinds = (len(rows.assignment.values) + 1) * versions * 2
-        table = np.zeros((4, kinds), np.int64)
-        rollouts: set[int] = set()
-        for code in first_seen(kind, kinds):
-            (header, version), has_session = divmod(code // 2, versions), code % 2 == 1
+        code = ((rows.assignment.codes + 1) * versions + rows.version.codes) * 2 + (rows.session.codes != ABSENT)
+        kinds, kind = distinct(code, (len(rows.assignment.values) + 1) * versions * 2)
+        table = np.zeros((4, len(kinds)), np.int64)
+        for place, one in enumerate(kinds):
+            (header, version), has_session = divmod(one // 2, versions), one % 2 == 1
             assignment = rows.assignment.values[header - 1] if header else None
-            table[:, code] = self._place(assignment, rows.version.values[version], has_session=has_session)
-            rollouts.add(int(table[1, code]))
+            table[:, place] = self._place(assignment, rows.version.values[version], has_session=has_session)
         cell, rollout, mismatch, folded = table[:, kind]
         self.folded += int(folded.sum())
-        return Placed(cell, rollout, mismatch == 1, rollouts)
+        return Placed(cell, rollout, mismatch == 1, set(table[1].tolist()))
 
     def _place(self, header: str | None, said: str, *, has_session: bool) -> tuple[int, int, bool, bool]:
         """Cell, rollout, mismatch, folded of a kind of row: the cell of the version that the proxy assigned."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from davylamp_sdk._event import RequestEvent
-from streams.columns import Coded, Columns, first_seen
+from streams.columns import Coded, Columns, distinct, first_seen
 from streams.singles import columns_of
 from tests.rows import made_event, row, rows
 from tests.telemetry import event
@@ -30,6 +30,16 @@ def plain(column: Coded) -> list[str | None]:
 @given(st.lists(st.integers(-1, 5), max_size=20))
 def test_codes_are_seen_in_the_order_of_their_first_appearance(codes: list[int]) -> None:
     assert first_seen(np.array(codes, np.int64), 6) == list(dict.fromkeys(code for code in codes if code >= 0))
+
+
+@given(st.lists(st.integers(0, 5), max_size=20), st.sampled_from([6, 10**12]))
+def test_distinct_codes_are_numbered_as_they_first_appear_however_many_are_possible(
+    codes: list[int], size: int
+) -> None:
+    scale = size // 6
+    found, places = distinct(np.array(codes, np.int64) * scale, size)
+    assert found == [code * scale for code in dict.fromkeys(codes)]
+    assert [found[place] for place in places.tolist()] == [code * scale for code in codes]
 
 
 @given(texts)
@@ -63,6 +73,13 @@ def test_joined_columns_follow_each_other(columns: list[list[str | None]]) -> No
 def test_a_lone_value_of_many_columns_stands_there_once() -> None:
     joined = Coded.joined([Coded.of(column) for column in (["a"], ["b", "b"], ["a", None], ["c", "d"], ["a"])])
     assert joined.values == ["a", "b", "c", "d"]
+
+
+def test_values_that_many_columns_share_stand_there_once() -> None:
+    whole = Coded.of(["a", "b", None, "b", "c"])
+    parts = [whole.part(slice(i, i + 1)) for i in (4, 0, 2, 1)]
+    joined = Coded.joined([Coded.of(["x", "y"]), *parts, Coded.of(["a", "z"])])
+    assert (plain(joined), joined.values) == (["x", "y", "c", "a", None, "b", "a", "z"], [*"xyabcaz"])
 
 
 @given(texts, st.integers(0, 9), st.integers(0, 9))

@@ -7,6 +7,7 @@ import asyncio
 import json
 import math
 import os
+import tracemalloc
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -192,6 +193,29 @@ def test_names_at_their_longest_do_not_make_a_window_too_large_for_the_log() -> 
     assert [len(w.cells) for w in finals] == [66]
     assert sum(c.outcomes["ok"] for w in finals for c in w.cells) == 200 * 3 + 20 * 63
     assert finals[0].folded == 20 * 2
+
+
+def test_events_that_each_name_all_there_is_to_name_are_counted_in_little_memory() -> None:
+    """Two megabytes of them took as many gigabytes, again after each restart: a place for each version and assignment."""
+    tracemalloc.start()
+    said = [
+        EVENT
+        | {"sequence": i, "session": f"s{i}", "version": f"v{i}", "instance": f"i{i}", "tool": f"t{i}"}
+        | {"assignment": f"{i}.1.session.{i:016x};w{i}", "metrics": {f"m{i}": 1.0}, "session_age_ms": 1e6 * i}
+        for i in range(1000)
+    ]
+    outcome = Outcome(log_of([json.dumps(one).encode() for one in said], every_ms=0))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert_nothing_of_many_is_lost(outcome, len(said))
+    assert peak < 40_000_000
+
+
+def assert_nothing_of_many_is_lost(outcome: Outcome, events: int) -> None:
+    """However many share a cell."""
+    (window,) = [w for w in outcome.finals() if w.cells]
+    assert sum(n for cell in window.cells for n in cell.outcomes.values()) == events
+    assert sum(tool.n for cell in window.cells for tool in cell.tools.values()) == events
 
 
 NOBODY_COUNTS = {

@@ -1,6 +1,7 @@
 """Caps: what is beyond is counted together and said so; who comes first in the log is inside, however it is counted."""
 
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -14,6 +15,8 @@ from schemas.windows import MAX_TALLY, Cell, ToolCount
 from streams import service_window
 from streams.batches import read_batch
 from streams.counts import MAX_LABELS, MAX_METRICS, MAX_TOOLS, MAX_VERSIONS
+from streams.joint import read_joint
+from streams.parsing import parse_batch
 from streams.service_window import MAX_INSTANCES, ServiceWindow
 from streams.singles import batch_of
 from tests.telemetry import BASELINE, batch, event
@@ -125,6 +128,35 @@ def test_a_batch_that_came_before_is_nothing_but_duplicates() -> None:
     service = service_with()
     tell(service, batch([event(i) for i in range(3)], dropped=7), again=0b111)
     assert (published(service), service.dropped, service.duplicates) == ((), {}, 3)
+
+
+def peak_of(work: Callable[[], object]) -> int:
+    """Bytes that were held at once, beyond those before."""
+    tracemalloc.start()
+    work()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
+
+
+def test_what_it_takes_to_count_is_bounded_by_the_rows_whatever_clients_name() -> None:
+    rows = 1000  # a place for each version with each assignment would be 64 MB
+    service = service_with(*(event(i, version=f"v{i}", assignment=f"x{i};y") for i in range(rows)))
+    assert peak_of(service.settle) < 2000 * rows
+    versions = sorted(cell.version for cell in published(service))
+    assert (versions, service.folded) == (["y"], 0)
+
+
+def test_a_table_of_which_every_second_batch_came_before_is_not_copied_for_each_of_the_others() -> None:
+    n = 200
+    names = [*batch([event()]).names, *(f"n{i}" for i in range(1000))]
+    values = [batch([event(i)]).model_copy(update={"names": (*names,)}).dump() for i in range(n)]
+    service = service_with()
+    for i, heard in enumerate(read_joint([parse_batch(value) for value in values])):  # type: ignore[misc]
+        assert heard is not None
+        service.count(heard, i % 2, np.array([NOW]), np.array([NOW]))
+    assert peak_of(service.settle) < 40 * n * len(names)
+    assert (service.duplicates, sum(published(service)[0].outcomes.values())) == (n // 2, n // 2)
 
 
 def some_event(i: int, dice: Random) -> RequestEvent:
