@@ -6,6 +6,7 @@ import sys
 from alerts.agent import TOPICS, Alerts
 from alerts.cause import Severity
 from alerts.delivery import EVERYTHING, Post
+from alerts.heartbeat import Heartbeat, HttpWatchman
 from alerts.memory import MemoryFile
 from alerts.receivers import AppriseReceiver, LogReceiver, Receiver
 from alerts.settings import AlertsSettings
@@ -13,7 +14,7 @@ from alerts.unreadable import WINDOWS
 from transport.clock import SystemClock
 from transport.kafka_log import KafkaReader
 from transport.log import LogError
-from transport.process import run_until_signalled, start_logging
+from transport.process import run_together, run_until_signalled, start_logging
 from transport.settings import KafkaSettings, SettingsError
 
 
@@ -38,7 +39,11 @@ async def serve() -> None:
     status_url = str(settings.status_url) if settings.status_url else None
     try:
         agent = Alerts(reader, clock, post, settings.limits, status_url, windows=windows)
-        await run_until_signalled(agent.run())
+        works = [agent.run()]
+        if settings.heartbeat_url is not None:
+            watchman = HttpWatchman(settings.heartbeat_url.get_secret_value())
+            works.append(Heartbeat(watchman, agent.trouble, settings.heartbeat_interval_s).run())
+        await run_until_signalled(run_together(*works))
     finally:
         await asyncio.gather(reader.close(), windows.close())
 

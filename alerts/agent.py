@@ -11,7 +11,7 @@ from schemas.control import RolloutView, RouteChange
 from schemas.decisions import LedgerEntry
 from schemas.topics import Topic
 from transport.clock import Clock
-from transport.log import Batch, Reader, Record
+from transport.log import Batch, Reader, Record, WatchedReader
 from transport.process import run_together
 from transport.skipping import skipping
 
@@ -19,6 +19,8 @@ LEDGER: Topic = "rollout-decisions"
 TOPICS: tuple[Topic, ...] = (LEDGER, "route-changes", "rollouts")
 
 TICK_S = 1.0
+UNREAD_S = 30.0
+"""A log that has not answered for so long is not being read."""
 ASLEEP_S = 5.0
 """A longer gap between two ticks means that this process was stopped: nobody else was silent."""
 
@@ -31,7 +33,7 @@ class Alerts:
 
     def __init__(
         self,
-        reader: Reader,
+        reader: WatchedReader,
         clock: Clock,
         post: Post,
         limits: Limits | None = None,
@@ -54,6 +56,15 @@ class Alerts:
     async def run(self) -> None:
         """Follow the log until it ends or fails: :class:`transport.log.LogError`."""
         await run_together(self._follow(), self._follow_windows(), self._tick(), self._post.run())
+
+    def trouble(self) -> str | None:
+        """Why on-call may not hear of what happens now; None: nothing is known to stand in the way."""
+        if self._ticked_s is None:
+            return "the log has not been read to its end"
+        if self._reader.away_s > UNREAD_S:
+            return f"the log has not answered for {self._reader.away_s:.0f} s"
+        failing = self._post.failing()
+        return f"not told: {', '.join(failing)}" if failing else None
 
     def handle(self, batch: Batch) -> None:
         """Tell what a batch gives cause for."""

@@ -57,6 +57,12 @@ class Courier:
         self._pause = pause
         self._patience = patience or Patience()
         self._wake = asyncio.Event()
+        self._failing = False
+
+    @property
+    def failing(self) -> bool:
+        """Its receiver did not take what was last offered to it, and something still waits."""
+        return self._failing and self.lane.head is not None
 
     def offer(self, message: Message) -> None:
         """Never blocks."""
@@ -76,7 +82,7 @@ class Courier:
                 await self._within(self._remember(), self._patience.memory_s)
             why_not = await self._attempt(message)
             if why_not is None:
-                failures = 0
+                failures, self._failing = 0, False
                 self.lane.delivered(message, self._clock.now_ms())
                 self._on_delivered()
                 continue
@@ -112,6 +118,7 @@ class Courier:
 
     def _failed(self, message: Message, why: str, failures: int) -> None:
         self.lane.postpone(message)
+        self._failing = True
         extra = {"action": "alert_undelivered", "receiver": self._receiver.name, "why": why, "failures": failures + 1}
         logger.warning("alert not delivered: it is tried again", extra={**extra, "cause": message.key})
 
@@ -155,6 +162,10 @@ class Post:
         lanes = [courier.lane.told for courier, _ in self._couriers.values()]
         told = [item for lane in lanes for item in (*lane.telling.items(), *lane.open.items())]
         return dict(sorted(told, key=lambda item: item[1].told_ms))
+
+    def failing(self) -> tuple[str, ...]:
+        """The names of receivers that do not take what they are told."""
+        return tuple(name for name, (courier, _) in self._couriers.items() if courier.failing)
 
     async def run(self) -> None:
         """Deliver and remember for ever; what was delivered when it is cancelled is remembered too."""

@@ -5,7 +5,17 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AnyHttpUrl, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    model_validator,
+)
 
 from alerts.cause import Limits, Severity
 from transport.settings import Settings
@@ -45,8 +55,18 @@ def _as_list(value: Any) -> Any:
         raise ValueError('write it as JSON: [{"url": "mailto://…", "severities": ["page"]}]') from None
 
 
+def _is_http(url: SecretStr) -> SecretStr:
+    try:
+        TypeAdapter(AnyHttpUrl).validate_python(url.get_secret_value())
+    except ValueError:
+        raise ValueError("it is no URL of http or https") from None
+    return url
+
+
 class AlertsSettings(Settings):
     """The table ``[alerts]``. The log is always told."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     receivers: Annotated[
         tuple[ReceiverSettings, ...],
@@ -57,6 +77,17 @@ class AlertsSettings(Settings):
     status_url: Annotated[AnyHttpUrl | None, Field(description="Where people find the page: messages link to it.")] = (
         None
     )
+    heartbeat_url: Annotated[
+        SecretStr | None,
+        AfterValidator(lambda url: None if url is None else _is_http(url)),
+        Field(
+            description="A dead-man's switch (healthchecks.io and the like): asked by GET as long as the ledger is read and every "
+            "receiver takes what it is told. It is never logged."
+        ),
+    ] = None
+    heartbeat_interval_s: Annotated[
+        float, Field(ge=5, description="How often. Let the switch wait for three of them before it pages.")
+    ] = 60.0
     hold_too_long_s: Annotated[
         float, Field(gt=0, description="A hold that lasts so long pages, whatever its cause.")
     ] = _LIMITS.hold_too_long_s

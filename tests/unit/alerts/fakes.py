@@ -1,7 +1,8 @@
 """Time that moves when told to, and small makers."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -57,6 +58,18 @@ class Time:
             due.set_result(None)
             await self.settle()
         self.clock.advance(max(0.0, end_s - self.clock.monotonic_s()))
+
+
+@contextlib.asynccontextmanager
+async def running(time: Time, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """A process that does it until the block ends."""
+    task = asyncio.create_task(work)
+    await time.settle()
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def cause(key: str = "orders/1/blind", **changes: Any) -> Cause:

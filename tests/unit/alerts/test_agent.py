@@ -1,9 +1,8 @@
 """From the log to the receiver: what is told live, after a restart, and after a sleep."""
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
@@ -17,7 +16,7 @@ from schemas.decisions import Reason
 from schemas.topics import Topic
 from streams.encoding import key_of
 from tests.builders import entry
-from tests.unit.alerts.fakes import Time, says, view
+from tests.unit.alerts.fakes import Time, running, says, view
 from tests.unit.alerts.test_unreadable import WINDOW_S, window
 from transport.log import Batch
 from transport.memory_log import MemoryLog
@@ -53,19 +52,12 @@ class World:
                 await self.write(view(self.beats, judged=read), says(head, lb0="acknowledged"))
             await self.time.advance(1)
 
-    @contextlib.asynccontextmanager
-    async def alerts(self, receiver: Receiver | None = None) -> AsyncIterator[None]:
+    def alerts(self, receiver: Receiver | None = None) -> AbstractAsyncContextManager[None]:
         """A process that runs until the block ends."""
         receivers = [(receiver or self.receiver, EVERYTHING)]
         post = Post(receivers, self.memory, self.time.clock, self.time.pause)
         agent = Alerts(self.log.reader(*TOPICS), self.time.clock, post, pause=self.time.pause)
-        task = asyncio.create_task(agent.run())
-        await self.time.settle()
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        return running(self.time, agent.run())
 
     @property
     def told(self) -> list[tuple[str, str]]:

@@ -99,3 +99,15 @@ def test_secrets_are_not_printed() -> None:
     settings = AlertsSettings.load("alerts", {"DAVYLAMP_ALERTS_RECEIVERS": f'[{{"url": "{SECRET}"}}]'})
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in settings.receivers[0].label
+
+
+def test_the_heartbeats_url_is_a_secret_and_must_be_one_of_http() -> None:
+    settings = AlertsSettings.load("alerts", {"DAVYLAMP_ALERTS_HEARTBEAT_URL": "https://switch.example/hunter2"})
+    assert settings.heartbeat_url is not None
+    assert settings.heartbeat_url.get_secret_value() == "https://switch.example/hunter2"
+    assert settings.heartbeat_interval_s == 60
+    assert "hunter2" not in repr(settings)
+    for value in ("switch.example/hunter2", "ftp://switch.example/hunter2", ""):
+        with pytest.raises(SettingsError, match="no URL of http or https") as refused:
+            AlertsSettings.load("alerts", {"DAVYLAMP_ALERTS_HEARTBEAT_URL": value})
+        assert "hunter2" not in str(refused.value)
