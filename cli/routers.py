@@ -18,7 +18,7 @@ from transport.settings import Settings, SettingsError
 M = TypeVar("M", bound=Message)
 
 _LIMITS = httpx2.Timeout(10.0, connect=2.0)
-"""A router answers within three seconds, whether its proxies did or not."""
+"""A router answers within six seconds: three for its disk, three for its proxies, whether they did or not."""
 
 
 def _listed(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from dataclasses import replace
 
 from router.answers import Knowledge
 from router.blindness import Blindness, word
@@ -16,6 +15,7 @@ from router.proxies import Forgetting, Told
 from router.proxy_reports import ProxyReports
 from router.reports import ROUTES, Pictures, Publisher
 from router.scribe import Scribe
+from router.snapshot import Routes
 from router.witness import Witness
 from schemas.control import Command, ProxyRoute, RolloutView, RouteChange
 from schemas.decisions import LedgerEntry
@@ -63,6 +63,7 @@ class Router:
         self._serving = False
         self._forgetting: list[Forgetting] = []
         self._told = Told()
+        self._routes = Routes()
         self._pictures = Pictures(name)
         self._publisher = Publisher(writer, self._appended)
         self._proxy_reports = ProxyReports(writer, witness or Witness(name, clock.now_ms()))
@@ -115,31 +116,32 @@ class Router:
                 self._keeper.keep(self._fold, service)
 
     async def roll_back(self, word: Word) -> LedgerEntry:
-        """Give a rollout's canary no more sessions, now and whatever happens to the log; once, however often it is said.
+        """Give a rollout's canary no more sessions, now and whatever happens to log and disk; once, however often it is said.
 
         Raises :class:`router.errors.NothingToRollBackError`; :class:`router.errors.DiskError` if it is in force but
         would not outlive this process.
         """
         known = self._keeper.latches.entries.get(word.service)
         if known is not None and known.rollout == word.rollout:
-            self._keeper.latch(known)  # the disk may have been full when it was said first
+            await self._keeper.safe()  # the disk may have been full when it was said first
             return known
         chain = self._fold.ledger.of(word.service)
         if (written := next((e for e in chain.rollout(word.rollout) if e.kind == "rollback"), None)) is not None:
             return written
         entry = rollback(chain, word, self._clock.now_ms())
         self._pictures.decided(entry)
-        try:
-            self._keeper.latch(entry)
-        finally:
-            await self.reconcile()
+        self._keeper.latch(entry)
         logger.warning("rollback latched", extra={"action": "latched", "service": word.service, "entry": entry.id})
+        try:
+            await self.reconcile()  # first: a disk that hangs holds up no rollback
+        finally:
+            await self._keeper.safe()
         return entry
 
     def knowledge(self, service: str) -> Knowledge:
         """What this router knows of a service's newest rollout; nobody's word but its own."""
         latched = self._keeper.latches.entries.get(service)
-        standing = self._keeper.latches.over(self._fold.ledger).of(service).standing
+        standing = self._keeper.over(self._fold.ledger).of(service).standing
         return Knowledge(
             router=self._name,
             service=service,
@@ -162,7 +164,8 @@ class Router:
         return self._caught_up and self._reader.away_s < CUT_OFF_S
 
     async def _serve(self) -> None:
-        newest = replace(self._fold, ledger=self._keeper.latches.over(self._fold.ledger)).snapshot
+        ledger = self._keeper.over(self._fold.ledger)
+        newest = self._routes.snapshot(ledger, self._fold.services, self._fold.offsets)
         self._pictures.asked(newest)
         await self._balancer.apply(newest)
         self._serving = True
@@ -195,7 +198,7 @@ class Router:
         """Where nobody looks, do what the plan says: the judge goes on from there when it comes back."""
         now_s = self._clock.monotonic_s()
         self._blindness.tick(now_s, reachable=self._reader.away_s < AWAY_S)
-        for service, chain in self._keeper.latches.over(self._fold.ledger).services.items():
+        for service, chain in self._keeper.over(self._fold.ledger).services.items():
             said = word(chain, self._blindness.lasts_s(service, now_s), self._clock.now_ms())
             if said is not None:
                 self._scribe.propose(said)

@@ -17,6 +17,7 @@ class Newest(Generic[M]):
         self._write = write
         self._key = key
         self._due: dict[Hashable, M] = {}
+        self._writing: set[Hashable] = set()
         self._wake = asyncio.Event()
 
     def offer(self, message: M) -> None:
@@ -30,12 +31,20 @@ class Newest(Generic[M]):
             self._wake.set()
 
     async def run(self) -> None:
-        """Write for ever."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            await asyncio.gather(*(self._one(key, message) for key, message in list(self._due.items())))
+        """Write for ever, each key by itself: one whose partition has no leader holds up no other."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                for key in [key for key in self._due if key not in self._writing]:
+                    self._writing.add(key)
+                    group.create_task(self._one(key))
 
-    async def _one(self, key: Hashable, message: M) -> None:
-        if await self._write(message) and self._due.get(key) is message:
-            del self._due[key]
+    async def _one(self, key: Hashable) -> None:
+        """What is due of a key, and what is offered meanwhile; until the log refuses it."""
+        try:
+            while (message := self._due.get(key)) is not None and await self._write(message):
+                if self._due[key] is message:
+                    del self._due[key]
+        finally:
+            self._writing.discard(key)

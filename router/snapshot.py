@@ -98,15 +98,36 @@ def is_later(version: str, than: str) -> bool:
     return any(int(part) > int(other) for part, other in zip(parts, others, strict=True))
 
 
+@dataclass(slots=True)
+class Routes:
+    """Makes one snapshot after the other. A route follows from all entries that its service ever had: it is made anew
+    only where ledger or file of the service is another object than before."""
+
+    _made: dict[str, tuple[ServiceLedger | None, Service | None, ServiceRoute | None]] = field(default_factory=dict)
+
+    def snapshot(self, ledger: Ledger, services: Mapping[str, Service], offsets: Offsets) -> Snapshot:
+        """The route of every service that has a file, or at least a rollout that embeds one."""
+        names = sorted(services.keys() | ledger.services.keys())
+        self._made = {name: self._route(name, ledger.services.get(name), services.get(name)) for name in names}
+        routes = [route for _, _, route in self._made.values() if route is not None]
+        return Snapshot(
+            version=f"{offsets.ledger:020d}-{offsets.services:020d}",
+            clusters_version=f"{offsets.services:020d}",
+            routes={route.service: route for route in routes},
+        )
+
+    def _route(
+        self, name: str, chain: ServiceLedger | None, service: Service | None
+    ) -> tuple[ServiceLedger | None, Service | None, ServiceRoute | None]:
+        made = self._made.get(name)
+        if made is not None and made[0] is chain and made[1] is service:
+            return made
+        return chain, service, service_route(chain or ServiceLedger(), service)
+
+
 def snapshot(ledger: Ledger, services: Mapping[str, Service], offsets: Offsets) -> Snapshot:
-    """The route of every service that has a file, or at least a rollout that embeds one."""
-    names = sorted(services.keys() | ledger.services.keys())
-    routes = (service_route(ledger.of(name), services.get(name)) for name in names)
-    return Snapshot(
-        version=f"{offsets.ledger:020d}-{offsets.services:020d}",
-        clusters_version=f"{offsets.services:020d}",
-        routes={route.service: route for route in routes if route is not None},
-    )
+    """One of its own."""
+    return Routes().snapshot(ledger, services, offsets)
 
 
 def service_route(chain: ServiceLedger, current: Service | None) -> ServiceRoute | None:

@@ -159,7 +159,7 @@ class Platter(Disk):
     def latch(self, latches: Latches) -> None:
         self._hands.at_once("latch not on disk")
         super().latch(latches)
-        self._hands.at_once("latch on disk, not applied")
+        self._hands.at_once("latch on disk, not told")
 
     def keep(self, acknowledged: Acknowledged) -> None:
         self._hands.at_once("route not kept")

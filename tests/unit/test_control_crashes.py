@@ -69,7 +69,7 @@ POINTS: dict[Name, dict[str, tuple[str, ...]]] = {
         "other services not forgotten": ("none",),
         "other services forgotten": ("none",),
         "latch not on disk": ("collecting", "rolled_back"),
-        "latch on disk, not applied": ("collecting", "rolled_back"),
+        "latch on disk, not told": ("collecting", "rolled_back"),
         "rollback (direct) not written": ("shifting", "collecting"),
         "rollback (direct) written": ("rolled_back",),
         "hold (blind) not written": ("collecting",),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,18 +10,21 @@ from typing import Any
 
 import pytest
 
+from router import keeper
+from router import snapshot as snapshots
 from router.agent import RECONCILE_S, Router
 from router.disk import Disk
 from router.errors import DiskError, IncapableError, NothingToRollBackError
 from router.fold import TOPICS
 from router.keeper import Keeper
-from router.latch import Word
+from router.latch import Latches, Word
 from router.memory import MemoryLoadBalancer
 from router.proxies import Known
-from router.snapshot import Snapshot, Weight
+from router.snapshot import ServiceRoute, Snapshot, Weight, service_route
 from schemas.control import Command, RolloutView, RouteChange
 from schemas.decisions import Cut, LedgerEntry
 from schemas.labels import Label
+from schemas.ledger import ServiceLedger
 from schemas.service import Service
 from schemas.topics import Topic
 from tests.builders import SEED, SERVICE, entry, opening
@@ -46,8 +50,8 @@ class Stage:
     folder: Path | None = None
 
     def router(self) -> Router:
-        keeper = Keeper(Disk(self.folder), self.log.writer()) if self.folder else None
-        return Router("router-1", self.log.reader(*TOPICS), self.log.writer(), self.proxies, self.clock, keeper)
+        kept = Keeper(Disk(self.folder), self.log.writer()) if self.folder else None
+        return Router("router-1", self.log.reader(*TOPICS), self.log.writer(), self.proxies, self.clock, kept)
 
     async def write(self, *messages: Service | LedgerEntry) -> None:
         for message in messages:
@@ -514,7 +518,109 @@ async def test_a_latch_holds_against_whatever_the_judge_decides_until_a_rollback
     await stage.write(ROLLBACK)
     await router.handle(Batch(tuple(stage.log.records("rollout-decisions")[2:]), caught_up=True))
     assert runs(stage.proxies).routes["orders"].entry == ROLLBACK.id
-    assert not Disk(tmp_path).latches()
+    assert not router.knowledge("orders").latched
+    async with stage.running(router):
+        await until(lambda: not Disk(tmp_path).latches())
+
+
+class Hanging(Disk):
+    """A disk that takes nothing until it is released."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.released = threading.Event()
+
+    def latch(self, latches: Latches) -> None:
+        self.released.wait(20)
+        super().latch(latches)
+
+    def know(self, known: Known) -> None:
+        self.released.wait(20)
+        super().know(known)
+
+
+async def test_a_disk_that_hangs_holds_up_neither_a_direct_rollback_nor_its_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "SAFE_WITHIN_S", 0.0)
+    stage, disk = Stage(), Hanging(tmp_path)
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE, START)
+    kept = Keeper(disk, stage.log.writer())
+    router = Router("router-1", stage.log.reader(*TOPICS), stage.log.writer(), stage.proxies, stage.clock, kept)
+    try:
+        async with stage.running(router):
+            await stage.told("orders", entry=START.id, acknowledged=True)
+            with pytest.raises(DiskError, match="has not answered"):
+                await router.roll_back(WORD)
+            assert weights(stage.proxies) == (Weight("v1", "-", 10_000),)
+            await until(lambda: len(ledger_of(stage)) == 2)
+    finally:
+        disk.released.set()
+
+
+async def test_what_a_disk_that_hung_takes_at_last_is_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "SAFE_WITHIN_S", 0.0)
+    stage, disk = Stage(), Hanging(tmp_path)
+    await stage.write(SERVICE, START, BILLING)
+    started = entry("start", service="billing")
+    await stage.write(started)
+    router = Router(
+        "router-1",
+        stage.log.reader(*TOPICS),
+        stage.log.writer(),
+        stage.proxies,
+        stage.clock,
+        Keeper(disk, stage.log.writer()),
+    )
+    records = (*stage.log.records("services"), *stage.log.records("rollout-decisions"))
+    await router.handle(Batch(tuple(records), caught_up=True))
+    for service in ("orders", "billing"):
+        with pytest.raises(DiskError):
+            await router.roll_back(WORD.model_copy(update={"service": service}))
+    disk.released.set()
+    await until(lambda: sorted(Disk(tmp_path).latches().entries) == ["billing", "orders"])
+
+
+async def test_a_route_is_made_anew_only_where_something_of_its_service_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def counted(chain: ServiceLedger, service: Service | None) -> ServiceRoute | None:
+        made.append(service.service if service else "")
+        return service_route(chain, service)
+
+    monkeypatch.setattr(snapshots, "service_route", counted)
+    stage = Stage()
+    stage.proxies.connect("lb0")
+    await stage.write(SERVICE, BILLING, *long_ledger(rollouts=50))
+    router = stage.router()
+    await router.handle(Batch(tuple(stage.log.records("services")), caught_up=False))
+    await router.handle(Batch(tuple(stage.log.records("rollout-decisions")), caught_up=True))
+    assert sorted(made) == ["billing", "orders"]
+    made.clear()
+    for _ in range(10):
+        await router.handle(Batch((), caught_up=True))
+        await router.reconcile()
+    assert made == []
+    head = ledger_of(stage)[-1]
+    await stage.write(entry("start", head))
+    await router.handle(Batch(tuple(stage.log.records("rollout-decisions")[-1:]), caught_up=True))
+    assert made == ["orders"]
+    await router.roll_back(WORD.model_copy(update={"rollout": 51}))
+    await router.reconcile()
+    assert made == ["orders", "orders"]
+    assert weights(stage.proxies) == (Weight("v1", "-", 10_000),)
+
+
+def long_ledger(rollouts: int) -> list[LedgerEntry]:
+    """Of rollouts that were started and rolled back, one after the other."""
+    written: list[LedgerEntry] = []
+    for _ in range(rollouts):
+        written.append(entry("start", *written[-1:]))
+        written.append(entry("rollback", written[-1]))
+    return written
 
 
 def in_virtual_time(story: Callable[[Stage], Coroutine[Any, Any, None]]) -> None:
