@@ -9,7 +9,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from pydantic import Field
 
 from davylamp_sdk._event import RequestEvent
 from streams.otel_spans import UnfitError, event_of, is_request
-from streams.otlp import OtlpError, spans_in
+from streams.otlp import OtlpError, Span, Unread, spans_in
 from transport.process import loading_settings, start_logging
 from transport.settings import KafkaSettings, Settings
 
@@ -56,6 +56,7 @@ class Tally:
     others: int = 0
     """Spans of anything but an MCP request."""
     unfit: int = 0
+    """Spans that cannot be read, and requests that say too little; the log says why, of each."""
     malformed: int = 0
     """Messages."""
 
@@ -69,19 +70,25 @@ def events_of(raws: Sequence[bytes], tally: Tally) -> Iterator[RequestEvent]:
             tally.malformed += 1
             logger.warning("no OTLP trace, skipped", extra={"action": "otlp_skipped", "why": str(error)})
             continue
-        by_id = {span.id: span for span in spans}
+        by_id = {span.id: span for span in spans if isinstance(span, Span)}
         for span in spans:
-            if not is_request(span):
+            if isinstance(span, Span) and not is_request(span):
                 tally.others += 1
                 continue
             try:
-                event = event_of(span, by_id)
+                event = _event(span, by_id)
             except UnfitError as error:
                 tally.unfit += 1
                 logger.warning("span not counted", extra={"action": "span_unfit", "why": str(error)})
                 continue
             tally.requests += 1
             yield event
+
+
+def _event(span: Span | Unread, others: Mapping[str, Span]) -> RequestEvent:
+    if isinstance(span, Unread):
+        raise UnfitError(span.why)
+    return event_of(span, others)
 
 
 class Bridge:

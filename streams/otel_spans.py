@@ -24,7 +24,7 @@ _CODE = re.compile(r"-?\d+")
 
 
 class UnfitError(Exception):
-    """A span of an MCP request says too little to be counted: who answered, of which version."""
+    """A span of an MCP request says too little to be counted: who answered, of which version, when, for how long."""
 
 
 def is_request(span: Span) -> bool:
@@ -36,8 +36,11 @@ def is_request(span: Span) -> bool:
 def event_of(span: Span, others: Mapping[str, Span]) -> RequestEvent:
     """The event. ``others``: spans by id, among which its parent may be. Raises :class:`UnfitError`.
 
-    Its identity is the span's: a span that the Collector sends again is a duplicate.
+    Its identity is the span's: a span that the Collector sends again is a duplicate, as long as streams know one: for two
+    windows. One that is sent again later counts twice.
     """
+    if span.start_ns == 0 or span.end_ns < span.start_ns:  # 0 is what a span says that does not say it
+        raise UnfitError(f"its times are none: from {span.start_ns} to {span.end_ns}")
     said, resource = span.attributes, span.resource
     outcome = _outcome(span)
     instance = resource.get("service.instance.id") or resource.get("host.name") or "otel"
@@ -58,7 +61,7 @@ def event_of(span: Span, others: Mapping[str, Span]) -> RequestEvent:
             error_type=said.get("error.type", "")[:120] or None,
             protocol_version=said.get("mcp.protocol.version", "")[:120] or None,
             started_at=span.start_ns // _NANOS_A_MS,
-            duration_ms=max(0, span.end_ns - span.start_ns) / _NANOS_A_MS,
+            duration_ms=(span.end_ns - span.start_ns) / _NANOS_A_MS,
             first_of_session=said[METHOD] == "initialize" and session is not None,
         )
     except ValidationError as error:

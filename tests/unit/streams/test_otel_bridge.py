@@ -28,7 +28,7 @@ from davylamp_sdk._event import RequestEvent
 from davylamp_sdk._units import session_hash
 from streams.decoding import decode
 from streams.otel_bridge import Bridge, OtelBridgeSettings, Tally, events_of
-from streams.otlp import _SCOPES, OtlpError, spans_in
+from streams.otlp import _SCOPES, OtlpError, Span, spans_in
 from tests.mutations import bytes_changed, mutated
 from tests.telemetry import BASELINE, record
 
@@ -236,7 +236,7 @@ def test_what_is_no_request_of_a_server_is_counted_apart() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"{", b'{"resourceSpans": 3}', b'{"resourceSpans": [{"scopeSpans": [{"spans": [{}]}]}]}', b"\xff\xff\xff", b"[]"],
+    [b"{", b'{"resourceSpans": 3}', b'{"resourceSpans": [{"scopeSpans": [{"spans": 3}]}]}', b"\xff\xff\xff", b"[]"],
 )
 def test_what_is_no_trace_ends_nothing(raw: bytes) -> None:
     with pytest.raises(OtlpError):
@@ -247,21 +247,77 @@ def test_what_is_no_trace_ends_nothing(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "tally"),
+    "changes",
     [
-        ({"kind": float("inf")}, Tally(malformed=1)),
-        ({"startTimeUnixNano": float("inf")}, Tally(malformed=1)),
-        ({"endTimeUnixNano": "9" * 400}, Tally(malformed=1)),
-        ({"startTimeUnixNano": -1}, Tally(malformed=1)),
-        ({"endTimeUnixNano": str(2**64 - 1)}, Tally(unfit=1)),
-        ({"spanId": "\ud800"}, Tally(unfit=1)),
-        ({"says": PING | {"davylamp.assignment": "\ud800"}}, Tally(unfit=1)),
+        {"kind": float("inf")},
+        {"kind": "SPAN_KIND_SERVER"},
+        {"status": {"code": "STATUS_CODE_ERROR"}},
+        {"startTimeUnixNano": float("inf")},
+        {"startTimeUnixNano": -1},
+        {"startTimeUnixNano": "0"},
+        {"startTimeUnixNano": None},
+        {"endTimeUnixNano": "9" * 400},
+        {"endTimeUnixNano": str(2**64 - 1)},
+        {"endTimeUnixNano": "999999999"},
+        {"endTimeUnixNano": None},
+        {"traceId": ""},
+        {"spanId": "0b" * 7},
+        {"spanId": "\ud800"},
+        {"attributes": 3},
+        {"says": PING | {"davylamp.assignment": "\ud800"}},
     ],
 )
-def test_a_span_that_no_event_can_be_made_of_is_named_and_ends_nothing(changes: dict[str, Any], tally: Tally) -> None:
-    found = Tally()
-    assert list(events_of([message(span_of(**{"says": PING, **changes}))], found)) == []
-    assert found == tally
+def test_a_span_that_no_event_can_be_made_of_is_named_and_its_neighbours_count(
+    changes: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    tally = Tally()
+    spans = span_of(says=PING, spanId="01" * 8), span_of(**{"says": PING, **changes}), span_of(says=PING)
+    assert len(list(events_of([message(*spans)], tally))) == 2
+    assert tally == Tally(requests=2, unfit=1)
+    assert [bool(vars(said)["why"]) for said in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("left_out", ["startTimeUnixNano", "endTimeUnixNano", "traceId", "spanId"])
+def test_json_that_leaves_a_zero_out_is_counted_as_protobuf_is(left_out: str) -> None:
+    field = {"startTimeUnixNano": "start_time_unix_nano", "endTimeUnixNano": "end_time_unix_nano"}
+    whole = span_of(says=PING)
+    written = message({name: value for name, value in whole.items() if name != left_out}, whole)
+    proto = _proto_of(whole, whole)
+    getattr(proto.resource_spans[0], _SCOPES)[0].spans[0].ClearField(field.get(left_out, left_out.replace("Id", "_id")))
+    said = []
+    for raw in (written, proto.SerializeToString()):
+        tally = Tally()
+        said.append((list(events_of([raw], tally)), tally))
+    assert said[0] == said[1]
+    assert said[0][1] == Tally(requests=1, unfit=1)
+
+
+def _proto_of(*spans: dict[str, Any]) -> ExportTraceServiceRequest:
+    data = ExportTraceServiceRequest()
+    of_resource = data.resource_spans.add()
+    of_resource.resource.attributes.extend(KeyValue(key=k, value=value_of(v)) for k, v in RESOURCE.items())
+    scope = getattr(of_resource, _SCOPES).add()
+    for span in spans:
+        made = scope.spans.add(kind=span["kind"])
+        made.trace_id, made.span_id = bytes.fromhex(span["traceId"]), bytes.fromhex(span["spanId"])
+        made.start_time_unix_nano, made.end_time_unix_nano = (
+            int(span["startTimeUnixNano"]),
+            int(span["endTimeUnixNano"]),
+        )
+        pairs = ((pair["key"], pair["value"]["stringValue"]) for pair in span["attributes"])
+        made.attributes.extend(KeyValue(key=key, value=value_of(value)) for key, value in pairs)
+    return data
+
+
+def test_json_may_write_times_as_numbers_and_ids_in_capitals_or_base64() -> None:
+    usual = span_of(says=PING, traceId="ab" * 16, spanId="cd" * 8, parentSpanId="ef" * 8)
+    numbers = {"startTimeUnixNano": 1000000000, "endTimeUnixNano": 1002500000}
+    capitals = {"traceId": "AB" * 16, "spanId": "CD" * 8, "parentSpanId": "EF" * 8}
+    sizes = {"traceId": ("ab", 16), "spanId": ("cd", 8), "parentSpanId": ("ef", 8)}
+    in_base64 = {name: base64.b64encode(bytes.fromhex(byte * n)).decode() for name, (byte, n) in sizes.items()}
+    read = [spans_in(message(usual | changes)) for changes in ({}, numbers, capitals, in_base64)]
+    assert read == [read[0]] * 4
+    assert isinstance(read[0][0], Span)
 
 
 FUZZED = int(os.environ.get("DAVYLAMP_FUZZ", "2000"))
