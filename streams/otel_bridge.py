@@ -18,6 +18,7 @@ from pydantic import Field
 
 from davylamp_sdk._event import RequestEvent
 from streams.otel_spans import UnfitError, event_of, is_request
+from streams.otel_tools import AnsweredTools
 from streams.otlp import OtlpError, Span, Unread, spans_in
 from transport.process import loading_settings, start_logging
 from transport.settings import KafkaSettings, Settings
@@ -61,8 +62,8 @@ class Tally:
     """Messages."""
 
 
-def events_of(raws: Sequence[bytes], tally: Tally) -> Iterator[RequestEvent]:
-    """The events in messages; what is none is counted, and said."""
+def events_of(raws: Sequence[bytes], tally: Tally, tools: AnsweredTools) -> Iterator[RequestEvent]:
+    """The events in messages; what is none is counted, and said. ``tools`` learns from them, in their order."""
     for raw in raws:
         try:
             spans = spans_in(raw)
@@ -76,7 +77,7 @@ def events_of(raws: Sequence[bytes], tally: Tally) -> Iterator[RequestEvent]:
                 tally.others += 1
                 continue
             try:
-                event = _event(span, by_id)
+                event = _event(span, by_id, tools)
             except UnfitError as error:
                 tally.unfit += 1
                 logger.warning("span not counted", extra={"action": "span_unfit", "why": str(error)})
@@ -85,10 +86,10 @@ def events_of(raws: Sequence[bytes], tally: Tally) -> Iterator[RequestEvent]:
             yield event
 
 
-def _event(span: Span | Unread, others: Mapping[str, Span]) -> RequestEvent:
+def _event(span: Span | Unread, others: Mapping[str, Span], tools: AnsweredTools) -> RequestEvent:
     if isinstance(span, Unread):
         raise UnfitError(span.why)
-    return event_of(span, others)
+    return event_of(span, others, tools)
 
 
 class Bridge:
@@ -97,7 +98,7 @@ class Bridge:
     def __init__(self, consumer: Any, producer: Any, settings: OtelBridgeSettings) -> None:
         """``producer``: transactional; waits until whatever a bridge of the same instance had begun is ended."""
         self._consumer, self._producer, self._settings = consumer, producer, settings
-        self.tally = Tally()
+        self.tally, self._tools = Tally(), AnsweredTools()
         producer.init_transactions(_ANSWER_S)
 
     def step(self) -> None:
@@ -105,7 +106,9 @@ class Bridge:
         messages = self._gather()
         if not messages:
             return
-        events = list(events_of([m.value() or b"" for m in messages], self.tally))  # before a transaction is open
+        events = list(
+            events_of([m.value() or b"" for m in messages], self.tally, self._tools)
+        )  # before a transaction is open
         self._producer.begin_transaction()
         for event in events:
             self._send(event)

@@ -11,8 +11,9 @@ from hashlib import blake2b
 from pydantic import ValidationError
 
 from davylamp_sdk._event import Outcome, RequestEvent
-from davylamp_sdk._names import UNKNOWN, known_method
+from davylamp_sdk._names import known_method
 from davylamp_sdk._units import session_hash
+from streams.otel_tools import AnsweredTools
 from streams.otlp import SERVER, Span
 
 METHOD = "mcp.method.name"
@@ -21,6 +22,11 @@ ASSIGNMENT = "davylamp.assignment", "http.request.header.x-davylamp-assignment"
 SESSION = "mcp.session.id", "http.request.header.mcp-session-id", "http.response.header.mcp-session-id"
 _NANOS_A_MS = 1_000_000
 _CODE = re.compile(r"-?\d+")
+_FASTMCP = "fastmcp.server.name"
+_REFUSED = frozenset(
+    {"NotFoundError", "DisabledError", "ValidationError", "AuthorizationError", "InsufficientScopeError"}
+)
+"""Why FastMCP refuses a call of a tool: the client is answered `isError: true`, and the span is named after the exception."""
 
 
 class UnfitError(Exception):
@@ -33,8 +39,8 @@ def is_request(span: Span) -> bool:
     return span.kind == SERVER and bool(method) and not method.startswith("notifications/")
 
 
-def event_of(span: Span, others: Mapping[str, Span]) -> RequestEvent:
-    """The event. ``others``: spans by id, among which its parent may be. Raises :class:`UnfitError`.
+def event_of(span: Span, others: Mapping[str, Span], tools: AnsweredTools) -> RequestEvent:
+    """The event. ``others``: spans by id, among which its parent may be; ``tools`` learns from it. Raises :class:`UnfitError`.
 
     Its identity is the span's: a span that the Collector sends again is a duplicate, as long as streams know one: for two
     windows. One that is sent again later counts twice.
@@ -56,7 +62,7 @@ def event_of(span: Span, others: Mapping[str, Span]) -> RequestEvent:
             session=session_hash(session),
             assignment=_first(places, ASSIGNMENT),
             method=known_method(said[METHOD]),
-            tool=_tool(said, outcome),
+            tool=_tool(span, outcome, tools),
             outcome=outcome,
             error_type=said.get("error.type", "")[:120] or None,
             protocol_version=said.get("mcp.protocol.version", "")[:120] or None,
@@ -79,16 +85,21 @@ def _outcome(span: Span) -> Outcome:
     error = span.attributes.get("error.type")
     if error is None:
         return "server_error" if span.is_error else "ok"
-    if error == "tool_error":
+    if error == "tool_error" or (error in _REFUSED and _is_fastmcps_call(span)):
         return "tool_error"
     if "rpc.response.status_code" in span.attributes or _CODE.fullmatch(error):
         return "rpc_error"
     return "server_error"
 
 
-def _tool(said: Mapping[str, str], outcome: Outcome) -> str | None:
-    """The tool's name; not of one that may not exist: a client made that up."""
-    name = said.get("gen_ai.tool.name")
+def _is_fastmcps_call(span: Span) -> bool:
+    return span.attributes[METHOD] == "tools/call" and _FASTMCP in span.attributes
+
+
+def _tool(span: Span, outcome: Outcome, tools: AnsweredTools) -> str | None:
+    name, service = span.attributes.get("gen_ai.tool.name"), span.resource.get("service.name", "")
     if name is None:
         return None
-    return name if outcome != "rpc_error" and len(name) <= 120 else UNKNOWN  # noqa: PLR2004 - the longest name
+    if outcome == "ok":
+        tools.learn(service, name)
+    return tools.spoken(service, name)

@@ -18,34 +18,21 @@ from mcp.server.mcpserver import MCPServer
 from mcp.shared import _otel
 from mcp.shared.exceptions import MCPError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.sdk.trace import ReadableSpan
 
 from davylamp_sdk._event import RequestEvent
+from davylamp_sdk._tools import MAX_LEARNED
 from davylamp_sdk._units import session_hash
 from streams.decoding import decode
 from streams.otel_bridge import Bridge, OtelBridgeSettings, Tally, events_of
+from streams.otel_tools import MAX_SERVICES, AnsweredTools
 from streams.otlp import _SCOPES, OtlpError, Span, spans_in
 from tests.mutations import bytes_changed, mutated
+from tests.spans import RESOURCE, Traced, as_proto, encoded, value_of
 from tests.telemetry import BASELINE, record
 
 GOLDEN = Path(__file__).parents[2] / "golden/otlp-of-the-mcp-sdk.json"
-RESOURCE = {"service.name": "orders", "service.version": "v2", "service.instance.id": "orders-7c9f"}
-
-
-class Traced:
-    """A tracer of the OpenTelemetry SDK, and what it has finished."""
-
-    def __init__(self) -> None:
-        self._exporter = InMemorySpanExporter()
-        self.provider = TracerProvider(resource=Resource(RESOURCE))
-        self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-
-    def spans(self) -> Sequence[ReadableSpan]:
-        return self._exporter.get_finished_spans()
 
 
 @pytest.fixture
@@ -55,36 +42,6 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traced]:
     monkeypatch.setattr(_otel, "_tracer", made.provider.get_tracer("mcp-python-sdk"))
     yield made
     made.provider.shutdown()
-
-
-def value_of(value: Any) -> AnyValue:
-    if isinstance(value, tuple):
-        return AnyValue(array_value=ArrayValue(values=[value_of(one) for one in value]))
-    return AnyValue(string_value=value) if isinstance(value, str) else AnyValue(int_value=value)
-
-
-def encoded(spans: Sequence[ReadableSpan]) -> ExportTraceServiceRequest:
-    """An export request of these spans."""
-    data = ExportTraceServiceRequest()
-    of_resource = data.resource_spans.add()
-    of_resource.resource.attributes.extend(KeyValue(key=k, value=value_of(v)) for k, v in RESOURCE.items())
-    scope = getattr(of_resource, _SCOPES).add()
-    for span in spans:
-        made = scope.spans.add()
-        assert span.context is not None
-        made.trace_id = span.context.trace_id.to_bytes(16, "big")
-        made.span_id = span.context.span_id.to_bytes(8, "big")
-        if span.parent is not None:
-            made.parent_span_id = span.parent.span_id.to_bytes(8, "big")
-        made.kind = span.kind.value + 1  # the API counts from 0, OTLP from 1
-        made.start_time_unix_nano, made.end_time_unix_nano = span.start_time or 0, span.end_time or 0
-        made.status.code = span.status.status_code.value
-        made.attributes.extend(KeyValue(key=k, value=value_of(v)) for k, v in (span.attributes or {}).items())
-    return data
-
-
-def as_proto(spans: Sequence[ReadableSpan]) -> bytes:
-    return bytes(encoded(spans).SerializeToString())
 
 
 def as_json(spans: Sequence[ReadableSpan]) -> bytes:
@@ -124,12 +81,12 @@ async def a_session() -> None:
 async def test_spans_of_the_mcp_sdk_become_events_that_streams_read(traced: Traced, encode: Any) -> None:
     await a_session()
     tally = Tally()
-    events = list(events_of([encode(traced.spans())], tally))
+    events = list(events_of([encode(traced.spans())], tally, AnsweredTools()))
     said = {(e.method, e.tool): e.outcome for e in events}
     assert said[("initialize", None)] == "ok"
     assert said[("tools/list", None)] == "ok"
     assert said[("tools/call", "add")] == "ok"
-    assert said[("tools/call", "fail")] == "tool_error"
+    assert said[("tools/call", "_unknown")] == "tool_error"
     assert said[("resources/read", None)] == "rpc_error"
     assert {(e.service, e.version, e.instance, e.protocol_version) for e in events} == {
         ("orders", "v2", "orders-7c9f", "2025-11-25")
@@ -144,12 +101,12 @@ def test_what_opentelemetrys_own_exporter_encodes_is_read() -> None:
     """Bytes that it made of a session of the MCP SDK; it cannot be installed beside xds-protos, whose modules it overwrites."""
     raw = base64.b64decode(json.loads(GOLDEN.read_text())["otlp_proto"])
     tally = Tally()
-    events = list(events_of([raw], tally))
+    events = list(events_of([raw], tally, AnsweredTools()))
     assert [(e.method, e.tool, e.outcome) for e in events] == [
         ("initialize", None, "ok"),
         ("tools/list", None, "ok"),
         ("tools/call", "add", "ok"),
-        ("tools/call", "fail", "tool_error"),
+        ("tools/call", "_unknown", "tool_error"),
         ("resources/read", None, "rpc_error"),
     ]
     assert {(e.service, e.version, e.instance) for e in events} == {("orders", "v2", "orders-7c9f")}
@@ -160,8 +117,8 @@ async def test_both_encodings_say_the_same_and_a_span_sent_again_is_the_same_eve
     await a_session()
     proto, written = as_proto(traced.spans()), as_json(traced.spans())
     assert spans_in(proto) == spans_in(written)
-    once = list(events_of([proto], Tally()))
-    assert list(events_of([written, proto], Tally())) == once * 2
+    once = list(events_of([proto], Tally(), AnsweredTools()))
+    assert list(events_of([written, proto], Tally(), AnsweredTools())) == once * 2
 
 
 def test_the_proxys_stamp_and_the_session_are_found_on_the_http_span_around(traced: Traced) -> None:
@@ -179,7 +136,7 @@ def test_the_proxys_stamp_and_the_session_are_found_on_the_http_span_around(trac
     ):
         pass
     tally = Tally()
-    (event,) = events_of([as_proto(traced.spans())], tally)
+    (event,) = events_of([as_proto(traced.spans())], tally, AnsweredTools())
     assert (event.assignment, event.session) == (BASELINE, session_hash("secret-id"))
     assert tally == Tally(requests=1, others=1)
 
@@ -200,36 +157,76 @@ def message(*spans: dict[str, Any], resource: dict[str, str] | None = None) -> b
     ).encode()
 
 
+CALL = {"mcp.method.name": "tools/call", "gen_ai.tool.name": "search"}
+REFUSED = {"error.type": "NotFoundError"}
+
+
 @pytest.mark.parametrize(
-    ("says", "changes", "outcome", "tool"),
+    ("says", "code", "outcome"),
     [
-        ({}, {}, "ok", "search"),
-        ({"error.type": "tool_error"}, {"status": {"code": 2}}, "tool_error", "search"),
-        (
-            {"error.type": "-32602", "rpc.response.status_code": "-32602"},
-            {"status": {"code": 2}},
-            "rpc_error",
-            "_unknown",
-        ),
-        ({"error.type": "KeyError"}, {"status": {"code": 2}}, "server_error", "search"),
-        ({}, {"status": {"code": 2}}, "server_error", "search"),
+        ({}, 0, "ok"),
+        ({"error.type": "tool_error"}, 2, "tool_error"),
+        ({"error.type": "-32602", "rpc.response.status_code": "-32602"}, 2, "rpc_error"),
+        ({"error.type": "KeyError"}, 2, "server_error"),
+        ({}, 2, "server_error"),
+        (REFUSED, 2, "server_error"),
+        (REFUSED | {"fastmcp.server.name": "orders"}, 2, "tool_error"),
+        (REFUSED | {"fastmcp.server.name": "orders", "mcp.method.name": "prompts/get"}, 2, "server_error"),
     ],
 )
-def test_an_outcome_is_what_the_conventions_say(
-    says: dict[str, str], changes: dict[str, Any], outcome: str, tool: str
-) -> None:
-    call = {"mcp.method.name": "tools/call", "gen_ai.tool.name": "search"}
-    (event,) = events_of([message(span_of(says=call | says, **changes))], Tally())
-    assert (event.outcome, event.tool, event.duration_ms, event.started_at) == (outcome, tool, 2.5, 1000)
+def test_an_outcome_is_what_the_conventions_say(says: dict[str, str], code: int, outcome: str) -> None:
+    (event,) = events_of([message(span_of(says=CALL | says, status={"code": code}))], Tally(), AnsweredTools())
+    assert (event.outcome, event.duration_ms, event.started_at) == (outcome, 2.5, 1000)
+
+
+FAILED = {"error.type": "tool_error"}
+
+
+def called(tool: str, version: str = "v1", service: str = "orders", **says: str) -> bytes:
+    resource = {"service.name": service, "service.version": version}
+    return message(span_of(says=CALL | {"gen_ai.tool.name": tool} | says), resource=resource)
+
+
+def test_a_tool_is_spoken_of_once_a_server_of_its_service_has_answered_it() -> None:
+    told = [
+        called("search", **FAILED),
+        called("search"),
+        called("search", **FAILED),
+        called("search", **{"error.type": "-32603"}),
+        called("search", version="v2", **FAILED),
+        called("search", service="stock", **FAILED),
+        called("made up", **FAILED),
+        called("x" * 121),
+    ]
+    tally = Tally()
+    tools = [event.tool for event in events_of(told, tally, AnsweredTools())]
+    assert tools == ["_unknown", *["search"] * 4, *["_unknown"] * 3]
+    assert tally.requests == len(told)  # calls of no known tool are calls
+
+
+def test_what_is_known_of_tools_is_bounded_and_who_came_first_stays() -> None:
+    tools = AnsweredTools()
+    for i in range(MAX_LEARNED + 1):
+        tools.learn("orders", f"t{i}")
+    assert [tools.spoken("orders", f"t{i}") for i in (0, MAX_LEARNED - 1, MAX_LEARNED)] == ["t0", "t999", "_unknown"]
+    for i in range(MAX_SERVICES - 1):
+        tools.learn(f"s{i}", "search")
+    tools.learn("orders", "t0")
+    tools.learn("one more", "search")
+    said = [tools.spoken(service, tool) for service, tool in (("orders", "t0"), ("s0", "search"), ("s1", "search"))]
+    assert said == ["t0", "_unknown", "search"]
 
 
 def test_what_is_no_request_of_a_server_is_counted_apart() -> None:
     tally = Tally()
     ping = {"mcp.method.name": "ping"}
     others = [span_of(says=ping, kind=3), span_of(), span_of(says={"mcp.method.name": "notifications/initialized"})]
-    assert list(events_of([message(*others)], tally)) == []
-    assert list(events_of([message(span_of(says=ping), resource={"service.name": "orders"})], tally)) == []
-    (made_up,) = events_of([message(span_of(says={"mcp.method.name": "made/up"}))], tally)
+    assert list(events_of([message(*others)], tally, AnsweredTools())) == []
+    assert (
+        list(events_of([message(span_of(says=ping), resource={"service.name": "orders"})], tally, AnsweredTools()))
+        == []
+    )
+    (made_up,) = events_of([message(span_of(says={"mcp.method.name": "made/up"}))], tally, AnsweredTools())
     assert made_up.method == "_unknown"
     assert tally == Tally(requests=1, others=3, unfit=1)
 
@@ -242,7 +239,7 @@ def test_what_is_no_trace_ends_nothing(raw: bytes) -> None:
     with pytest.raises(OtlpError):
         spans_in(raw)
     tally = Tally()
-    assert list(events_of([raw], tally)) == []
+    assert list(events_of([raw], tally, AnsweredTools())) == []
     assert tally == Tally(malformed=1)
 
 
@@ -272,7 +269,7 @@ def test_a_span_that_no_event_can_be_made_of_is_named_and_its_neighbours_count(
 ) -> None:
     tally = Tally()
     spans = span_of(says=PING, spanId="01" * 8), span_of(**{"says": PING, **changes}), span_of(says=PING)
-    assert len(list(events_of([message(*spans)], tally))) == 2
+    assert len(list(events_of([message(*spans)], tally, AnsweredTools()))) == 2
     assert tally == Tally(requests=2, unfit=1)
     assert [bool(vars(said)["why"]) for said in caplog.records] == [True]
 
@@ -287,7 +284,7 @@ def test_json_that_leaves_a_zero_out_is_counted_as_protobuf_is(left_out: str) ->
     said = []
     for raw in (written, proto.SerializeToString()):
         tally = Tally()
-        said.append((list(events_of([raw], tally)), tally))
+        said.append((list(events_of([raw], tally, AnsweredTools())), tally))
     assert said[0] == said[1]
     assert said[0][1] == Tally(requests=1, unfit=1)
 
@@ -332,7 +329,7 @@ def test_whatever_a_message_holds_it_is_an_event_or_named_and_ends_nothing(caplo
     for seed in range(FUZZED):
         before = astuple(tally)
         raw = mutated(written, seed) if seed % 4 else bytes_changed(proto, Random(seed))
-        for event in events_of([raw], tally):
+        for event in events_of([raw], tally, AnsweredTools()):
             assert RequestEvent.read(event.dump()) == event
         assert astuple(tally) != before or spans_in(raw) == []
     assert min(astuple(tally)) > FUZZED // 20
@@ -345,7 +342,7 @@ def test_protobuf_is_no_json_however_long_its_first_resource() -> None:
         data.resource_spans.add().resource.attributes.add(key="k" * length)
         lengths.add(data.resource_spans[0].ByteSize())
         data.resource_spans.append(_golden().resource_spans[0])
-        assert len(list(events_of([data.SerializeToString()], Tally()))) == 5
+        assert len(list(events_of([data.SerializeToString()], Tally(), AnsweredTools()))) == 5
     assert ord("{") in lengths
 
 
