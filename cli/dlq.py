@@ -143,7 +143,7 @@ async def _send_again(since: str, wanted: Wanted, value: bytes | None, *, yes: b
 async def _sender() -> "KafkaSender":
     from cli.dlq_sender import KafkaSender
 
-    sender = KafkaSender(_kafka())
+    sender = KafkaSender.of(_kafka())
     await sender.begin()
     return sender
 

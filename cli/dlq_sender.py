@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -17,14 +17,26 @@ _TRANSACTION_S = 10
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})  # noqa: SLF001
 
 
+def sender_settings(kafka: KafkaSettings) -> dict[str, Any]:
+    """What the producer runs with."""
+    return kafka.librdkafka("davylamp-dlq") | {
+        "transactional.id": REPLAYS,
+        "transaction.timeout.ms": _TRANSACTION_S * 1000,
+        "acks": "all",
+    }
+
+
 class KafkaSender:
     """A :class:`cli.dead_letters.Sender` over a transactional producer, of whose id the cluster knows one (KIP-98)."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
-        self._producer = Producer(
-            kafka.librdkafka("davylamp-dlq")
-            | {"transactional.id": REPLAYS, "transaction.timeout.ms": _TRANSACTION_S * 1000, "acks": "all"}
-        )
+    def __init__(self, producer: Any) -> None:
+        """``producer``: a ``confluent_kafka.Producer`` with :func:`sender_settings`."""
+        self._producer = producer
+
+    @classmethod
+    def of(cls, kafka: KafkaSettings) -> Self:
+        """On Kafka."""
+        return cls(Producer(sender_settings(kafka)))
 
     async def begin(self) -> None:
         """Return once every sender before this one is ended, and whatever it had begun."""

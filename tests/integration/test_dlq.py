@@ -52,7 +52,7 @@ def test_dead_letters_are_listed_shown_and_sent_again_once(kafka: KafkaSettings,
 
 
 async def test_of_two_who_replay_at_once_the_later_one_does(kafka: KafkaSettings) -> None:
-    earlier, later = KafkaSender(kafka), KafkaSender(kafka)
+    earlier, later = KafkaSender.of(kafka), KafkaSender.of(kafka)
     postings = [Posting("mcp-requests", 0, b"k", b"", {}), Posting("mcp-requests.dlq", 0, b"k", b"", {})]
     await earlier.begin()
     sent, note = await earlier.put_all(*postings)

@@ -133,7 +133,7 @@ async def test_people_recompute_what_was_decided_by_their_own_name(
     monkeypatch.setenv("DAVYLAMP_KAFKA_SASL_PASSWORD", USERS["people"])
     records = await read_log("orders", "davylamp-verify")
     assert len(records["rollout-decisions"]) == 2
-    sender = KafkaSender(settings)
+    sender = KafkaSender.of(settings)
     await sender.begin()
     assert len(await sender.put_all(Posting("mcp-requests.dlq", 0, None, b"", {}))) == 1
 
