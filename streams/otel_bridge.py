@@ -99,7 +99,9 @@ class Bridge:
         """``producer``: transactional; waits until whatever a bridge of the same instance had begun is ended."""
         self._consumer, self._producer, self._settings = consumer, producer, settings
         self.tally, self._tools = Tally(), AnsweredTools()
+        self._messages: list[Any] = []
         producer.init_transactions(_ANSWER_S)
+        consumer.subscribe([settings.source], on_revoke=self._revoked, on_lost=self._revoked)
 
     def step(self) -> None:
         """Some messages, if there are any. Raises ``KafkaException``: the process ends, and is started again."""
@@ -122,18 +124,30 @@ class Bridge:
         self._consumer.close()
 
     def _gather(self) -> list[Any]:
-        messages = self._consumer.consume(1, _WAIT_S)
-        size = sum(map(len, messages))
-        while messages and size < _POLL_BYTES and len(messages) < _POLL_MESSAGES:
+        # A rebalance may happen in any of these calls: it takes what was polled of a lost partition off the list.
+        self._messages = []
+        self._messages += self._consumer.consume(1, _WAIT_S)
+        size = sum(map(len, self._messages))
+        while self._messages and size < _POLL_BYTES and len(self._messages) < _POLL_MESSAGES:
             more = self._consumer.consume(_SLICE, 0)
             if not more:
                 break
-            messages += more
+            self._messages += more
             size += sum(map(len, more))
-        for message in messages:
+        for message in self._messages:
             if message.error() is not None:
                 raise KafkaException(message.error())
-        return list(messages)
+        return self._messages
+
+    def _revoked(self, _: Any, parts: Sequence[TopicPartition]) -> None:
+        """Whoever gets a partition reads it from its commit: what was polled of it and is not sent yet is theirs.
+
+        The group would not refuse it: by the time it is committed, this bridge is a member of the new generation.
+        """
+        gone = {(part.topic, part.partition) for part in parts}
+        self._messages[:] = [
+            m for m in self._messages if m.error() is not None or (m.topic(), m.partition()) not in gone
+        ]
 
     def _send(self, event: RequestEvent) -> None:
         while True:
@@ -170,9 +184,7 @@ def make_bridge(settings: OtelBridgeSettings, kafka: KafkaSettings) -> Bridge:
             "compression.type": "lz4",
         }
     )
-    bridge = Bridge(consumer, producer, settings)
-    consumer.subscribe([settings.source])
-    return bridge
+    return Bridge(consumer, producer, settings)
 
 
 def main() -> None:

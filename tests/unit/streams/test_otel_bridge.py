@@ -362,6 +362,9 @@ class Said:
         some, self.messages = self.messages[:count], self.messages[count:]
         return some
 
+    def subscribe(self, topics: list[str], **_: object) -> None:
+        assert topics == ["otlp_spans"]
+
     def consumer_group_metadata(self) -> str:
         return "the member"
 
