@@ -256,6 +256,31 @@ async def test_a_bad_event_is_kept_and_counted_before_its_window_is_committed(ca
     assert [r.__dict__["malformed"] for r in caplog.records] == [1]
 
 
+@pytest.mark.parametrize("ends", ["refused", "revoked"])
+async def test_a_bad_event_whose_letter_is_under_way_when_its_worker_ends_is_kept_and_counted_by_the_next(
+    ends: str,
+) -> None:
+    log = record(0, 1000, b"{"), record(1, 1000, event(1)), tick(2, 1100)
+    first = Scene()
+    await first.assign()
+    await first.poll(*log[:2])
+    if ends == "refused":
+        first.outbox.refused = "mcp-requests.dlq: message timed out"
+        with pytest.raises(DeliveryError):
+            await first.poll(log[2])
+    else:
+        await first.owner.handle(Revoked(0))
+        await first.owner.beat()
+    assert first.commits == []
+    second = Scene()
+    await second.assign()
+    await second.poll(*log)
+    assert [r.headers["offset"] for r in second.sent("mcp-requests.dlq")] == [b"0"]
+    assert [(c.offset, c.letters) for _, c in second.commits] == [(2, MAX_DEAD_LETTERS)]
+    (final,) = [w for w in (CohortWindow.read(r.value or b"") for r in second.sent()) if w.final]
+    assert (final.malformed, final.unkept, second.told()[-1]) == (1, 0, (1000, True, 1))
+
+
 async def test_a_flood_of_bad_events_is_counted_and_named_and_fills_no_topic(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene(registered=frozenset({"orders"}))
     await scene.assign()

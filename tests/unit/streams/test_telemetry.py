@@ -203,6 +203,60 @@ def test_a_commit_that_the_broker_cannot_tell_is_an_error() -> None:
         run(fake)
 
 
+NO_STATE_OF_A_CALL = {"committed", "get_watermark_offsets", "incremental_assign", "incremental_unassign"}
+"""What a callback of a rebalance may ask of its own consumer. All else that asks the broker (list_topics, list_groups, poll,
+consume, close) puts a state of its own in the place of that of the call which runs the callback, and takes it away at its
+end (CallState_begin and CallState_end in confluent-kafka's C): the next callback of the same call finds none and aborts the
+process, SIGABRT. Nobody can catch that, so it is not even tried here."""
+
+
+class Overheard:
+    """A consumer, and what is asked of it while one of its callbacks runs."""
+
+    def __init__(self, consumer: FakeConsumer) -> None:
+        self._consumer = consumer
+        self._calls_back = ""
+        self.asked: list[tuple[str, str]] = []
+        """(callback, what it asked)."""
+
+    def subscribe(self, topics: list[str], **callbacks: Callable[[Any, Any], None]) -> None:
+        self._consumer.subscribe(topics, **{name: self._noting(name, call) for name, call in callbacks.items()})
+
+    def _noting(self, name: str, call: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+        def noting(_: Any, parts: Any) -> None:
+            self._calls_back = name
+            call(self, parts)
+            self._calls_back = ""
+
+        return noting
+
+    def __getattr__(self, name: str) -> Any:
+        if self._calls_back:
+            self.asked.append((self._calls_back, name))
+            assert name in NO_STATE_OF_A_CALL, f"{name}() in {self._calls_back}"
+        return getattr(self._consumer, name)
+
+
+def test_no_callback_of_a_rebalance_asks_the_broker_what_would_abort_the_process() -> None:
+    fake = FakeConsumer()
+    fake.commits[1] = Part(1, 70, Checkpoint(70, 1234, 60).metadata(WINDOW_MS))
+    telemetry = TelemetryConsumer(overheard := Overheard(fake), TOPIC, WINDOW_MS, lambda: 4)
+    fake.steps = [
+        fake.rebalance("on_assign"),
+        fake.rebalance("on_assign", 0, 1),
+        messages(0, 5),
+        fake.rebalance("on_revoke", 0, 3),
+        lambda: fake.callbacks["on_assign"](fake, FOREIGN),
+        lambda: fake.callbacks["on_revoke"](fake, FOREIGN),
+        fake.rebalance("on_assign", 0),
+        fake.rebalance("on_lost", 0, 1),
+    ]
+    run(fake, telemetry)
+    by_callback = {name: {asked for by, asked in overheard.asked if by == name} for name, _ in overheard.asked}
+    taken = {"incremental_unassign"}
+    assert by_callback == {"on_assign": NO_STATE_OF_A_CALL - taken, "on_revoke": taken, "on_lost": taken}
+
+
 def test_an_assignment_of_nothing_asks_the_broker_nothing() -> None:
     fake = FakeConsumer()
     fake.steps = [fake.rebalance("on_assign")]
