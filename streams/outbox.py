@@ -5,8 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from confluent_kafka import KafkaException
+
+from transport.kafka_log import partitions
 from transport.settings import KafkaSettings
 
+_ANSWER_S = 30.0
 _POLL_S = 0.005
 _CLOSE_S = 1.0
 
@@ -91,8 +95,8 @@ class KafkaOutbox:
         self._refused: str | None = None
 
     def partitions(self, topic: str) -> int:
-        """How many partitions a topic has. Blocks; raises ``KafkaException`` without a broker."""
-        return len(self._producer.list_topics(topic, timeout=30).topics[topic].partitions)
+        """How many partitions a topic has. Blocks; raises ``KafkaException`` without a broker, and without the topic."""
+        return len(partitions(self._producer, topic, _ANSWER_S))
 
     async def send(self, record: Outgoing) -> None:
         target = {} if record.partition is None else {"partition": record.partition}
@@ -109,6 +113,9 @@ class KafkaOutbox:
                 )
             except BufferError:
                 await asyncio.sleep(_POLL_S)
+                continue
+            except KafkaException as error:  # too large, or a producer that has lost its order: it was not even queued
+                self._refused = self._refused or f"{record.topic}: {error.args[0]}"
                 continue
             self._under_way += 1
             return

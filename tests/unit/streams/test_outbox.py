@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from streams.outbox import DeliveryError, KafkaOutbox, MemoryOutbox, Outbox, Outgoing, producer_settings
 from transport.settings import KafkaSettings
@@ -137,6 +139,36 @@ async def test_a_refusal_ends_the_wait_for_what_was_sent_with_it() -> None:
     async with asyncio.timeout(5):
         with pytest.raises(DeliveryError):
             await outbox.acknowledged()
+
+
+async def test_a_record_that_is_not_even_queued_ends_the_outbox_as_well() -> None:
+    class Strict(FakeProducer):
+        def produce(self, *_: Any, **__: Any) -> None:
+            raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+
+    outbox = KafkaOutbox(Strict())
+    for _ in range(2):
+        with pytest.raises(DeliveryError, match=r"cohort-windows: .*MSG_SIZE_TOO_LARGE"):
+            await outbox.send(RECORD)
+    with pytest.raises(DeliveryError):
+        await outbox.acknowledged()
+
+
+@pytest.mark.parametrize("error", [None, KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)])
+def test_a_topic_that_a_broker_does_not_know_has_not_no_partitions(error: KafkaError | None) -> None:
+    class Knowing(FakeProducer):
+        def list_topics(self, topic: str, timeout: float) -> Any:
+            assert timeout == 30
+            return SimpleNamespace(
+                topics={topic: SimpleNamespace(error=error, partitions={} if error else {0: 1, 1: 1})}
+            )
+
+    outbox = KafkaOutbox(Knowing())
+    if error is None:
+        assert outbox.partitions("mcp-requests") == 2
+    else:  # a broker that is about to stop may say so: windows of no partitions would be published
+        with pytest.raises(KafkaException, match="UNKNOWN_TOPIC_OR_PART"):
+            outbox.partitions("mcp-requests")
 
 
 async def test_closing_flushes_within_a_bound() -> None:
