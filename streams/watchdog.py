@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 import threading
 from collections.abc import Callable
 from typing import Literal, get_args
@@ -22,10 +21,18 @@ FIRST_WORD = 5.0
 """Limits that a part has to its first word: it waits for Kafka, for the services, for its group."""
 
 
+SAYING_S = 1.0
+"""So long a worker that ends waits for its last words to be written: what it hangs in may be the log."""
+
+
 def end_process() -> None:
     """At once: what hangs would hang in an orderly end as well, and nothing has to be saved."""
-    sys.stderr.flush()
     os._exit(STALLED)
+
+
+def _say(part: Part, for_s: float) -> None:
+    extra = {"action": "stalled", "part": part, "for_s": round(for_s, 1)}
+    logger.critical("the worker stopped progressing: it ends to be started again", extra=extra)
 
 
 class Watchdog:
@@ -62,8 +69,9 @@ class Watchdog:
         now_s = self._clock.monotonic_s()
         for part, (moved_s, limit_s) in list(self._heard.items()):
             if now_s - moved_s > limit_s:
-                extra = {"action": "stalled", "part": part, "for_s": round(now_s - moved_s, 1)}
-                logger.critical("the worker stopped progressing: it ends to be started again", extra=extra)
+                saying = threading.Thread(target=_say, args=(part, now_s - moved_s), daemon=True)
+                saying.start()
+                saying.join(SAYING_S)
                 self._end()
 
     def start(self, every_s: float = 1.0) -> None:

@@ -1,10 +1,13 @@
 """A worker that stops progressing ends, and nothing else does."""
 
+import logging
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from streams import watchdog
 from streams.watchdog import PARTS, STALLED, Part, Watchdog
 from transport.clock import FakeClock
 
@@ -65,6 +68,20 @@ def test_a_worker_that_was_told_to_end_has_the_limit_to_be_gone_whatever_still_m
     for part in PARTS:
         scene.watchdog.moved(part)
     assert scene.later(2) == 2  # a word for each part: no process is ended twice
+
+
+def test_a_worker_that_hangs_in_its_own_log_ends_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, written, handler = Scene(), threading.Event(), logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda _: written.wait(20))  # nobody reads its stderr
+    monkeypatch.setattr(watchdog, "SAYING_S", 0.01)
+    watchdog.logger.addHandler(handler)
+    try:
+        scene.watchdog.moved("agent")
+        assert scene.later(61) == 1
+        assert not written.is_set()
+    finally:
+        written.set()
+        watchdog.logger.removeHandler(handler)
 
 
 HANGING = """
