@@ -15,7 +15,7 @@ from davylamp_sdk._event import RequestEvent
 from schemas.windows import MAX_DEAD_LETTERS, CohortWindow
 from streams.batches import Batch
 from streams.cells import Told
-from streams.checkpoint import Checkpoint
+from streams.checkpoint import Checkpoint, ForeignCheckpointError
 from streams.columns import Ints
 from streams.counters import Counters
 from streams.decoding import BadEvent, Heard, Said
@@ -106,11 +106,17 @@ class PartitionFold:
         """Come to a message.
 
         Returns the window that this message closes, if any; the message itself belongs to the next. Raises
-        :class:`OutOfOrderError` unless offsets ascend.
+        :class:`OutOfOrderError` unless offsets ascend, and :class:`ForeignCheckpointError` where the log before the
+        checkpoint is younger than that: it is another log.
         """
         if offset < self._next:
             raise OutOfOrderError(f"{self._source.topic}-{self._source.partition}: {offset} after {self._next - 1}")
         self._is_muted = self.muted(offset)
+        if self._is_muted and appended_ms > self._start.clock_ms:
+            raise ForeignCheckpointError(
+                f"{self._source.topic}-{self._source.partition}: message {offset} is younger than the commit at offset "
+                f"{self._start.offset}: was the topic made anew? Reset the group's offsets to go on"
+            )
         clock_ms = max(self._clock_ms, appended_ms)
         closed = self._enter(clock_ms // self._source.window_ms, offset)
         self._clock_ms, self._next, self._appended_ms = clock_ms, offset + 1, appended_ms

@@ -6,7 +6,7 @@ import pytest
 
 from davylamp_sdk._event import EventBatch, RequestEvent
 from schemas.windows import CohortWindow
-from streams.checkpoint import Checkpoint
+from streams.checkpoint import Checkpoint, ForeignCheckpointError
 from streams.counters import Counters
 from streams.counts import MAX_LABELS
 from streams.decoding import BadEvent, decode
@@ -369,6 +369,15 @@ def test_a_successor_drops_what_its_predecessor_would_have_dropped() -> None:
     assert counted(again.finals(NOBODY)) == {1100: 1}
     assert again.checkpoint == second.checkpoint
     assert successor.counters == live.counters == Counters(duplicates=1)
+
+
+def test_a_topic_that_was_made_anew_and_has_grown_past_the_commit_is_told_by_its_age() -> None:
+    """The broker forgets a group's offsets with the topic, but a worker that had not noticed may commit once more."""
+    log = Log(Checkpoint(offset=2, clock_ms=1090, warm_offset=0))
+    with pytest.raises(
+        ForeignCheckpointError, match=r"mcp-requests-2: message 0 is younger than the commit at offset 2"
+    ):
+        log.tell((5000, event(1)))
 
 
 def test_after_a_hole_a_window_that_was_final_does_not_open_again() -> None:
