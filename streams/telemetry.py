@@ -88,6 +88,8 @@ class TelemetryConsumer:
         self._window_ms = window_ms
         self._hand: Callable[[Handover], None]
         self._numbers: dict[int, int] = {}
+        self._reached: dict[int, int] = {}
+        """Offset from which the group reads each on: it never goes back."""
         self._messages: list[Any] = []
         self._due: deque[tuple[int, Checkpoint]] = deque()
         self._refused: list[str] = []
@@ -170,12 +172,12 @@ class TelemetryConsumer:
         while self._due:
             partition, checkpoint = self._due.popleft()
             due[partition] = checkpoint
-        offsets = [
-            TopicPartition(self._topic, p, c.offset, c.metadata(self._window_ms))
-            for p, c in due.items()
-            if p in self._numbers
-        ]
-        if offsets:
+        # What the agent closes before it has heard that the partition was lost and won again is true, and may be older
+        # than what another worker committed meanwhile: retention may have taken that, and would be said to have.
+        newer = {p: c for p, c in due.items() if p in self._numbers and c.offset > self._reached[p]}
+        if newer:
+            self._reached |= {p: c.offset for p, c in newer.items()}
+            offsets = [TopicPartition(self._topic, p, c.offset, c.metadata(self._window_ms)) for p, c in newer.items()]
             self._consumer.commit(offsets=offsets, asynchronous=True)
 
     def _assigned(self, parts: Sequence[TopicPartition]) -> None:
@@ -187,7 +189,7 @@ class TelemetryConsumer:
         explicit = []
         for committed in self._consumer.committed(parts, _TIMEOUT_S) if parts else ():
             start, lost = self._start(committed)
-            self._numbers[committed.partition] = 0
+            self._numbers[committed.partition], self._reached[committed.partition] = 0, start.offset
             self._hand(Assigned(committed.partition, total, start, lost))
             explicit.append(TopicPartition(self._topic, committed.partition, start.warm_offset))
             self._joined_anew = False

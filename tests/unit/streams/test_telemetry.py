@@ -400,6 +400,27 @@ def test_commits_are_made_by_the_thread_the_newest_of_each_partition() -> None:
     assert fake.committed_offsets == [(0, 8, "2,100,1100,5,200"), (1, 9, "2,100,1000,9,200")]
 
 
+def test_a_commit_of_the_time_before_a_partition_was_lost_and_won_again_does_not_lead_the_group_back() -> None:
+    fake = FakeConsumer()
+    telemetry = TelemetryConsumer(fake, TOPIC, WINDOW_MS, lambda: 4)
+
+    def another_went_on() -> None:
+        fake.rebalance("on_revoke", 0)()
+        fake.commits[0] = Part(0, 70, Checkpoint(70, 1234, 60).metadata(WINDOW_MS))
+
+    fake.steps = [
+        fake.rebalance("on_assign", 0),
+        another_went_on,
+        fake.rebalance("on_assign", 0),
+        lambda: telemetry.commit(0, Checkpoint(50, 1100, 40)),
+        lambda: telemetry.commit(0, Checkpoint(80, 1300, 70)),
+        lambda: telemetry.commit(0, Checkpoint(75, 1200, 70)),
+        [],
+    ]
+    run(fake, telemetry)
+    assert [offset for _, offset, _ in fake.committed_offsets] == [80]
+
+
 def test_a_partition_that_is_not_ours_any_more_is_not_committed() -> None:
     fake = FakeConsumer()
     telemetry = TelemetryConsumer(fake, TOPIC, WINDOW_MS, lambda: 4)
