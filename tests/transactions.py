@@ -264,7 +264,8 @@ class Member:
 
     def _give_back(self, at: At) -> None:
         self._calls_back = True
-        self._callbacks.get("on_revoke", lambda *_: None)(self, [TopicPartition(*at)])
+        if "on_revoke" in self._callbacks:
+            self._callbacks["on_revoke"](self, [TopicPartition(*at)])
         self._calls_back = False
         self.positions.pop(at)
         self.broker.generation += 1

@@ -177,8 +177,12 @@ async def test_who_does_not_wait_for_the_end_and_asks_again_has_it_in_the_log_on
 ) -> None:
     commits, go_on, over = threading.Event(), threading.Event(), threading.Event()
 
+    def wait() -> None:
+        commits.set()
+        go_on.wait(20)
+
     def hang(_: Scene, producer: Producer) -> None:
-        producer.before_commit = lambda: (commits.set(), go_on.wait(), None)[-1]
+        producer.before_commit = wait
         scene.broker.changed = over.set
 
     asked = asyncio.create_task(ask(scene, monkeypatch, hang))

@@ -73,7 +73,7 @@ def put_out_of_the_group(scene: Scene, producer: Producer) -> None:
         scene.broker.generation += 1  # its session is over, and it has not heard of it
         offsets(*arguments)  # type: ignore[arg-type]
 
-    producer.send_offsets_to_transaction = too_late  # type: ignore[method-assign]
+    producer.send_offsets_to_transaction = too_late  # type: ignore[method-assign, assignment]
 
 
 @pytest.mark.parametrize("fails", [refused, fenced, fenced_when_the_log_has_them, put_out_of_the_group])
