@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from cli.strict_yaml import read_yaml
 from davylamp_sdk._message import Message
-from judge.offline import POLICIES, OfflinePolicy, Report
+from judge.offline import POLICIES, OfflinePolicy, Report, Rule
 from judge.recorded import Recorded
 from schemas.documents import read_json, too_deep
 from schemas.plan import WRITTEN, Plan
@@ -55,7 +55,7 @@ def parsed(text: str) -> Any:
         raise ValueError(f"neither JSON nor YAML: {error}") from error
 
 
-def _rule(text: str) -> Any:
+def _rule(text: str) -> Rule:
     found = parsed(text)
     if not isinstance(found, Mapping):
         raise ValueError(f"--rule is not an object but {type(found).__name__}: leave it out to judge by the plan")  # noqa: TRY004 - one kind of refusal

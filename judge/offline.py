@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from judge.policies.choice import sequential
 from judge.policies.kayenta import policy as kayenta
-from judge.policies.kayenta.settings import CanaryConfig, ConfigError, Thresholds, score_thresholds
+from judge.policies.kayenta.settings import CanaryConfig, Thresholds, score_thresholds
 from judge.policies.kayenta.wire import judge_document
 from judge.policies.port import Assessment, StageTimes
 from judge.policies.threshold import argo, flagger, measuring
@@ -16,6 +16,8 @@ from judge.policies.threshold.wire import argo_report, flagger_report
 from judge.recorded import Recorded, recorded_series, recorded_state
 
 Verdict = Literal["pass", "fail", "undecided"]
+Rule = Mapping[str, Any]
+"""A configuration of a policy's own, as it was parsed: for Kayenta a canary config, or ``config`` with ``scoreThresholds``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class OfflinePolicy:
 
     of_document: Callable[[Any], Report] | None
     """Judges what brings its own measurements; None: it judges windows alone."""
-    of_windows: Callable[[Recorded, Any], Report]
+    of_windows: Callable[[Recorded, Rule | None], Report]
     """Judges a recorded rollout by a configuration of the policy's own, or by None: what says the same as the plan."""
 
 
@@ -41,13 +43,9 @@ def _kayenta_document(document: Any) -> Report:
     return Report(_KAYENTA_VERDICTS[content["score"]["classification"]], content)
 
 
-def _kayenta_windows(recorded: Recorded, rule: Any) -> Report:
+def _kayenta_windows(recorded: Recorded, rule: Rule | None) -> Report:
     series, policy = recorded_series(recorded), kayenta.Kayenta()
     if rule is not None:
-        if not isinstance(rule, Mapping):
-            raise ConfigError(
-                "the rule", f"{rule!r} is not an object: a canary config, or `config` with `scoreThresholds`"
-            )
         raw = rule.get("config", rule)
         config = CanaryConfig.read(raw)
         kayenta.refuse_unknown(series, config)
@@ -68,7 +66,7 @@ def _threshold_document(document: Any) -> Report:
     return _argo_run(argo.run(found.rule, argo.listed(found.measured)), found.ignored)
 
 
-def _threshold_windows(recorded: Recorded, rule: Any) -> Report:
+def _threshold_windows(recorded: Recorded, rule: Rule | None) -> Report:
     series = recorded_series(recorded)
     found = (
         Document(threshold.relative_to_baseline(recorded.plan).analysis, None) if rule is None else read_document(rule)
@@ -82,7 +80,7 @@ def _threshold_windows(recorded: Recorded, rule: Any) -> Report:
     return _argo_run(run, found.ignored)
 
 
-def _sequential_windows(recorded: Recorded, rule: Any) -> Report:
+def _sequential_windows(recorded: Recorded, rule: Rule | None) -> Report:
     if rule is not None:
         raise ValueError("sequential takes no configuration beside the plan")
     return _assessed(recorded_state(recorded).assess(sequential(recorded.plan)))
