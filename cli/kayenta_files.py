@@ -18,9 +18,8 @@ def migrated(
     config: str, canary: str, service: str | None, mapping: Sequence[str], stage: str | None, *, source: str
 ) -> tuple[str, list[str]]:
     """The plan as YAML, and what a person should see on the terminal as well."""
-    raw = _json(config, "the canary config")
     try:
-        found = migrate(raw, service or _application(raw), canary, dict(map(_pair, mapping)))
+        found = migrate(_json(config, "the canary config"), service, canary, dict(map(_pair, mapping)))
     except ValidationError as error:
         raise ValueError("; ".join(map(str, mistakes(error.errors(), Plan)))) from error
     beside = stage_remarks(_json(stage, "the stage"), found.plan) if stage else ()
@@ -48,13 +47,6 @@ def _unmapped(found: Migration) -> Iterator[str]:
     for fate in found.fates:
         if fate.check is None:
             yield f"not taken over: {fate.metric!r}: {'; '.join(fate.details)}"
-
-
-def _application(raw: Any) -> str:
-    applications = raw.get("applications") if isinstance(raw, dict) else None
-    if not isinstance(applications, list) or len(applications) != 1 or applications == ["ad-hoc"]:
-        raise ValueError("which service is it? The config names no single application: add --service NAME")
-    return str(applications[0])
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from judge.policies.choice import sequential
 from judge.policies.kayenta import policy as kayenta
 from judge.policies.kayenta.settings import CanaryConfig, Thresholds, score_thresholds
+from judge.policies.kayenta.shapes import refuse_wrong_types
 from judge.policies.kayenta.wire import judge_document
 from judge.policies.port import Assessment, StageTimes
 from judge.policies.threshold import argo, flagger, measuring
@@ -40,13 +41,15 @@ class OfflinePolicy:
 
 def _kayenta_document(document: Any) -> Report:
     content = judge_document(document)
-    return Report(_KAYENTA_VERDICTS[content["score"]["classification"]], content)
+    verdict = _KAYENTA_VERDICTS[content["score"]["classification"]]
+    return Report("undecided" if verdict == "pass" and content.get("unjudged") else verdict, content)
 
 
 def _kayenta_windows(recorded: Recorded, rule: Rule | None) -> Report:
     series, policy = recorded_series(recorded), kayenta.Kayenta()
     if rule is not None:
         raw = rule.get("config", rule)
+        refuse_wrong_types(raw)
         config = CanaryConfig.read(raw)
         kayenta.refuse_unknown(series, config)
         wanted = score_thresholds(raw, rule.get("scoreThresholds"))

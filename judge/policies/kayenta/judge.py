@@ -8,6 +8,8 @@ those who come from there. davylamp itself decides by :mod:`judge.policies.seque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from judge.policies.kayenta.classifiers import classify
 from judge.policies.kayenta.pairs import MetricPair
 from judge.policies.kayenta.preprocessing import clean
@@ -37,16 +39,17 @@ def judge(config: CanaryConfig, thresholds: Thresholds, pairs: Sequence[MetricPa
 
 
 def judge_metric(config: CanaryConfig, pair: MetricPair) -> MetricResult:
-    """Judge one metric."""
+    """Judge one metric. Sums beyond what 64 bits hold are infinite, as in Java."""
     settings = config.settings(pair.name)
-    control, experiment = clean(pair.control, settings), clean(pair.experiment, settings)
-    return MetricResult(
-        name=pair.name,
-        verdict=classify(control, experiment, settings),
-        groups=settings.groups,
-        muted=settings.muted,
-        control=summary(control),
-        experiment=summary(experiment),
-        id=pair.id,
-        tags=pair.tags,
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        control, experiment = clean(pair.control, settings), clean(pair.experiment, settings)
+        return MetricResult(
+            name=pair.name,
+            verdict=classify(control, experiment, settings),
+            groups=settings.groups,
+            muted=settings.muted,
+            control=summary(control),
+            experiment=summary(experiment),
+            id=pair.id,
+            tags=pair.tags,
+        )

@@ -4,18 +4,23 @@ A query is never guessed at: which metric is which check, a person says (`mappin
 check is taken for it.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from judge.policies.kayenta.remarks import Remark, canary_of, remarks, wrong_types
+from judge.policies.kayenta.remarks import Remark, canary_of, remarks
 from judge.policies.kayenta.settings import CanaryConfig, ConfigError, MetricSettings, read_settings
+from judge.policies.kayenta.shapes import named_twice, wrong_types
 from schemas.checks import Checks, LatencyCheck, RateCheck, SessionLoss
 from schemas.plan import Plan
 from schemas.units import format_percent, format_points
 
 BUILT_IN = tuple(name for name in Checks.model_fields if name != "custom")
 """What a metric may become, beside ``mean:NAME`` and ``rate:NAME``: numbers that the servers send with their requests."""
+
+
+_CONFIG_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +50,44 @@ class Migration:
         return tuple(fate.metric for fate in self.fates if fate.check is None)
 
 
-def migrate(raw: Any, service: str, canary: str, mapping: Mapping[str, str]) -> Migration:
-    """Take a canary config over.
+def migrate(raw: Any, service: str | None, canary: str, mapping: Mapping[str, str]) -> Migration:
+    """Take a canary config over; by default the service is its one application.
 
     `mapping` is from a metric's name, or the whole text of its query, to a check. Raises :class:`ConfigError` with every
     wrong type at once, and for a mapping that names no metric or no check.
     """
-    wrong = wrong_types(raw)
+    wrong = (*wrong_types(raw), *_wrong_values(raw))
     if wrong:
         raise ConfigError("the canary config cannot be taken over", "; ".join(map(str, wrong)))
     config = CanaryConfig.read(raw)
     targets = _targets(config, mapping, _mapping(raw.get("templates")))
     checks: dict[str, Any] = {}
     fates = [_fate(metric, targets, checks) for metric in config.metrics]
-    content: dict[str, Any] = {"service": service, "canary": canary, **({"checks": checks} if checks else {})}
+    content: dict[str, Any] = {
+        "service": service or _application(raw),
+        "canary": canary,
+        **({"checks": checks} if checks else {}),
+    }
     return Migration(Plan.model_validate(content), content, tuple(fates), (*remarks(raw), *_of_the_judge(config)))
+
+
+def _wrong_values(raw: Any) -> Iterator[ConfigError]:
+    """What is of its type, and Kayenta refuses or never looks at."""
+    name = _mapping(raw).get("name")
+    if isinstance(name, str) and not _CONFIG_NAME.fullmatch(name):
+        yield ConfigError("config.name", f"{name!r} is not made of letters, digits, - and _")
+    if _mapping(raw).get("applications") == []:
+        yield ConfigError("config.applications", "is not a list with at least one name")
+    yield from named_twice(raw)
+
+
+def _application(raw: Mapping[str, Any]) -> str:
+    applications = raw.get("applications", [])
+    if len(applications) != 1 or applications == ["ad-hoc"]:
+        raise ConfigError(
+            "config.applications", "which service is it? The config names no single application: add --service NAME"
+        )
+    return str(applications[0])
 
 
 def query_texts(metric: Mapping[str, Any], templates: Mapping[str, Any]) -> tuple[str, ...]:

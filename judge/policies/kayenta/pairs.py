@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from judge.policies.kayenta.settings import ConfigError
+from judge.policies.kayenta.shapes import TEXT, Keys, MapOf
 
 Floats = NDArray[np.float64]
 
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """How JSON writers spell what JSON has no numbers for."""
+_BESIDE = Keys({"id": TEXT, "tags": MapOf(TEXT)})
+"""What of a `MetricSetPair` goes back as it came."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,12 +41,14 @@ def read_metric_set_pair(raw: Any, path: str) -> MetricPair:
     """From a Kayenta ``MetricSetPair``, whose series lie under ``values``. Raises :class:`ConfigError`."""
     if not isinstance(raw, Mapping):
         raise ConfigError(path, "is not an object")
+    for wrong in _BESIDE.wrong({key: value for key, value in raw.items() if value is not None}, path):
+        raise wrong
     values, tags = raw.get("values"), raw.get("tags") or {}
-    if not isinstance(values, Mapping) or not isinstance(tags, Mapping):
-        raise ConfigError(path, "needs `values` with `control` and `experiment`; `tags` is an object")
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{path}.values", "is not an object with `control` and `experiment`")
     inside = f"{path}.values"
     control, experiment = _series(values, "control", inside), _series(values, "experiment", inside)
-    return MetricPair(_name(raw, path), control, experiment, str(raw.get("id") or ""), {**tags})
+    return MetricPair(_name(raw, path), control, experiment, raw.get("id") or "", {**tags})
 
 
 def _name(raw: Mapping[str, Any], path: str) -> str:

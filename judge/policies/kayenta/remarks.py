@@ -1,6 +1,5 @@
 """What is weak, silently misread or unknown in a canary config: said before it is taken over. Pure."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,6 @@ from judge.policies.kayenta.settings import (
     NAN_STRATEGIES,
     OUTLIER_STRATEGIES,
     CanaryConfig,
-    ConfigError,
     MetricSettings,
     read_settings,
 )
@@ -41,9 +39,6 @@ _METRIC = ("name", "query", "groups", "analysisConfigurations", "scopeName")
 _CANARY = ("direction", "nanStrategy", "outliers", "critical", "mustHaveData", "muted", "effectSize")
 _EFFECT = ("measure", "allowedIncrease", "allowedDecrease", "criticalIncrease", "criticalDecrease")
 _FULL = 100.0
-_CONFIG_NAME = re.compile(r"[A-Za-z0-9_-]+")
-_TEXTS = ("q", "select", "metricName", "metricType", *_TEMPLATES)
-"""What of a query is a text, whatever its source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +51,6 @@ class Remark:
     def __str__(self) -> str:
         """`path: text`."""
         return f"{self.path}: {self.text}"
-
-
-def wrong_types(raw: Any) -> tuple[ConfigError, ...]:
-    """Everything of a wrong type at once: Kayenta throws for the first of them, once the metric has data."""
-    found: list[ConfigError] = list(_wrong_fields(raw) if isinstance(raw, Mapping) else ())
-    try:
-        config = CanaryConfig.read(raw)
-    except ConfigError as error:
-        return (*found, error)
-    for index, metric in enumerate(config.metrics):
-        try:
-            read_settings(metric, f"config.metrics[{index}]")
-        except ConfigError as error:
-            found.append(error)
-    return tuple(found)
 
 
 def remarks(raw: Mapping[str, Any]) -> tuple[Remark, ...]:
@@ -92,52 +72,6 @@ def remarks(raw: Mapping[str, Any]) -> tuple[Remark, ...]:
 def canary_of(metric: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a metric's configuration says, empty if it says nothing."""
     return _mapping(_mapping(metric.get("analysisConfigurations")).get("canary"))
-
-
-def _wrong_fields(raw: Mapping[str, Any]) -> Iterator[ConfigError]:
-    yield from _wrong_in(
-        raw, "config", (("description", str, "a text"), ("id", str, "a text"), ("judge", Mapping, "an object"))
-    )
-    yield from _wrong_in(raw, "config", (("configVersion", str | int | float, "a text or a number"),))
-    name = raw.get("name")
-    if name is not None and not (isinstance(name, str) and _CONFIG_NAME.fullmatch(name)):
-        yield ConfigError("config.name", f"{name!r} is not made of letters, digits, - and _")
-    applications = raw.get("applications")
-    if applications is not None and not (isinstance(applications, list) and applications):
-        yield ConfigError("config.applications", "is not a list with at least one name")
-    templates = raw.get("templates")
-    if templates is not None and not (
-        isinstance(templates, Mapping) and all(isinstance(text, str) for text in templates.values())
-    ):
-        yield ConfigError("config.templates", "is not an object of texts")
-    metrics = raw.get("metrics")
-    yield from _wrong_metrics([m for m in metrics if isinstance(m, Mapping)] if isinstance(metrics, list) else [])
-
-
-def _wrong_metrics(metrics: Sequence[Mapping[str, Any]]) -> Iterator[ConfigError]:
-    names = [metric.get("name") for metric in metrics]
-    for index, (metric, name) in enumerate(zip(metrics, names, strict=True)):
-        path = f"config.metrics[{index}]"
-        if not isinstance(name, str) or not name:
-            yield ConfigError(f"{path}.name", "is missing")
-        elif name in names[:index]:
-            yield ConfigError(f"{path}.name", f"{name!r} is the name of an earlier metric: only that counts")
-        objects = ("query", "analysisConfigurations")
-        yield from _wrong_in(
-            metric, path, [("scopeName", str, "a text"), *((key, Mapping, "an object") for key in objects)]
-        )
-        yield from _wrong_in(_mapping(metric.get("query")), f"{path}.query", [(key, str, "a text") for key in _TEXTS])
-        groups = metric.get("groups")
-        if isinstance(groups, list) and not all(isinstance(group, str) for group in groups):
-            yield ConfigError(f"{path}.groups", "is not a list of texts")
-
-
-def _wrong_in(raw: Mapping[str, Any], path: str, types: Sequence[tuple[str, Any, str]]) -> Iterator[ConfigError]:
-    """What is there, no null, and not of its type."""
-    for key, kind, words in types:
-        value = raw.get(key)
-        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-            yield ConfigError(f"{path}.{key}", f"{value!r} is not {words}")
 
 
 def _of_the_whole(raw: Mapping[str, Any]) -> Iterator[Remark]:

@@ -78,7 +78,8 @@ class Thresholds:
     def read(cls, raw: Any, path: str = "scoreThresholds") -> Self:
         """From ``{"pass": …, "marginal": …}``. Raises :class:`ConfigError`."""
         if not isinstance(raw, Mapping):
-            raise ConfigError(path, "is missing: write {pass: 95, marginal: 75}")
+            what = "is missing" if raw is None else f"{raw!r} is not an object"
+            raise ConfigError(path, f"{what}: write {{pass: 95, marginal: 75}}")
         return cls(*(_required_number(raw, key, path) for key in ("pass", "marginal")))
 
 

@@ -51,8 +51,10 @@ def _remarks(stage: Mapping[str, Any], plan: Plan) -> Iterator[Remark]:
     if not isinstance(scopes, list | None):
         raise ConfigError("stage.scopes", "is not a list")
     for index, scope in enumerate(scopes or ()):
+        if not isinstance(scope, Mapping):
+            raise ConfigError(f"stage.scopes[{index}]", f"{scope!r} is not an object")
         yield Remark(f"stage.scopes[{index}]", _SCOPE)
-        if isinstance(scope, Mapping) and scope.get("controlOffsetInMinutes"):
+        if scope.get("controlOffsetInMinutes"):
             yield Remark(f"stage.scopes[{index}].controlOffsetInMinutes", _SAYS["offset"])
 
 

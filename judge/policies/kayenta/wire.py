@@ -13,25 +13,31 @@ from judge.policies.kayenta.judge import NAME, Judgement, judge
 from judge.policies.kayenta.pairs import read_metric_set_pair, read_pair
 from judge.policies.kayenta.scorers import MetricResult
 from judge.policies.kayenta.settings import CanaryConfig, ConfigError, Thresholds, score_thresholds
+from judge.policies.kayenta.shapes import named_twice, refuse_wrong_types
 from judge.policies.kayenta.statistics import Summary
 
 
 def judge_document(document: Any) -> dict[str, Any]:
     """Judge ``{"config", "scoreThresholds", "metrics": [{"name", "control", "experiment"}]}``. Raises :class:`ConfigError`.
 
-    Where there are no ``scoreThresholds``, those of the config's classifier count, which Kayenta never reads.
+    Where there are no ``scoreThresholds``, those of the config's classifier count, which Kayenta never reads. Metrics of the
+    config of which nothing was measured are named as ``unjudged``: they have no part in the score.
     """
     config, thresholds, metrics = _request(document, ("config", "scoreThresholds", "metrics"))
     pairs = [read_pair(raw, f"metrics[{i}]") for i, raw in enumerate(metrics)]
-    read = CanaryConfig.read(config)
-    return report(judge(read, Thresholds.read(score_thresholds(config, thresholds)), pairs))
+    read = _config(config)
+    for wrong in named_twice(config):
+        raise wrong
+    found = report(judge(read, Thresholds.read(score_thresholds(config, thresholds)), pairs))
+    unjudged = _unjudged(read, {pair.name for pair in pairs})
+    return {**found, "unjudged": unjudged} if unjudged else found
 
 
 def judge_remotely(document: Any) -> dict[str, Any]:
     """Judge the body that Kayenta's ``RemoteJudge-v1.0`` posts, and answer what it reads. Raises :class:`ConfigError`."""
     config, thresholds, metrics = _request(document, ("canaryConfig", "scoreThresholds", "metricSetPairList"))
     pairs = [read_metric_set_pair(raw, f"metricSetPairList[{i}]") for i, raw in enumerate(metrics)]
-    return canary_judge_result(judge(CanaryConfig.read(config), Thresholds.read(thresholds), pairs))
+    return canary_judge_result(judge(_config(config), Thresholds.read(thresholds), pairs))
 
 
 def report(judgement: Judgement) -> dict[str, Any]:
@@ -52,6 +58,18 @@ def canary_judge_result(judgement: Judgement) -> dict[str, Any]:
     ]
     results = [_analysis_result(result) for result in judgement.results]
     return {"judgeName": NAME, "results": results, "groupScores": groups, "score": _score(judgement)}
+
+
+def _config(raw: Any) -> CanaryConfig:
+    if raw is None:
+        raise ConfigError("config", "is missing")
+    refuse_wrong_types(raw)
+    return CanaryConfig.read(raw)
+
+
+def _unjudged(config: CanaryConfig, measured: set[str]) -> list[str]:
+    names = [str(metric["name"]) for metric in config.metrics]
+    return [name for name in names if name not in measured and not config.settings(name).muted]
 
 
 def _request(document: Any, keys: tuple[str, str, str]) -> tuple[Any, Any, list[Any]]:

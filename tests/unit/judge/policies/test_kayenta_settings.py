@@ -174,5 +174,7 @@ def test_kayentas_own_pair_keeps_its_id_and_tags() -> None:
     pair = read_metric_set_pair(raw, "p")
     assert (pair.id, pair.tags) == ("7", {"zone": "a"})
     assert (pair.control.tolist(), pair.experiment.tolist()) == ([1.0], [2.0])
-    with pytest.raises(ConfigError, match=r"p: needs `values`"):
+    with pytest.raises(ConfigError, match=r"p.values: is not an object"):
         read_metric_set_pair({"name": "m"}, "p")
+    with pytest.raises(ConfigError, match=r"p.tags: \[\] is not an object"):
+        read_metric_set_pair({**raw, "tags": []}, "p")

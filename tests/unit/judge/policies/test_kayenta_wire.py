@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from judge.offline import POLICIES
 from judge.policies.kayenta.settings import ConfigError
 from judge.policies.kayenta.wire import judge_document, judge_remotely
 
@@ -66,6 +67,45 @@ def test_score_thresholds_of_the_config_count_where_the_request_has_none() -> No
     doc["config"] = CONFIG
     with pytest.raises(ConfigError, match="scoreThresholds: is missing"):
         judge_document(doc)
+
+
+def test_metrics_of_which_nothing_was_measured_are_named_and_none_of_them_passes() -> None:
+    doc = document("constant")
+    doc["metrics"][0]["experiment"] = [0.0]
+    got = POLICIES["kayenta"].of_document
+    assert got is not None
+    report = got(doc)
+    assert (report.verdict, report.content["score"]["classification"]) == ("undecided", "Pass")
+    assert report.content["unjudged"] == ["errors", "gone"]
+    assert "unjudged" not in judge_document(document(*SERIES))
+
+
+def test_of_two_metrics_with_one_name_none_is_passed_over() -> None:
+    doc = document(*SERIES)
+    doc["config"] = {**CONFIG, "metrics": [*CONFIG["metrics"], CONFIG["metrics"][0]]}
+    with pytest.raises(ConfigError, match=r"config.metrics\[3\].name: 'errors' is the name of an earlier metric"):
+        judge_document(doc)
+
+
+@pytest.mark.parametrize("judge", [judge_document, judge_remotely])
+def test_a_config_of_wrong_types_is_not_judged(judge: Any) -> None:
+    effect = {"name": "errors", "analysisConfigurations": {"canary": {"effectSize": 1.1}}}
+    wrong = {"metrics": [effect, {"groups": "g"}], "classifier": {"groupWeights": []}}
+    with pytest.raises(ConfigError) as refused:
+        judge({**document("errors"), **request("errors"), "config": wrong, "canaryConfig": wrong})
+    for place in (
+        "config.metrics[0].analysisConfigurations.canary.effectSize: 1.1 is not an object",
+        "config.metrics[1].groups: 'g' is not a list of texts",
+        "config.metrics[1].name: is missing",
+        "config.classifier.groupWeights: [] is not an object",
+    ):
+        assert place in str(refused.value)
+
+
+def test_sums_beyond_what_64_bits_hold_are_a_word() -> None:
+    doc = document("errors")
+    doc["metrics"][0]["control"] = [1e300, -1e300, 1e300]
+    assert judge_document(doc)["results"][0]["controlStats"]["std"] == "Infinity"
 
 
 def test_whatever_is_judged_is_valid_json() -> None:
