@@ -84,7 +84,10 @@ def of_api(url: str, version: str, own: str) -> list[Finding]:
     if version == own:
         return [answers, Finding("versions", well=True, text=f"{own} here and there")]
     text = f"{version} there, {own} here: they may not understand each other"
-    return [answers, Finding("versions", well=False, text=text, next="pip install --upgrade davylamp")]
+    return [
+        answers,
+        Finding("versions", well=False, text=text, next="git pull && make install, where the older one runs"),
+    ]
 
 
 def of_clock(apart_s: float) -> Finding:

