@@ -26,29 +26,32 @@ _DEEPEST = 150
 """Brackets of a message: the models read no JSON that is nested deeper than 200."""
 
 
-class Event(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """A `RequestEvent`; ages that are absent are -1, as in a batch."""
+class Event(msgspec.Struct, gc=False, forbid_unknown_fields=True, kw_only=True):
+    """A `RequestEvent`; ages that are absent are -1, as in a batch.
 
-    producer: _Name
-    sequence: _Whole
-    service: _Name
-    version: _Name
+    In the order of the canonical bytes: msgspec looks for a key from behind the one before.
+    """
+
+    assignment: Annotated[str, Meta(max_length=100)] | None = None
+    duration_ms: Annotated[float, Meta(ge=0, lt=1e9)]
+    error_type: _Name | None = None
+    first_of_session: bool = False
     instance: _Name
     method: _Name
+    metrics: dict[_Name, float] = {}
     outcome: Outcome
-    started_at: _Whole
-    duration_ms: Annotated[float, Meta(ge=0, lt=1e9)]
-    v: Literal[1] = 1
-    session: Annotated[str, Meta(max_length=64)] | None = None
-    assignment: Annotated[str, Meta(max_length=100)] | None = None
-    tool: _Name | None = None
-    error_type: _Name | None = None
+    producer: _Name
     protocol_version: _Name | None = None
-    first_of_session: bool = False
-    tells_ends: bool = False
+    sequence: _Whole
+    service: _Name
+    session: Annotated[str, Meta(max_length=64)] | None = None
     session_age_ms: _Age | None = -1.0
     session_gap_ms: _Age | None = -1.0
-    metrics: dict[_Name, float] = {}
+    started_at: _Whole
+    tells_ends: bool = False
+    tool: _Name | None = None
+    v: Literal[1] = 1
+    version: _Name
 
 
 class Sent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
