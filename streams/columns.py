@@ -1,7 +1,9 @@
 """Requests as columns: the one form in which events are counted, whether they came singly or in batches. Pure."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, Self, get_args
 
 import numpy as np
@@ -57,16 +59,6 @@ def distinct(codes: Ints, size: int) -> tuple[list[int], Ints]:
     return values[order].tolist(), np.argsort(order)[at]
 
 
-class _Known(dict[str | None, int]):
-    """Value → code, where None has one already; asked for another value it gives that the next."""
-
-    __slots__ = ()
-
-    def __missing__(self, value: str | None) -> int:
-        self[value] = code = len(self) - 1
-        return code
-
-
 @dataclass(frozen=True, slots=True)
 class Coded:
     """A column of strings: a code a row into ``values``, -1 where there is none. A value may stand there twice."""
@@ -77,7 +69,8 @@ class Coded:
     @classmethod
     def of(cls, column: Sequence[str | None]) -> Self:
         """Code a column."""
-        known = _Known({None: ABSENT})
+        known: defaultdict[str | None, int] = defaultdict(count(ABSENT).__next__)
+        known[None]  # has the first code
         codes = np.fromiter(map(known.__getitem__, column), np.int64, len(column))
         _, *values = known
         return cls(values, codes)  # type: ignore[arg-type]  # None comes first

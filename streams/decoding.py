@@ -13,8 +13,8 @@ from davylamp_sdk._event import RequestEvent
 from schemas.names import ServiceName
 from streams.batches import BadRequestError, Batch, read_batch
 from streams.joint import read_joint
-from streams.parsing import Event, Packed, parse_batch, parse_event, parse_newer
-from streams.singles import in_stretches
+from streams.parsing import Event, Packed, parse_batch, parse_event, parse_events, parse_newer
+from streams.singles import Singles, batch_of
 from transport.log import Record
 
 CONTENT_TYPE = "content-type"
@@ -30,6 +30,9 @@ Reason = Literal[
     "foreign_service",  # on the topic of another service
     "unknown_service",  # not registered, and too many such in the window
 ]
+
+TOGETHER = 128
+"""Single events that become columns together: so few that the processor's cache still holds what was parsed."""
 
 _OWN_TOPIC = "mcp-requests."
 """Prefix of a service's own telemetry topic, where teams do not trust each other."""
@@ -89,34 +92,34 @@ def decode_all(values: Sequence[bytes | None], topic: str, record: Callable[[int
     """
     heard: list[Heard] = []
     batches: dict[int, Packed] = {}
-    singles: dict[int, Event | RequestEvent] = {}
-
-    def alone(i: int) -> None:
-        said = decode(record(i))
-        if isinstance(said, RequestEvent):
-            singles[i] = said
-        else:
-            heard.append(Heard(i, 1, said))
-
-    for i, raw in enumerate(values):
-        # What came before is likely to come again.
-        parse, other = (parse_event, parse_batch) if singles else (parse_batch, parse_event)
-        found = raw and (parse(raw) or other(raw) or parse_newer(raw))
-        if not found:
-            alone(i)
-        elif isinstance(found, Packed):
-            batches[i] = found
-        else:
-            singles[i] = found
+    singles = Singles()
+    for start in range(0, len(values), TOGETHER):
+        some = values[start : start + TOGETHER]
+        events = None if batches else parse_events(some)  # what came before is likely to come again
+        if events is not None:
+            singles.add(range(start, start + len(some)), events)
+            continue
+        read: dict[int, Event | RequestEvent] = {}
+        for i, raw in enumerate(some, start):
+            parse, other = (parse_event, parse_batch) if singles.at or read else (parse_batch, parse_event)
+            said = (raw and (parse(raw) or other(raw) or parse_newer(raw))) or decode(record(i))
+            if isinstance(said, Packed):
+                batches[i] = said
+            elif isinstance(said, Event | RequestEvent):
+                read[i] = said
+            else:
+                heard.append(Heard(i, 1, said))
+        singles.add(read, list(read.values()))
     for i, batch in zip(batches, read_joint(list(batches.values())), strict=True):
-        if batch is None:
-            alone(i)
-        else:
-            heard.append(Heard(i, 1, misplaced(batch.service, topic) or batch))
-    at = sorted(singles)
-    for i, batch in in_stretches([singles[i] for i in at], at):
+        heard.append(Heard(i, 1, _alone(record(i)) if batch is None else misplaced(batch.service, topic) or batch))
+    for i, batch in singles.in_stretches():
         heard.append(Heard(i, len(batch), misplaced(batch.service, topic) or batch))
     return sorted(heard, key=attrgetter("at"))
+
+
+def _alone(record: Record) -> Batch | Tick | BadEvent:
+    said = decode(record)
+    return batch_of(said) if isinstance(said, RequestEvent) else said
 
 
 def _fields_of_batch(raw: bytes) -> Mapping[str, Any] | None:

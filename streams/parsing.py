@@ -5,7 +5,7 @@ know to read or to refuse with a reason.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -143,6 +143,18 @@ def parse_event(raw: bytes) -> Event | None:
     except (ValueError, RecursionError):
         return None
     return None if event.metrics and _is_doubled(event, raw) else event
+
+
+def parse_events(raws: Sequence[bytes | None]) -> list[Event] | None:
+    """:func:`parse_event` of each; None if one is none, or not as usual."""
+    try:
+        events = list(map(_event, filter(None, raws)))
+    except (ValueError, RecursionError):
+        return None
+    telling = [i for i, event in enumerate(events) if event.metrics]
+    if len(events) < len(raws) or any(_is_doubled(events[i], raws[i] or b"") for i in telling):
+        return None
+    return events
 
 
 def parse_batch(raw: bytes) -> Packed | None:

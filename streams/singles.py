@@ -1,34 +1,106 @@
 """Single events as batches: so there is one way to count. Pure."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import ne
 
 import numpy as np
 
-from davylamp_sdk._event import RequestEvent
+from davylamp_sdk._event import Outcome, RequestEvent
 from streams.batches import Batch
 from streams.columns import ABSENT, OUTCOME_INDEX, TOOL_CALL, Bools, Coded, Columns, Floats, Ints, Values
 from streams.counts import TOOL_FAILURES
 from streams.parsing import Event
 
 
+class Singles:
+    """Single events in the order of the log, a column each field: what they were read into is not kept."""
+
+    def __init__(self) -> None:
+        self.at: list[int] = []
+        """The number of each one's message, ascending."""
+        self._producer: list[str] = []
+        self._sequence: list[int] = []
+        self._service: list[str] = []
+        self._instance: list[str] = []
+        self._version: list[str] = []
+        self._assignment: list[str | None] = []
+        self._session: list[str | None] = []
+        self._tool: list[str | None] = []
+        self._method: list[str] = []
+        self._outcome: list[Outcome] = []
+        self._started_at: list[int] = []
+        self._duration_ms: list[float] = []
+        self._age_ms: list[float | None] = []
+        self._gap_ms: list[float | None] = []
+        self._first_of_session: list[bool] = []
+        self._tells_ends: list[bool] = []
+        self._metrics: list[dict[str, float]] = []
+
+    def add(self, at: Iterable[int], events: Sequence[Event | RequestEvent]) -> None:
+        """Those of later messages."""
+        self.at += at
+        self._producer += [event.producer for event in events]
+        self._sequence += [event.sequence for event in events]
+        self._service += [event.service for event in events]
+        self._instance += [event.instance for event in events]
+        self._version += [event.version for event in events]
+        self._assignment += [event.assignment for event in events]
+        self._session += [event.session for event in events]
+        self._tool += [event.tool for event in events]
+        self._method += [event.method for event in events]
+        self._outcome += [event.outcome for event in events]
+        self._started_at += [event.started_at for event in events]
+        self._duration_ms += [event.duration_ms for event in events]
+        self._age_ms += [event.session_age_ms for event in events]
+        self._gap_ms += [event.session_gap_ms for event in events]
+        self._first_of_session += [event.first_of_session for event in events]
+        self._tells_ends += [event.tells_ends for event in events]
+        self._metrics += [event.metrics for event in events]
+
+    def table(self) -> Columns:
+        """All that were added."""
+        return Columns(
+            version=Coded.of(self._version),
+            assignment=Coded.of(self._assignment),
+            session=_sessions(self._session),
+            tool=Coded.of(self._tool),
+            tool_call=_flags([method == TOOL_CALL for method in self._method]),
+            outcome=_whole([OUTCOME_INDEX[outcome] for outcome in self._outcome]),
+            started_at=_whole(self._started_at),
+            duration_ms=_real(self._duration_ms),
+            age_ms=_real(self._age_ms),
+            gap_ms=_real(self._gap_ms),
+            first_of_session=_flags(self._first_of_session),
+            tells_ends=_flags(self._tells_ends),
+            metrics=_metrics(self._metrics),
+        )
+
+    def in_stretches(self) -> Iterator[tuple[int, Batch]]:
+        """As batches of a producer whose sequences count up, in messages that follow each other.
+
+        Yields each batch with the number of its first message.
+        """
+        if not self.at:
+            return
+        table, others = self.table(), _changes(self._service)
+        begins = (np.diff(self.at) != 1) | (np.diff(_whole(self._sequence)) != 1) | _changes(self._producer) | others
+        starts = [0, *(np.flatnonzero(begins) + 1).tolist()]
+        is_shared = bool(others.any())
+        fails = np.logical_or.reduceat(TOOL_FAILURES[table.outcome], starts).tolist()
+        for start, end, fail in zip(starts, [*starts[1:], len(table)], fails, strict=True):
+            of, first, last = table, start, end
+            if is_shared:  # as with batches: see `streams.joint`
+                of, first, last = table.part(start, end).alone(), 0, end - start
+            who = self._producer[start], self._sequence[start], self._service[start], self._instance[start]
+            yield self.at[start], Batch(*who, 0, of, first, last, fail)
+
+
 def columns_of(events: Sequence[Event | RequestEvent]) -> Columns:
     """Single events, in order, as columns."""
-    return Columns(
-        version=Coded.of([event.version for event in events]),
-        assignment=Coded.of([event.assignment for event in events]),
-        session=Coded.of([event.session for event in events]),
-        tool=Coded.of([event.tool for event in events]),
-        tool_call=_flags([event.method == TOOL_CALL for event in events]),
-        outcome=_whole([OUTCOME_INDEX[event.outcome] for event in events]),
-        started_at=_whole([event.started_at for event in events]),
-        duration_ms=_real([event.duration_ms for event in events]),
-        age_ms=_real([event.session_age_ms for event in events]),
-        gap_ms=_real([event.session_gap_ms for event in events]),
-        first_of_session=_flags([event.first_of_session for event in events]),
-        tells_ends=_flags([event.tells_ends for event in events]),
-        metrics=_metrics([event.metrics for event in events]),
-    )
+    singles = Singles()
+    singles.add(range(len(events)), events)
+    return singles.table()
 
 
 def batch_of(event: RequestEvent) -> Batch:
@@ -36,29 +108,14 @@ def batch_of(event: RequestEvent) -> Batch:
     return Batch.alone(event.producer, event.sequence, event.service, event.instance, 0, columns_of([event]))
 
 
-def in_stretches(events: Sequence[Event | RequestEvent], at: Sequence[int]) -> Iterator[tuple[int, Batch]]:
-    """Events as batches of a producer whose sequences count up, in messages that follow each other.
-
-    ``at``: the number of each event's message, ascending. Yields each batch with that of its first.
-    """
-    if not events:
-        return
-    table = columns_of(events)
-    producer, service = Coded.of([event.producer for event in events]), Coded.of([event.service for event in events])
-    starts = _starts(np.array(at), _whole([event.sequence for event in events]), producer.codes, service.codes)
-    fails = np.logical_or.reduceat(TOOL_FAILURES[table.outcome], starts).tolist()
-    for start, end, fail in zip(starts, [*starts[1:], len(events)], fails, strict=True):
-        said, of, first, last = events[start], table, start, end
-        if len(service.values) > 1:  # as with batches: see `streams.joint`
-            of, first, last = table.part(start, end).alone(), 0, end - start
-        yield at[start], Batch(said.producer, said.sequence, said.service, said.instance, 0, of, first, last, fail)
+def _sessions(column: list[str | None]) -> Coded:
+    """A value a row, where each has one: whoever wants their buckets looks each up, whether it stands there twice or not."""
+    return Coded(column, np.arange(len(column))) if all(column) else Coded.of(column)  # type: ignore[arg-type]
 
 
-def _starts(at: Ints, sequence: Ints, *who: Ints) -> list[int]:
-    begins = (np.diff(at) != 1) | (np.diff(sequence) != 1)
-    for codes in who:
-        begins |= np.diff(codes) != 0
-    return [0, *(np.flatnonzero(begins) + 1).tolist()]
+def _changes(column: Sequence[str]) -> Bools:
+    """Where the next value is another one."""
+    return np.fromiter(map(ne, column, column[1:]), np.bool_, len(column) - 1)
 
 
 def _whole(column: Sequence[int]) -> Ints:
