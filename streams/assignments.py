@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 
+import numpy as np
+from numpy.typing import NDArray
+
 from schemas.labels import UNJUDGED, Label, split_assignment
 from schemas.windows import BUCKETS
 
@@ -59,9 +62,9 @@ REMEMBERED = 65_536
 _known: dict[int, _Known] = {}
 
 
-def buckets_of(rollout: int, sessions: Sequence[str]) -> list[int]:
+def buckets_of(rollout: int, sessions: Sequence[str]) -> NDArray[np.int64]:
     """:func:`bucket_of` each session. They come again with each request, and a hash takes a microsecond."""
     if sum(map(len, _known.values())) > REMEMBERED:
         _known.clear()
     known = _known.get(rollout) or _known.setdefault(rollout, _Known(rollout))
-    return list(map(known.__getitem__, sessions))
+    return np.fromiter(map(known.__getitem__, sessions), np.int64, len(sessions))

@@ -79,13 +79,13 @@ class Coded:
         """``of`` the value of each row; it is asked once for each code that occurs."""
         return self.looked_up_all(lambda values: list(map(of, values)), absent)
 
-    def looked_up_all(self, of: Callable[[Sequence[str]], Sequence[int]], absent: int = ABSENT) -> Ints:
+    def looked_up_all(self, of: Callable[[Sequence[str]], Sequence[int] | Ints], absent: int = ABSENT) -> Ints:
         """The same, asked for all values at once."""
         occurs = np.zeros(len(self.values) + 1, np.bool_)
         occurs[self.codes] = True
         used = np.flatnonzero(occurs[:-1])
         table = np.full(len(occurs), absent)  # code -1 finds its last entry
-        table[used] = np.array(of([self.values[code] for code in used.tolist()]), np.int64)
+        table[used] = np.asarray(of([self.values[code] for code in used.tolist()]), np.int64)
         return table[self.codes]
 
     def where(self, keep: Bools) -> "Coded":

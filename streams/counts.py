@@ -186,7 +186,7 @@ def _buckets(session: Coded, placed: Placed) -> Ints:
     if len(placed.rollouts) == 1 and ABSENT not in placed.rollouts:
         (rollout,) = placed.rollouts
         if len(session.values) <= len(session.codes):  # most of them are sessions, and all of these are asked for
-            return 1 + np.array(buckets_of(rollout, session.values))[session.codes]
+            return 1 + buckets_of(rollout, session.values)[session.codes]
         return 1 + session.looked_up_all(partial(buckets_of, rollout))
     bucket = np.full(len(placed.rollout), NO_BUCKET)
     for rollout in set(placed.rollouts) - {ABSENT}:

@@ -17,8 +17,10 @@ from streams.parsing import AGES, OPTIONAL_PLACES, Packed
 from streams.strict import UnusualError
 
 _END = 2**53
+_FEW = ("method", "outcome", "tool")
+"""Columns of few values, which are looked up together."""
 _PLACES = ("method", "outcome", *OPTIONAL_PLACES)
-_NOWHERE, _NO_AGE = struct.pack("q", ABSENT), struct.pack("d", ABSENT)
+_NOWHERE, _NO_AGE = struct.pack("h", ABSENT), struct.pack("d", ABSENT)
 
 
 def read_joint(sent: Sequence[Packed]) -> list[Batch | None]:
@@ -59,7 +61,8 @@ class _Joint:
     def read(self) -> tuple[Columns, Bools]:
         """The table, and which batches must not be read from it."""
         places = self._places()
-        method, outcome = (Coded(self._names, places[name]).distinct() for name in ("method", "outcome"))
+        few = Coded(self._names, np.stack([places[name] for name in _FEW])).distinct()
+        method, outcome, tool = (Coded(few.values, codes) for codes in few.codes)
         outcomes = outcome.looked_up(lambda name: OUTCOME_INDEX.get(name, ABSENT))
         age_ms, gap_ms = (self._numbers(name, ABSENT, 1e12) for name in AGES)
         for ages in (age_ms, gap_ms):
@@ -69,7 +72,7 @@ class _Joint:
             version=self._versions(),
             assignment=Coded(self._names, places["assignment"]).distinct(),
             session=Coded(self._names, places["session"]),
-            tool=Coded(self._names, places["tool"]).distinct(),
+            tool=tool,
             tool_call=method.looked_up(lambda name: name == TOOL_CALL) == 1,
             outcome=outcomes,
             started_at=self._started_at(),
@@ -89,14 +92,14 @@ class _Joint:
     def _places(self) -> dict[str, Ints]:
         """For each column the name of each row, counted through the names of all."""
         present = [name for name in _PLACES if any(name in one.columns for one in self._sent)]
-        codes = np.stack([np.frombuffer(self._column(name, _NOWHERE), np.int64) for name in present])
-        counts = np.array([len(one.names) for one in self._sent])
+        codes = np.stack([np.frombuffer(self._column(name, _NOWHERE), np.int16) for name in present])
+        counts = np.array([len(one.names) for one in self._sent], np.int16)
         out_of_range = codes >= counts[self._of]
         if codes.min() < ABSENT or out_of_range.any():
             out_of_range |= codes < ABSENT
             self._refuse(np.logical_or.reduce(out_of_range))
             codes[out_of_range] = ABSENT
-        ahead = (np.cumsum(counts) - counts)[self._of]
+        ahead = (np.cumsum(counts, dtype=np.int64) - counts)[self._of]
         found = dict(zip(present, np.where(codes < 0, ABSENT, codes + ahead), strict=True))
         self._refuse_names(found)
         return dict.fromkeys(_PLACES, np.full(self._rows, ABSENT)) | found
@@ -108,7 +111,7 @@ class _Joint:
     def _refuse_names(self, places: dict[str, Ints]) -> None:
         """Names that are too long for their column, or empty where they may not be."""
         longest = max(map(len, self._names), default=0)
-        if longest <= min(LIMITS.values()) and "" not in self._names:
+        if longest <= min(LIMITS.values()) and all(self._names):
             return
         lengths = np.array([*map(len, self._names), 1])  # that of an absent one is in order
         for name, codes in places.items():

@@ -83,7 +83,7 @@ class Sent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A batch whose columns are of one length each: 64 bits a value, for lists of numbers are many times as large."""
+    """A batch whose columns are of one length each: lists of numbers are many times as large."""
 
     producer: str
     sequence: int
@@ -96,22 +96,25 @@ class Packed:
     metrics: Mapping[str, Any]
     n: int
     columns: Mapping[str, bytes]
-    """Those that are not empty, and the positions of `first_of_session`."""
+    """Those that are not empty, and the positions of `first_of_session`; places among the names are 16 bits each."""
 
 
 def packed(sent: Sent) -> Packed | None:
-    """None if columns are not of one length, or a number exceeds 64 bits."""
+    """None if columns are not of one length, or a number exceeds its bits: no batch has as many names as 15 count."""
     n = len(sent.method)
     if not 0 < n <= MAX_BATCH or sent.sequence + n > _END:
         return None
-    must = {"method": sent.method, "outcome": sent.outcome, "started_at": sent.started_at}
-    whole, real = f"{n}q", f"{n}d"
+    place, whole, real = f"{n}h", f"{n}q", f"{n}d"
     try:  # of all ways from a list to an array `struct` is the fastest; it raises unless there are n values
-        columns = {name: struct.pack(whole, *column) for name, column in must.items()}
-        columns["duration_ms"] = struct.pack(real, *sent.duration_ms)
+        columns = {
+            "method": struct.pack(place, *sent.method),
+            "outcome": struct.pack(place, *sent.outcome),
+            "started_at": struct.pack(whole, *sent.started_at),
+            "duration_ms": struct.pack(real, *sent.duration_ms),
+        }
         for name in OPTIONAL_PLACES:
             if column := getattr(sent, name):
-                columns[name] = struct.pack(whole, *column)
+                columns[name] = struct.pack(place, *column)
         for name in AGES:
             if column := getattr(sent, name):
                 columns[name] = struct.pack(real, *column)
