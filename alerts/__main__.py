@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Sequence
 
 from alerts.agent import TOPICS, Alerts
 from alerts.cause import Severity
@@ -14,13 +15,15 @@ from alerts.unreadable import WINDOWS
 from transport.clock import SystemClock
 from transport.kafka_log import KafkaReader
 from transport.log import LogError
-from transport.process import run_together, run_until_signalled, start_logging
+from transport.process import loading_settings, run_together, run_until_signalled, start_logging
 from transport.settings import KafkaSettings, SettingsError
 
+Told = tuple[Receiver, frozenset[Severity]]
 
-def receivers(settings: AlertsSettings) -> list[tuple[Receiver, frozenset[Severity]]]:
+
+def receivers(settings: AlertsSettings) -> list[Told]:
     """The log, and everybody who is set. Raises :class:`transport.settings.SettingsError`."""
-    found: list[tuple[Receiver, frozenset[Severity]]] = [(LogReceiver(), EVERYTHING)]
+    found: list[Told] = [(LogReceiver(), EVERYTHING)]
     for receiver in settings.receivers:
         try:
             found.append((AppriseReceiver(receiver.label, receiver.url.get_secret_value()), receiver.severities))
@@ -29,10 +32,10 @@ def receivers(settings: AlertsSettings) -> list[tuple[Receiver, frozenset[Severi
     return found
 
 
-async def serve() -> None:
+async def serve(kafka: KafkaSettings, settings: AlertsSettings, told: Sequence[Told]) -> None:
     """Follow the log until told to stop."""
-    kafka, settings, clock = KafkaSettings.load("kafka"), AlertsSettings.load("alerts"), SystemClock()
-    post = Post(receivers(settings), MemoryFile(settings.data_folder / "told.json"), clock)
+    clock = SystemClock()
+    post = Post(told, MemoryFile(settings.data_folder / "told.json"), clock)
     reader = KafkaReader(kafka, "alerts", TOPICS)
     since_ms = clock.now_ms() - round(2000 * settings.unreadable_s)  # enough to know what lasts
     windows = KafkaReader(kafka, "alerts-windows", [WINDOWS], since_ms=since_ms)
@@ -48,9 +51,17 @@ async def serve() -> None:
         await asyncio.gather(reader.close(), windows.close())
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run alerts until they are told to stop."""
     start_logging()
+    with loading_settings():
+        kafka, settings = KafkaSettings.load("kafka"), AlertsSettings.load("alerts")
+        told = receivers(settings)
     try:
-        asyncio.run(serve())
-    except (LogError, SettingsError) as error:
+        asyncio.run(serve(kafka, settings, told))
+    except LogError as error:
         sys.exit(f"alerts: {error}")
+
+
+if __name__ == "__main__":
+    main()

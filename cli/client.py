@@ -17,6 +17,11 @@ _UNANSWERED = 502, 504
 """Of the API itself, or of a proxy before it."""
 
 
+def is_token(text: str) -> bool:
+    """Whether a header can carry it (RFC 6750: no space, nothing but ASCII)."""
+    return text.isascii() and text.isprintable() and " " not in text
+
+
 class ApiError(Exception):
     """The status API refused, or could not be reached."""
 
@@ -32,7 +37,8 @@ class UnansweredError(ApiError):
 class Client:
     """A thin client: one method a route. Raises :class:`ApiError` with a sentence for people.
 
-    It names itself by `token`, or by the one in `DAVYLAMP_TOKEN`; to an API without tokens by `actor`.
+    It names itself by `token`, or by the one in `DAVYLAMP_TOKEN`; to an API without tokens by `actor`. A token or a URL
+    that nobody could use is refused at once.
     """
 
     def __init__(
@@ -47,8 +53,15 @@ class Client:
         self._url = url
         self._actor = actor
         token = token or os.environ.get(TOKEN_VARIABLE)
+        if token and not is_token(token):
+            raise ApiError(f"{TOKEN_VARIABLE} is no token: `davylamp token new NAME` makes one, of letters and digits.")
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx2.Client(base_url=url, timeout=timeout_s, transport=transport, headers=headers)
+        try:
+            self._http = httpx2.Client(base_url=url, timeout=timeout_s, transport=transport, headers=headers)
+        except (httpx2.InvalidURL, ValueError) as error:
+            raise ApiError(
+                f"{url} is no URL ({error}): write it like http://127.0.0.1:8642, as --url or DAVYLAMP_URL."
+            ) from error
 
     def __enter__(self) -> Self:
         return self

@@ -93,7 +93,7 @@ def _newest(answers: Answers[Knowledge], service: str) -> int:
 
 def _routers(urls: Sequence[str]) -> Routers:
     try:
-        settings = DirectSettings.load("direct")
+        settings = DirectSettings.load("direct", alone=True)  # an emergency waits for no other setting
     except SettingsError as error:
         fail(str(error), 2)
     urls = urls or settings.routers

@@ -21,7 +21,7 @@ from cli.dead_letters import (
     replayed,
     why_not,
 )
-from cli.terminal import EXIT_UNDECIDED, fail, seconds
+from cli.terminal import EXIT_UNDECIDED, EXIT_WRONG, fail, seconds
 from transport.log import LogError
 from transport.settings import KafkaSettings, SettingsError
 
@@ -98,7 +98,7 @@ def _kafka() -> KafkaSettings:
     try:
         return KafkaSettings.load("kafka")
     except SettingsError as error:
-        fail(str(error))
+        fail(str(error), EXIT_WRONG)
 
 
 def _run(work: Coroutine[Any, Any, T], timeout_s: float) -> T:

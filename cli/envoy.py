@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from cli.terminal import fail
+from cli.terminal import EXIT_WRONG, fail
 from router.bootstrap import bootstrap as made_for
 from router.bootstrap_tls import ProxyTls
 from schemas.service import Endpoint
@@ -23,7 +23,9 @@ def envoy() -> None:
 def bootstrap(
     node: Annotated[str, typer.Option(help="Names the proxy for ever: what it acknowledges is known by it.")],
     listen: Annotated[str, typer.Option(help="Where clients find it, HOST:PORT.")] = "0.0.0.0:10000",
-    admin: Annotated[int, typer.Option(help="Port of its admin interface, which can stop it: loopback only.")] = 9901,
+    admin: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port of its admin interface, which can stop it: loopback only.")
+    ] = 9901,
     router: Annotated[
         list[str] | None,
         typer.Option(help="A router's xDS port, HOST:PORT, again for each; by default 127.0.0.1:18000."),
@@ -35,6 +37,8 @@ def bootstrap(
     ca: Annotated[str | None, typer.Option(help="PEM: who signs the routers' certificates.")] = None,
 ) -> None:
     """Print the JSON that `envoy --config-path` takes. Tried with Envoy 1.40."""
+    if not node.strip() or not node.isprintable():
+        fail("--node: a router serves no proxy without a name; give each one its own, like edge-0.", EXIT_WRONG)
     host, port = _address("--listen", listen)
     routers = [":".join(map(str, _address("--router", one))) for one in router or ["127.0.0.1:18000"]]
     print(json.dumps(made_for(node, port, admin, routers, host, tls=_tls(cert, key, ca)), indent=2))
@@ -44,7 +48,7 @@ def _address(option: str, value: str) -> tuple[str, int]:
     try:
         host, _, port = TypeAdapter(Endpoint).validate_python(value).rpartition(":")
     except ValidationError:
-        fail(f"{option}: {value!r} is no address; write it like 127.0.0.1:18000.", 2)
+        fail(f"{option}: {value!r} is no address; write it like 127.0.0.1:18000.", EXIT_WRONG)
     return host, int(port)
 
 
@@ -52,5 +56,5 @@ def _tls(cert: str | None, key: str | None, ca: str | None) -> ProxyTls | None:
     if cert is not None and key is not None and ca is not None:
         return ProxyTls(cert, key, ca)
     if (cert, key, ca) != (None, None, None):
-        fail("--cert, --key and --ca belong together.", 2)
+        fail("--cert, --key and --ca belong together.", EXIT_WRONG)
     return None

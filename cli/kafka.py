@@ -3,8 +3,10 @@
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
-from cli.terminal import fail
+from cli.terminal import EXIT_WRONG, fail
+from schemas.names import TopicName
 from schemas.topics import load_topics
 from transport.acls import COMPONENTS, AclError, Component, apply
 from transport.acls import acls as needed
@@ -35,13 +37,23 @@ def acls(
     """Print a line for `kafka-acls.sh` for each thing that davylamp's components need, and nothing else."""
     try:
         settings = KafkaSettings.load("kafka")
-        wanted = needed(load_topics(), _principals(principal or []), telemetry, spans)
+        topics = (_topic("--telemetry", telemetry), None if spans is None else _topic("--spans", spans))
+        wanted = needed(load_topics(), _principals(principal or []), *topics)
         for acl in wanted:
             print(acl.command(settings.bootstrap))
         if create:
             apply(settings, wanted)
-    except (SettingsError, AclError) as error:
+    except SettingsError as error:
+        fail(str(error), EXIT_WRONG)
+    except AclError as error:
         fail(str(error))
+
+
+def _topic(option: str, name: str) -> str:
+    try:
+        return TypeAdapter(TopicName).validate_python(name)
+    except ValidationError:
+        fail(f"{option}: {name!r} is no name of a topic: letters, digits, dots, dashes and underscores.", EXIT_WRONG)
 
 
 def _principals(given: list[str]) -> dict[Component, str]:

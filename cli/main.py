@@ -29,6 +29,7 @@ from cli import (
 )
 from cli.rendering import render_service
 from cli.terminal import DEFAULT_URL, EXIT_WRONG, Url, ask, connect, fail, print_all, read_file
+from davylamp_sdk import __version__
 from schemas.service import Service
 from status.tokens import Role, Token, fingerprint, new_token
 from transport.settings import SettingsError
@@ -61,6 +62,21 @@ for part in (
     app.registered_commands += part.registered_commands
 
 
+def _tell_version(wanted: bool) -> None:  # noqa: FBT001 - typer
+    if wanted:
+        print(f"davylamp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def davylamp(
+    version: Annotated[  # noqa: FBT002 - typer
+        bool, typer.Option("--version", help="Which one this is.", is_eager=True, callback=_tell_version)
+    ] = False,
+) -> None:
+    """Keep the commands' own words."""
+
+
 @app.command()
 def up(
     folder: Annotated[Path, typer.Option(help="Where data and logs are kept.")] = Path(".davylamp"),
@@ -73,12 +89,14 @@ def up(
     """Run every service, until Ctrl-C."""
     from cli.direct_access import direct_access
     from cli.stack import StackOptions, running
+    from transport.local_kafka import LocalKafkaError
     from transport.process import run_together, run_until_signalled
+    from transport.topics import TopicsError
 
     try:
         direct = direct_access(folder, direct_port)
     except (SettingsError, OSError) as error:
-        fail(str(error), 2)
+        fail(str(error), EXIT_WRONG)
     environment = direct.router_environment if direct else {}
     options = StackOptions(folder, kafka, kafka_port, xds_port, status_port, environment)
 
@@ -89,7 +107,12 @@ def up(
                 print(f"If Kafka is gone: {direct.command}", file=sys.stderr)
             await run_together(stack.supervisor.wait(), _tell_of_kafka(stack, folder))
 
-    asyncio.run(run_until_signalled(serve()))
+    try:
+        asyncio.run(run_until_signalled(serve()))
+    except SettingsError as error:
+        fail(str(error), EXIT_WRONG)
+    except (TopicsError, LocalKafkaError) as error:
+        fail(str(error))
 
 
 async def _tell_of_kafka(stack: "Stack", folder: Path) -> None:
@@ -126,7 +149,9 @@ def topics() -> None:
 
     try:
         ensure_topics(KafkaSettings.load("kafka"))
-    except (SettingsError, TopicsError) as error:
+    except SettingsError as error:
+        fail(str(error), EXIT_WRONG)
+    except TopicsError as error:
         fail(str(error))
     print("every topic is there, as it must be")
 

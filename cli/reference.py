@@ -19,6 +19,7 @@ from cli.main import app
 from cli.routers import DirectSettings
 from cli.terminal import DEFAULT_URL, EXITS, URL_VARIABLE
 from judge.app import JudgeSettings
+from judge.remote import RemoteJudgeSettings
 from router.settings import RouterSettings
 from schemas.plan import Plan
 from schemas.service import Service
@@ -30,7 +31,7 @@ from status.settings import StatusSettings
 from streams.app import StreamsSettings
 from streams.otel_bridge import OtelBridgeSettings
 from transport.memory_log import MemoryLog
-from transport.settings import CONFIG_VARIABLE, KafkaSettings, Settings
+from transport.settings import CONFIG_VARIABLE, KafkaSettings, Settings, Table
 
 _WRITTEN: dict[str, Callable[[Any], str]] = {
     "10m": format_duration_s,
@@ -42,7 +43,7 @@ QUOTE = '"'
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
-TABLES: dict[str, type[Settings]] = {
+TABLES: dict[Table, type[Settings]] = {
     "kafka": KafkaSettings,
     "streams": StreamsSettings,
     "judge": JudgeSettings,
@@ -51,6 +52,7 @@ TABLES: dict[str, type[Settings]] = {
     "status": StatusSettings,
     "direct": DirectSettings,
     "otel_bridge": OtelBridgeSettings,
+    "remote_judge": RemoteJudgeSettings,
 }
 """Every table of the settings file."""
 
@@ -83,6 +85,7 @@ def _cli() -> str:
     environment = _table(("variable", ""), [(f"`{name}`", meaning) for name, meaning in _ENVIRONMENT.items()])
     return _page(
         "The command line",
+        "`davylamp --version` tells which one this is.",
         f"## Environment\n\n{environment}",
         f"## Exit codes\n\n{exits}",
         *(_command(path, command) for path, command in _commands("davylamp", get_command(app))),
@@ -198,7 +201,7 @@ def _shown(field: Mapping[str, Any]) -> str:
 def _settings() -> str:
     intro = (
         f"One table a component in the TOML file that `{CONFIG_VARIABLE}` names; `window_s` of `[streams]` may also come from the "
-        "environment as `DAVYLAMP_STREAMS_WINDOW_S`, which wins. Unknown keys are refused."
+        "environment as `DAVYLAMP_STREAMS_WINDOW_S`, which wins. Tables, keys and variables that nobody knows are refused."
     )
     inner = {
         name: part

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, cast
 
-from cli.terminal import fail
+from cli.terminal import EXIT_WRONG, fail
 from schemas.topics import Topic
 from transport.log import LogError, Record
 from transport.recording import Header
@@ -31,7 +31,7 @@ async def read_log(service: str, client: str) -> "Records":
     try:
         kafka = KafkaSettings.load("kafka")
     except SettingsError as error:
-        fail(str(error))
+        fail(str(error), EXIT_WRONG)
     reader = KafkaReader(kafka, client, TOPICS)
     try:
         return await read_partition(reader, partition_of(service, kafka.control_partitions))

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import httpx2
 from pydantic import BeforeValidator, Field, SecretStr
 
+from cli.client import is_token
 from davylamp_sdk._message import Message
 from router.answers import Knowledge, Latched
 from router.latch import Word
@@ -57,7 +58,11 @@ class Routers:
         ca: Path | None = None,
         transports: Mapping[str, httpx2.AsyncBaseTransport] | None = None,
     ) -> None:
-        """Raises :class:`transport.settings.SettingsError` for a CA that cannot be read."""
+        """Raises :class:`transport.settings.SettingsError` for a CA that cannot be read, or what can be no token."""
+        if not is_token(token.get_secret_value()):
+            raise SettingsError(
+                "[direct] token: a token is of ASCII characters, without a space: give the routers' own"
+            )
         self._urls = tuple(dict.fromkeys(url.rstrip("/") for url in urls))
         self._headers = {"authorization": f"Bearer {token.get_secret_value()}"}
         self._verify = _verify(ca)
@@ -81,11 +86,12 @@ class Routers:
         try:
             async with httpx2.AsyncClient(**options) as http:
                 response = await http.request(method, url + path, content=body, headers=headers)
-            return Failure(_detail(response)) if response.is_error else answer.read(response.content)
         except httpx2.TimeoutException:
             return Failure("it did not answer in time: nobody knows whether it heard")
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             return Failure(f"it is not reachable ({error}): is it running, and is this its direct port?")
+        try:
+            return Failure(_detail(response)) if response.is_error else answer.read(response.content)
         except ValueError:
             return Failure("what answered is no router of davylamp")
 

@@ -63,6 +63,14 @@ class StackOptions:
             **self.environment,
         }
 
+    def kafka_settings(self) -> KafkaSettings:
+        """As every service will read them. One local node keeps one copy, whatever a cluster's settings say.
+
+        Raises :class:`transport.settings.SettingsError`.
+        """
+        settings = KafkaSettings.load("kafka", self.service_environment())
+        return settings if self.kafka is not None else settings.model_copy(update={"replication_factor": 1})
+
 
 def service_argv(service: str) -> list[str]:
     """The command of one service, or of what runs beside them."""
@@ -91,7 +99,7 @@ async def running(options: StackOptions) -> AsyncIterator[Stack]:
         kafka = LocalKafka(options.folder / "kafka", options.kafka_port) if options.kafka is None else None
         if kafka is not None:
             stack.enter_context(kafka)
-        ensure_topics(KafkaSettings(bootstrap=options.bootstrap))
+        ensure_topics(options.kafka_settings())
         async with Supervisor() as supervisor:
             environment = options.service_environment()
             for service in SERVICES:

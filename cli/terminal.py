@@ -18,9 +18,10 @@ from davylamp_sdk._message import Message
 from schemas.plan import WRITTEN
 from schemas.units import parse_duration_s
 from status.mistakes import mistakes
+from transport import settings
 
 EXIT_REFUSED = 1
-EXIT_WRONG = 2
+EXIT_WRONG = settings.EXIT_WRONG
 """click's own."""
 EXIT_ROLLED_BACK = 3
 EXIT_UNDECIDED = 4
@@ -47,12 +48,16 @@ T = TypeVar("T")
 
 
 class NotAnsweredExit(typer.Exit):
-    """The end of a command that nobody answered: away, or silent about what became of a word."""
+    """The end of a command that nobody answered: away, silent about what became of a word, or not to be asked so."""
 
 
 def connect(url: str) -> Client:
     """A client that says who is asking: by DAVYLAMP_TOKEN, and by the user's name where no token is needed."""
-    return Client(url, actor=user())
+    try:
+        return Client(url, actor=user())
+    except ApiError as error:
+        print(error, file=sys.stderr)
+        raise NotAnsweredExit(EXIT_WRONG) from error
 
 
 def ask(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -16,13 +16,12 @@ from router.witness import Witness
 from transport.clock import SystemClock
 from transport.kafka_log import KafkaReader, KafkaWriter
 from transport.log import LogError
-from transport.process import run_together, run_until_signalled, start_logging
-from transport.settings import KafkaSettings, SettingsError
+from transport.process import loading_settings, run_together, run_until_signalled, start_logging
+from transport.settings import KafkaSettings
 
 
-async def serve() -> None:
+async def serve(kafka: KafkaSettings, settings: RouterSettings) -> None:
     """Serve routes until told to stop. Proxies keep theirs."""
-    kafka, settings = KafkaSettings.load("kafka"), RouterSettings.load("router")
     reader, writer = KafkaReader(kafka, settings.name, TOPICS), KafkaWriter(kafka, settings.name)
     try:
         keeper = Keeper(Disk(settings.data_folder), writer)
@@ -50,9 +49,16 @@ async def _both(router: Router, settings: RouterSettings) -> None:
     await run_together(*work)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run a router until it is told to stop."""
     start_logging()
+    with loading_settings():
+        kafka, settings = KafkaSettings.load("kafka"), RouterSettings.load("router")
     try:
-        asyncio.run(serve())
-    except (LogError, RouterError, SettingsError) as error:
+        asyncio.run(serve(kafka, settings))
+    except (LogError, RouterError) as error:
         sys.exit(f"router: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
-from transport.settings import SettingsError
+from transport.settings import EXIT_WRONG, SettingsError
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -73,7 +73,8 @@ def loading_settings() -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        sys.exit(str(error))
+        sys.stderr.write(f"{error}\n")
+        sys.exit(EXIT_WRONG)
 
 
 async def run_together(*works: Coroutine[Any, Any, None]) -> None:

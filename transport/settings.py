@@ -1,15 +1,37 @@
-"""Settings: one frozen model a service, from the TOML file that `DAVYLAMP_CONFIG` names and the environment; unknown keys are refused."""
+"""Settings: one frozen model a service, from the TOML file that `DAVYLAMP_CONFIG` names and the environment; what nobody
+knows is refused."""
 
+import difflib
 import logging
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, ValidationError, model_validator
 
 CONFIG_VARIABLE = "DAVYLAMP_CONFIG"
+
+EXIT_WRONG = 2
+"""How a process ends that does not understand its settings: as click does."""
+
+Table = Literal["kafka", "streams", "judge", "router", "alerts", "status", "direct", "otel_bridge", "remote_judge"]
+TABLES: tuple[Table, ...] = get_args(Table)
+"""Who has settings."""
+
+_PREFIX = "DAVYLAMP_"
+_OF_TESTS = frozenset({"DAVYLAMP_FUZZ", "DAVYLAMP_SCHEDULES"})
+_NO_SETTINGS = _OF_TESTS | frozenset(
+    {CONFIG_VARIABLE}
+    | {"DAVYLAMP_URL", "DAVYLAMP_TOKEN"}  # the command line's
+    | {
+        f"DAVYLAMP_{name}" for name in ("SERVICE", "VERSION", "INSTANCE", "BOOTSTRAP", "TELEMETRY_TOPIC", "KEY")
+    }  # the SDK's
+)
+_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)=|_PORT=(tcp|udp|sctp)://")
+"""What Kubernetes tells every pod of a service that is called davylamp, or davylamp-something."""
 
 
 class SettingsError(Exception):
@@ -26,17 +48,60 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
-    def load(cls, table: str, environ: Mapping[str, str] | None = None) -> Self:
-        """Read the table once. Raises :class:`SettingsError` that names each key and what is wrong with it."""
+    def load(cls, table: Table, environ: Mapping[str, str] | None = None, *, alone: bool = False) -> Self:
+        """Read the table once. Raises :class:`SettingsError` that names each key and what is wrong with it.
+
+        Tables and variables that no service has are refused as well: whoever misspelt one believes that it is set.
+        `alone`: but not here, where nothing else matters now.
+        """
         env = os.environ if environ is None else environ
-        prefix = f"DAVYLAMP_{table.upper()}_"
-        values = _toml(env.get(CONFIG_VARIABLE)).get(table, {})
-        values |= {name.removeprefix(prefix).lower(): value for name, value in env.items() if name.startswith(prefix)}
+        tables, prefix = _toml(env.get(CONFIG_VARIABLE)), f"{_PREFIX}{table.upper()}_"
+        if not alone and (unknown := [*_unknown_tables(tables), *_unknown_variables(env)]):
+            raise SettingsError("; ".join(unknown))
+        values = tables.get(table, {})
+        if not isinstance(values, dict):
+            raise SettingsError(
+                f"{table} = {values!r} is no table: write [{table}], and its keys below (in {CONFIG_VARIABLE})"
+            )
+        found = {name.removeprefix(prefix).lower(): value for name, value in env.items() if name.startswith(prefix)}
         try:
-            return cls.model_validate(values)
+            return cls.model_validate(values | found)
         except ValidationError as error:
-            listed = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            listed = "; ".join(f"{'.'.join(map(str, e['loc']))}: {cls._said(e)}" for e in error.errors())
             raise SettingsError(f"[{table}] {listed} (in {CONFIG_VARIABLE} or as {prefix}…)") from error
+
+    @classmethod
+    def _said(cls, error: Mapping[str, Any]) -> str:
+        unknown = error["type"] == "extra_forbidden" and len(error["loc"]) == 1
+        return f"is not known here{_near(str(error['loc'][0]), cls.model_fields)}" if unknown else str(error["msg"])
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
+
+
+def _unknown_tables(names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        if name not in TABLES:
+            yield f"[{name}] is no table of davylamp's{_near(name, TABLES)} (in {CONFIG_VARIABLE})"
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    """Of a table's variables its own service knows the keys."""
+    owned = tuple(f"{_PREFIX}{table.upper()}_" for table in TABLES)
+    for name, value in environ.items():
+        known = name.startswith(owned) or name in _NO_SETTINGS or _LINK.search(f"{name}={value}")
+        if name.startswith(_PREFIX) and not known:
+            yield f"{name} is no setting of davylamp's{_near(name, _meant(name))}"
+
+
+def _meant(name: str) -> list[str]:
+    """Names that it may be a slip of: of a table's variable, or of one that stands alone."""
+    words = name.removeprefix(_PREFIX).split("_")
+    cuts = [("_".join(words[:n]).lower(), "_".join(words[n:])) for n in range(1, len(words))]
+    near = [(t, rest) for head, rest in cuts for t in difflib.get_close_matches(head, TABLES, n=1)]
+    return [f"{_PREFIX}{table.upper()}_{rest}" for table, rest in near] or sorted(_NO_SETTINGS - _OF_TESTS)
 
 
 def _toml(path: str | None) -> dict[str, Any]:

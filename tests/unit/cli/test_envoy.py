@@ -57,3 +57,11 @@ def test_what_is_wrong_is_said_and_nothing_is_printed(arguments: tuple[str, ...]
     assert result.exit_code == 2
     assert said in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--node", ""], ["--node", " "], ["--node", "a", "--admin", "99999999"], ["--node", "a", "--admin", "0"]]
+)
+def test_what_no_proxy_could_use_is_refused(wrong: list[str]) -> None:
+    got = run(*wrong)
+    assert (got.exit_code, got.stdout) == (2, "")

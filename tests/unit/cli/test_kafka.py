@@ -1,5 +1,6 @@
 """`davylamp kafka acls` prints what a cluster must allow, for the principals that it is told."""
 
+import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -35,3 +36,10 @@ def test_an_unknown_component_is_refused_with_the_known_ones() -> None:
     got = RUNNER.invoke(app, ["kafka", "acls", "--principal", "jugde=User:judge"])
     assert got.exit_code == 2
     assert "components are sdk, streams, judge" in got.output
+
+
+@pytest.mark.parametrize("option", ["--telemetry", "--spans"])
+def test_what_is_no_topic_is_refused(option: str) -> None:
+    got = RUNNER.invoke(app, ["kafka", "acls", option, "x y"])
+    assert (got.exit_code, got.stdout) == (2, "")
+    assert f"{option}: 'x y' is no name of a topic" in got.stderr

@@ -1,11 +1,14 @@
 """What runs under `davylamp up`."""
 
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from cli import stack
-from cli.stack import Stack
+from cli.stack import Stack, StackOptions, running
+from transport.settings import CONFIG_VARIABLE, KafkaSettings
+from transport.topics import TopicsError
 
 
 class Kafka:
@@ -25,3 +28,32 @@ async def test_a_local_kafka_that_ends_is_noticed(monkeypatch: pytest.MonkeyPatc
     kafka = Kafka(looks=3)
     await Stack(cast("Any", None), cast("Any", kafka)).kafka_gone()
     assert kafka.looks == -1
+
+
+def test_topics_are_made_as_every_service_will_look_for_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "davylamp.toml"
+    file.write_text("[kafka]\nreplication_factor = 3\ncontrol_partitions = 3\nbootstrap = 'elsewhere:9092'\n")
+    monkeypatch.setenv(CONFIG_VARIABLE, str(file))
+    monkeypatch.setenv("DAVYLAMP_KAFKA_SECURITY_PROTOCOL", "SSL")
+    yours = StackOptions(kafka="kafka:9092").kafka_settings()
+    assert yours == KafkaSettings(
+        bootstrap="kafka:9092", replication_factor=3, control_partitions=3, security_protocol="SSL"
+    )
+    assert yours == KafkaSettings.load("kafka", StackOptions(kafka="kafka:9092").service_environment())
+    local = StackOptions(kafka_port=9).kafka_settings()
+    assert (local.bootstrap, local.control_partitions, local.replication_factor) == ("127.0.0.1:9", 3, 1)
+
+
+async def test_the_stack_makes_topics_by_those_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DAVYLAMP_KAFKA_REPLICATION_FACTOR", "3")
+    asked: list[KafkaSettings] = []
+
+    def ensure(settings: KafkaSettings) -> None:
+        asked.append(settings)
+        raise TopicsError("enough")
+
+    monkeypatch.setattr(stack, "ensure_topics", ensure)
+    with pytest.raises(TopicsError):
+        async with running(StackOptions(tmp_path, kafka="kafka:9092")):
+            pass
+    assert [(s.bootstrap, s.replication_factor) for s in asked] == [("kafka:9092", 3)]

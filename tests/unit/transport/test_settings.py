@@ -1,12 +1,13 @@
 """Settings come from a file and the environment; what is not understood is refused by name."""
 
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from transport.faust_app import credentials
-from transport.settings import CONFIG_VARIABLE, KafkaSettings, Settings, SettingsError
+from transport.settings import CONFIG_VARIABLE, TABLES, KafkaSettings, Settings, SettingsError
 
 
 class WindowSettings(Settings):
@@ -38,7 +39,7 @@ def test_the_environment_overrules_the_file_key_by_key(tmp_path: Path) -> None:
 
 
 def test_another_services_variables_are_not_read() -> None:
-    environ = {"DAVYLAMP_JUDGE_WINDOW_S": "7", "DAVYLAMP_STREAMSX_WINDOW_S": "8", "WINDOW_S": "9"}
+    environ = {"DAVYLAMP_JUDGE_WINDOW_S": "7", "WINDOW_S": "9"}
     assert WindowSettings.load("streams", environ).window_s == 5
 
 
@@ -56,6 +57,55 @@ def test_an_unknown_key_is_refused_by_name(tmp_path: Path) -> None:
 def test_an_unknown_variable_is_refused_by_name() -> None:
     with pytest.raises(SettingsError, match=r"\[streams\] windos_s: "):
         WindowSettings.load("streams", {"DAVYLAMP_STREAMS_WINDOS_S": "7"})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("DAVYLAMP_STREAM_WINDOW_S", "; did you mean DAVYLAMP_STREAMS_WINDOW_S?"),
+        ("DAVYLAMP_KAKFA_BOOTSTRAP", "; did you mean DAVYLAMP_KAFKA_BOOTSTRAP?"),
+        ("DAVYLAMP_OTLP_BRIDGE_TOPIC", "; did you mean DAVYLAMP_OTEL_BRIDGE_TOPIC?"),
+        ("DAVYLAMP_TOKENS", "; did you mean DAVYLAMP_TOKEN?"),
+    ],
+)
+def test_a_variable_that_no_service_has_is_refused_with_what_was_meant(name: str, meant: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        WindowSettings.load("judge", {name: "7"})
+    assert str(raised.value) == f"{name} is no setting of davylamp's{meant}"
+
+
+@pytest.mark.parametrize(
+    ("table", "meant"),
+    [("kafkaa", "did you mean kafka?"), ("alert", "did you mean alerts?"), ("xyz", "known are alerts, ")],
+)
+def test_a_table_that_no_service_has_is_refused_with_what_was_meant(tmp_path: Path, table: str, meant: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^\[{table}\] is no table of davylamp's; {re.escape(meant)}"):
+        WindowSettings.load("streams", config(tmp_path, f"[{table}]\nkey = 1\n"))
+
+
+def test_what_belongs_to_others_is_not_refused(tmp_path: Path) -> None:
+    others = {"DAVYLAMP_TOKEN": "x", "DAVYLAMP_URL": "x", "DAVYLAMP_SERVICE": "orders", "DAVYLAMP_KEY": "x"}
+    links = {
+        "DAVYLAMP_SERVICE_HOST": "10.0.0.1",
+        "DAVYLAMP_PAGE_SERVICE_PORT_HTTP": "80",
+        "DAVYLAMP_PAGE_PORT": "tcp://10.0.0.1:80",
+        "DAVYLAMP_PAGE_PORT_80_TCP_ADDR": "10.0.0.1",
+    }
+    environ = config(tmp_path, "".join(f"[{table}]\n" for table in TABLES)) | others | links
+    assert WindowSettings.load("streams", environ).window_s == 5
+    with pytest.raises(SettingsError, match="DAVYLAMP_PAGE_PORT"):
+        WindowSettings.load("streams", {"DAVYLAMP_PAGE_PORT": "80"})
+
+
+def test_whoever_needs_one_table_alone_is_not_refused_for_another(tmp_path: Path) -> None:
+    environ = config(tmp_path, "[strems]\n[streams]\nwindow_s = 10\n") | {"DAVYLAMP_STREAM_WINDOW_S": "7"}
+    assert WindowSettings.load("streams", environ, alone=True).window_s == 10
+
+
+@pytest.mark.parametrize("text", ["streams = 1", 'streams = "x"', "[[streams]]"])
+def test_a_value_in_place_of_a_table_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError, match=r"is no table: write \[streams\]"):
+        WindowSettings.load("streams", config(tmp_path, text))
 
 
 def test_every_wrong_value_is_named_at_once() -> None:

@@ -1,0 +1,130 @@
+"""How commands and services end when a setting is not understood, and at the edges where nothing is understood."""
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli import reference, stack
+from cli.main import app
+from davylamp_sdk import __version__
+from transport.kafka_runtime import LocalKafkaError
+from transport.settings import TABLES
+from transport.topics import TopicsError
+
+TOKEN = "0123456789abcdef"
+WRONG = {
+    "DAVYLAMP_KAFKA_BOOTSRAP": "kafka:9092",
+    "DAVYLAMP_ROUTER_NMAE": "r",
+    "DAVYLAMP_ALERTS_X": "1",
+    "DAVYLAMP_DIRECT_X": "1",
+}
+READ = [
+    ["topics"],
+    ["kafka", "acls"],
+    ["kafka", "acls", "--create"],
+    ["verify", "orders"],
+    ["record", "orders", "-o", "x"],
+    ["replay", "orders"],
+    ["dlq", "list"],
+    ["dlq", "show", "0@1"],
+    ["dlq", "replay", "0@1"],
+    ["alerts", "try"],
+    ["up", "--folder", "x"],
+    ["rollback", "orders", "--reason", "x", "--direct"],
+]
+SERVICES = [
+    "streams.app",
+    "judge.app",
+    "judge.remote",
+    "router.__main__",
+    "alerts.__main__",
+    "status.__main__",
+    "streams.otel_bridge",
+]
+
+
+def run(arguments: Sequence[str], **environment: str) -> Result:
+    return CliRunner().invoke(app, arguments, env=environment)
+
+
+@pytest.mark.parametrize("command", READ, ids=" ".join)
+def test_a_command_ends_with_2_for_a_setting_that_is_not_understood(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    got = run(command, **WRONG)
+    assert (got.exit_code, got.stdout) == (2, "")
+    assert "is not known here" in got.stderr
+
+
+@pytest.mark.parametrize("module", SERVICES)
+def test_a_service_ends_with_2_for_a_setting_that_is_not_understood(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = importlib.import_module(module)
+    monkeypatch.setattr(service, "start_logging", lambda: None)
+    monkeypatch.setenv("DAVYLAMP_STRAEMS_TOPIC", "x")
+    with pytest.raises(SystemExit) as ended:
+        service.main()
+    assert ended.value.code == 2
+    assert "DAVYLAMP_STRAEMS_TOPIC is no setting of davylamp's" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [TopicsError("Kafka at foo: nobody answers"), LocalKafkaError("no Java: install it")])
+def test_a_stack_whose_kafka_is_not_there_ends_with_what_is_wrong(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ensure(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(stack, "ensure_topics", ensure)
+    got = run(["up", "--kafka", "foo", "--folder", str(tmp_path)])
+    assert (got.exit_code, got.stderr.splitlines()[-1]) == (1, str(error))
+
+
+@pytest.mark.parametrize("command", [["status"], ["rollback", "orders", "--reason", "x"], ["doctor", "--no-kafka"]])
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"DAVYLAMP_TOKEN": "ü"}, "DAVYLAMP_TOKEN is no token"),
+        ({"DAVYLAMP_TOKEN": "two words"}, "DAVYLAMP_TOKEN is no token"),
+        ({"DAVYLAMP_URL": "http://[::1"}, "http://[::1 is no URL"),
+    ],
+)
+def test_what_can_be_no_token_and_no_url_is_said(command: list[str], environment: dict[str, str], words: str) -> None:
+    got = run(command, **environment)
+    assert (got.exit_code, got.stdout, words in got.stderr) == (2, "", True)
+    assert ("--direct" in got.stderr) == (command[0] == "rollback")
+
+
+def test_what_can_be_no_token_of_a_router_is_said_before_anybody_is_asked() -> None:
+    got = run(
+        ["rollback", "orders", "--reason", "x", "--direct"],
+        DAVYLAMP_DIRECT_TOKEN=f"{TOKEN}ü",
+        DAVYLAMP_DIRECT_ROUTERS="http://127.0.0.1:9",
+    )
+    assert got.exit_code == 2
+    assert "[direct] token" in got.stderr
+
+
+def test_a_direct_rollback_waits_for_no_setting_of_others() -> None:
+    got = run(
+        ["rollback", "orders", "--reason", "x", "--direct", "--rollout", "1"],
+        DAVYLAMP_DIRECT_TOKEN=TOKEN,
+        DAVYLAMP_DIRECT_ROUTERS="http://127.0.0.1:9",
+        DAVYLAMP_KAFAK_BOOTSTRAP="x",
+    )
+    assert got.exit_code == 1
+    assert "is not reachable" in got.stdout
+
+
+def test_the_command_line_tells_its_version() -> None:
+    got = run(["--version"])
+    assert (got.exit_code, got.stdout) == (0, f"davylamp {__version__}\n")
+
+
+def test_every_table_that_is_not_refused_is_in_the_reference() -> None:
+    assert set(TABLES) == set(reference.TABLES)
