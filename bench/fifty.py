@@ -37,6 +37,7 @@ from schemas.plan import Plan
 from schemas.service import Service
 from transport.ports import free_ports
 
+TITLE = "Fifty rollouts at once"
 TARGET_MS = 200.0
 """What a person does not wait for."""
 RATES = {"v1": 8.0, "v2": 2.0}
@@ -291,7 +292,7 @@ def main() -> None:
     text = table(found, args.rollouts, args.seconds)
     print(f"\n{text}")
     if args.write:
-        write_section("Fifty rollouts at once", "python -m bench.fifty --write", text)
+        write_section(TITLE, "python -m bench.fifty --write", text)
     if np.percentile([answer.took_ms for answer in found.lists], 99) >= TARGET_MS:
         sys.exit(f"the page's list takes {TARGET_MS:g} ms or more")
 

@@ -34,6 +34,7 @@ LASTS = {"10 min": 120, "2 h": 1_440, "23 h": 16_560}
 LOOKS = 200
 SEED = "0a" * 16
 
+TITLE = "A look of the judge"
 PLAN = Plan.model_validate(
     {
         "service": "orders",
@@ -246,7 +247,7 @@ def main() -> None:
     text = table()
     print(text)
     if args.write:
-        write_section("A look of the judge", "python -m bench.look --write", text)
+        write_section(TITLE, "python -m bench.look --write", text)
 
 
 if __name__ == "__main__":

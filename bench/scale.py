@@ -1,7 +1,7 @@
 """`docs/scale.md`: the calculation to ten million events a second, from `docs/performance.md`. `python -m bench.scale`.
 
-Measures nothing: it reads the tables that `bench.streams`, `bench.workers`, `bench.services`, `bench.look` and `bench.fifty` have
-written, so run it again after one of these.
+Measures nothing: it reads the tables that `bench.streams`, `bench.workers`, `bench.services`, `bench.restart`, `bench.look` and
+`bench.fifty` have written, so run it again after one of these.
 """
 
 import re
@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from bench import services, soak, workers
+from bench import fifty, look, restart, services, soak, workers
 from bench.report import FILE, write_section
+from streams.app import StreamsSettings
+from streams.owner import SOONER
 
 SCALE = FILE.with_name("scale.md")
 EVENTS_A_SECOND = 10_000_000
@@ -21,7 +23,11 @@ REPLICATION = 3
 BROKER_MB_S = 100.0
 """Written by a broker: an assumption."""
 WINDOW_S = 5.0
-PARTIALS_A_S = 10.0
+PUBLISH_INTERVAL_S: float = StreamsSettings.model_fields["publish_interval_s"].default
+PARTIALS_A_S = 1 / PUBLISH_INTERVAL_S
+FAILING_PARTIALS_A_S = PARTIALS_A_S / SOONER
+"""While requests fail."""
+MANY_SERVICES = 64
 STREAMS = "Streams beside other stream processors"
 COMMAND = "python -m bench.scale"
 
@@ -95,7 +101,12 @@ def one_worker(text: str) -> str:
         f"{number(steady[-1][3]) / number(steady[-1][0]):,.0f} events a second. A thousand services with {many[0]} events a second "
         f"in all are {many[1]} windows a second, {many[2]} of a core and {many[3]}; half of them are heard of within {many[4]}."
     )
-    return "\n".join([*lines, "", told])
+    clock, cpu = rows(section(text, restart.TITLE))[2:4]
+    again = (
+        f"After a kill -9 a worker says its first word of a new event {clock[2]} s later in the median, {clock[3]} s at the longest, and "
+        f"{cpu[2]} s of CPU are its start. Meanwhile its partitions wait, and what waits is read at full speed."
+    )
+    return "\n".join([*lines, "", told, "", again])
 
 
 def ten_million(text: str) -> str:
@@ -127,13 +138,48 @@ HOW = {
     "messages a second": "events / the size of a batch",
     "final windows a second of one service": f"heard on all partitions, each {WINDOW_S:g} s",
     "open windows a second of it, at most": f"{PARTIALS_A_S:g} a second and partition",
+    "the same while requests fail, as of so many some always do": f"{FAILING_PARTIALS_A_S:g} a second and partition",
 }
+
+
+def judge_work(text: str) -> str:
+    """What the judge has to do, with the partitions of that calculation."""
+    looks = rows(section(text, look.TITLE))[2:]
+    both = [pair(row[column]) for row in looks for column in (3, 4)]
+    folds = [pair(row[5])[0] for row in looks]
+    cpu = {row[0]: row[1] for row in rows(section(text, fifty.TITLE)) if len(row) == 3}  # noqa: PLR2004 - process, CPU, memory
+    partitions = max(_partitions(cost[max(workers.WORKERS)]) for cost in cpu_a_million(text).values())
+    closed_a_s, fold_ms = partitions / WINDOW_S, max(folds) / 2
+    failing = partitions * FAILING_PARTIALS_A_S
+    return f"""It does not see events. A partition says of a service one final window in {WINDOW_S:g} s, and of an open one up to {PARTIALS_A_S:g} partials a
+second, {FAILING_PARTIALS_A_S:g} while requests fail. A look at news takes {min(b[0] for b in both)} to {max(b[0] for b in both)} ms of CPU in the median ({max(b[1] for b in both)} ms at p99), and to
+fold a closed window of two partitions {min(folds)} to {max(folds)} ms, after {looks[-1][0]} as after {looks[0][0]} (`python -m bench.look`). Fifty rollouts cost
+{cpu["judge"]} of a core, with {cpu["streams"]} of one for streams (`python -m bench.fifty`; less where the machine is so busy that looks are left out). So:
+
+- {partitions} partitions on which a service is heard close {partitions} windows in {WINDOW_S:g} s: {closed_a_s:.0f} a second at {fold_ms:.1f} ms each, {closed_a_s * fold_ms / 10:.1f} % of a core a rollout.
+- Open windows are the larger part: {partitions} partitions may say {failing:,.0f} partials a second of **one** service while requests fail, which is
+  when it matters, and {MANY_SERVICES} services {MANY_SERVICES * failing:,.0f}. That no judge reads. Give a busy service its own topic
+  (`mcp-requests.<service>`, of a few partitions), or make `publish_interval_s` longer in proportion: at 1 s the {failing:,.0f} become
+  {failing * PUBLISH_INTERVAL_S:,.0f}, and bad news travels up to half a second later."""
+
+
+def pair(cell: str) -> tuple[float, float]:
+    """Median and p99."""
+    median, p99 = cell.split("/")
+    return number(median), number(p99)
+
+
+def _workers(cpu_a_million_s: float) -> int:
+    return ceil(EVENTS_A_SECOND / 1e6 * cpu_a_million_s / LOAD)
+
+
+def _partitions(cpu_a_million_s: float) -> int:
+    return ceil(_workers(cpu_a_million_s) / PARTITIONS_BY) * PARTITIONS_BY
 
 
 def _column(a_message: int, cpu_a_million_s: float, bytes_an_event: float) -> dict[str, str]:
     cores = EVENTS_A_SECOND / 1e6 * cpu_a_million_s
-    needed = ceil(cores / LOAD)
-    partitions = ceil(needed / PARTITIONS_BY) * PARTITIONS_BY
+    needed, partitions = _workers(cpu_a_million_s), _partitions(cpu_a_million_s)
     megabytes = EVENTS_A_SECOND * bytes_an_event / 1e6
     values = (
         f"{cores:.0f} cores",
@@ -144,15 +190,17 @@ def _column(a_message: int, cpu_a_million_s: float, bytes_an_event: float) -> di
         f"{EVENTS_A_SECOND / a_message:,.0f}",
         f"{partitions / WINDOW_S:.0f}",
         f"{partitions * PARTIALS_A_S:,.0f}",
+        f"{partitions * FAILING_PARTIALS_A_S:,.0f}",
     )
     return dict(zip(HOW, values, strict=True))
 
 
 def write(performance: Path = FILE, scale: Path = SCALE) -> None:
-    """Both sections."""
+    """Its sections."""
     text = performance.read_text(encoding="utf-8")
     write_section("What one worker does", COMMAND, one_worker(text), scale)
     write_section("Ten million events a second", COMMAND, ten_million(text), scale)
+    write_section("What the judge has to do", COMMAND, judge_work(text), scale)
 
 
 if __name__ == "__main__":

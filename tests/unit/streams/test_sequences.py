@@ -1,5 +1,9 @@
 """Which events were sent: the same as a set of pairs, however they come."""
 
+import random
+import tracemalloc
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,3 +33,15 @@ def test_a_producer_that_counts_up_takes_a_block_of_bits_for_a_thousand_events()
     for first in range(0, 100_000, 500):
         assert sequences.add("a", first, 500, Sequences()) == 0
     assert len(sequences._blocks) == -(-100_000 // BLOCK)
+
+
+@pytest.mark.parametrize(("producer", "least", "most"), [("counts up", 0, 0.5), ("has hashes", 150, 300)])
+def test_what_an_event_costs_is_what_the_page_about_scale_says(producer: str, least: float, most: float) -> None:
+    numbers = range(20_000) if producer == "counts up" else random.Random(1).sample(range(2**53), 20_000)
+    sequences, before = Sequences(), Sequences()
+    tracemalloc.start()
+    for number in numbers:
+        sequences.add("a", number, 1, before)
+    bytes_an_event = tracemalloc.get_traced_memory()[0] / len(numbers)
+    tracemalloc.stop()
+    assert least < bytes_an_event < most
