@@ -3,13 +3,19 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.rollouts import ROLLOUT_HELP, lasted_ms, read_log, read_telemetry, rollout_named
 from cli.terminal import EXIT_UNDECIDED, fail
+
+if TYPE_CHECKING:
+    from transport.recording import Header
+    from transport.spool import Spool
 
 app = typer.Typer()
 
@@ -58,25 +64,39 @@ async def _windows(service: str, rollout: int | None, file: Path, key: bytes | N
 
 
 async def _events(service: str, rollout: int | None, file: Path, key: bytes | None) -> str:
-    """Since the rollout began, as far as the log still holds it."""
-    from cli.recorded_telemetry import messages_about, renamed
-    from judge.pseudonyms import Pseudonyms
+    """Since the rollout began, as far as the log still holds it; by way of files beside the recording, for it may be long."""
+    from cli.recorded_telemetry import said_of
     from judge.recording import header_of
-    from transport.recording import write_recording
+    from transport.spool import Spool
 
     records = await read_log(service, "davylamp-record")
     header = header_of(records, service, rollout)
-    sent = messages_about(await read_telemetry(header.definition.telemetry, *lasted_ms(header, records)), service)
-    header = header.model_copy(update={"what": "events"})
+    lasted = lasted_ms(header, records)
+    with TemporaryDirectory(dir=file.parent, prefix=f".{file.name}.") as folder, Spool(Path(folder)) as spool:
+        async with aclosing(read_telemetry(header.definition.telemetry, *lasted)) as sent:
+            async for record in sent:
+                if said_of(record, service) is not None:
+                    spool.put(record)
+        return _written(file, header.model_copy(update={"what": "events"}), spool, key)
+
+
+def _written(file: Path, header: "Header", spool: "Spool", key: bytes | None) -> str:
+    from cli.recorded_telemetry import messages_about, renamed
+    from judge.pseudonyms import Pseudonyms
+    from transport.recording import write_recording
+
+    service = header.service
     if key is None:
-        count = write_recording(file, header, (record for record, _ in sent))
+        count = write_recording(file, header, spool.records())
     else:
         names = Pseudonyms(key, custom=frozenset(header.plan.checks.custom))
         others = {"plan": names.plan(header.plan), "definition": names.service(header.definition)}
         header = header.model_copy(
             update={**others, "service": names.of("service", service), "anonymized": True},
         )
-        count = write_recording(file, header, (renamed(*one, names) for one in sent))
+        count = write_recording(
+            file, header, (renamed(*one, names) for one in messages_about(spool.records(), service))
+        )
     return f"telemetry of rollout {header.rollout} of {header.service}, {count} messages"
 
 

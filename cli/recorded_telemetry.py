@@ -23,9 +23,15 @@ Sent = RequestEvent | EventBatch
 def messages_about(records: Iterable[Record], service: str) -> Iterator[tuple[Record, Sent]]:
     """The records in which a server speaks of the service, with what they say."""
     for record in records:
-        said = _read(record.value or b"")
-        if said is not None and said.service == service:
+        said = said_of(record, service)
+        if said is not None:
             yield record, said
+
+
+def said_of(record: Record, service: str) -> Sent | None:
+    """What a server says of the service; None: something else, or nothing that can be read."""
+    said = _read(record.value or b"")
+    return said if said is not None and said.service == service else None
 
 
 def _read(raw: bytes) -> Sent | None:

@@ -1,5 +1,6 @@
 """A rollout named on the command line, and its records from the log itself."""
 
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, cast
 
 from cli.terminal import EXIT_WRONG, fail
@@ -53,20 +54,20 @@ def lasted_ms(header: Header, records: "Records") -> tuple[int, int | None]:
     return starts[header.rollout], starts.get(header.rollout + 1)
 
 
-async def read_telemetry(topic: str, since_ms: int, until_ms: int | None) -> list[Record]:
-    """A telemetry topic for that long, or to where it ends now; by partition and offset."""
+async def read_telemetry(topic: str, since_ms: int, until_ms: int | None) -> AsyncGenerator[Record]:
+    """A telemetry topic for that long, or to where it ends now; each partition in its order."""
     from transport.kafka_log import KafkaReader
     from transport.settings import KafkaSettings
 
     reader = KafkaReader(KafkaSettings.load("kafka"), "davylamp-record", [cast("Topic", topic)], since_ms=since_ms)
-    found: list[Record] = []
     try:
         async for batch in reader.batches():
-            found += (r for r in batch.records if until_ms is None or r.timestamp_ms < until_ms)
+            for record in batch.records:
+                if until_ms is None or record.timestamp_ms < until_ms:
+                    yield record
             if batch.caught_up:
                 break
     except LogError as error:
         fail(str(error))
     finally:
         await reader.close()
-    return sorted(found, key=lambda record: (record.partition, record.offset))

@@ -66,11 +66,21 @@ def write_recording(path: Path, header: Header, records: Iterable[Record]) -> in
     with whole.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
         file.write(header.dump() + b"\n")
         for record in records:
-            file.write(canonical_json(_to_json(record)) + b"\n")
+            file.write(to_line(record))
             written += 1
         file.write(canonical_json({"end": written}) + b"\n")
     os.replace(whole, path)  # noqa: PTH105 - the atomic one, whatever the platform
     return written
+
+
+def to_line(record: Record) -> bytes:
+    """A record as it stands in the file."""
+    return canonical_json(_to_json(record)) + b"\n"
+
+
+def from_line(line: bytes) -> Record:
+    """The record of a line that :func:`to_line` made."""
+    return _from_json(json.loads(line), 0)
 
 
 def open_recording(file: IO[bytes]) -> RecordingFile:

@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from cli import record, replay
 from cli.main import app
+from cli.recorded_telemetry import messages_about
 from cli.replaying import asked_plan, under
 from davylamp_sdk._message import canonical_json
 from judge.fold import LEDGER
@@ -23,7 +24,7 @@ from tests.builders import plan
 from tests.telemetry import batch, event
 from tests.telemetry import record as sent
 from tests.unit.judge.rollouts import CHECKS, Rollout, broken
-from transport.log import Record
+from transport.log import Batch, Record
 from transport.recording import Header, open_recording, write_recording
 
 
@@ -114,12 +115,73 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """For which telemetry was asked; one event and something else are in it."""
     asked: list[Any] = []
 
-    async def read(*arguments: Any) -> list[Record]:
+    async def read(*arguments: Any) -> AsyncIterator[Record]:
         asked.append(arguments)
-        return [sent(3, 5000, event(1)), sent(4, 5000, b"{"), sent(5, 5000, batch([event(2), event(3)]))]
+        for one in (sent(3, 5000, event(1)), sent(4, 5000, b"{"), sent(5, 5000, batch([event(2), event(3)]))):
+            yield one
 
     monkeypatch.setattr(record, "read_telemetry", read)
     return asked
+
+
+A_BATCH = 100
+
+
+class Counted(Record):
+    """Counts how many of it there are at once."""
+
+    alive = most = 0
+
+    def __init__(self, *said: Any, **more: Any) -> None:
+        super().__init__(*said, **more)
+        Counted.alive += 1
+        Counted.most = max(Counted.most, Counted.alive)
+
+    def __del__(self) -> None:
+        Counted.alive -= 1
+
+
+class LongTopic:
+    """A reader of a telemetry topic of three partitions, which come interleaved; the newest are after the rollout."""
+
+    def __init__(self, *_: Any, since_ms: int | None = None) -> None:
+        assert since_ms is not None
+        self.since_ms = since_ms
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        for first in range(0, 3000, A_BATCH):
+            yield Batch(tuple(map(self.record, range(first, first + A_BATCH))), caught_up=first + A_BATCH == 3000)
+
+    def record(self, number: int) -> Record:
+        value = b"{" if number % 50 == 0 else event(number, service="stock" if number % 7 == 0 else "orders").dump()
+        return Counted(*("mcp-requests", number * 5 % 3, number, self.since_ms + number, b"k", value))
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("anonymize", [False, True])
+def test_what_a_busy_topic_holds_is_recorded_in_its_order_and_never_in_memory_at_once(
+    log: None, header: Header, rollout: Rollout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, anonymize: bool
+) -> None:
+    monkeypatch.setattr("transport.kafka_log.KafkaReader", LongTopic)
+    monkeypatch.setattr("transport.recording.Record", Counted)
+    before = Counted.alive
+    monkeypatch.setattr(Counted, "most", before)
+    path, expected = tmp_path / "events.gz", tmp_path / "expected.gz"
+    more = ["--anonymize"] if anonymize else []
+    got = CliRunner().invoke(app, ["record", "orders/1", "-o", str(path), "--what", "events", *more])
+    assert got.exit_code == 0, got.output
+    assert Counted.most - before <= 2 * A_BATCH + 9
+    assert list(tmp_path.iterdir()) == [path]
+    topic = LongTopic(since_ms=rollout.tapes[LEDGER][0].timestamp_ms)
+    whole = sorted(map(topic.record, range(3000)), key=lambda r: (r.partition, r.offset))
+    mine = [r for r, _ in messages_about(whole, "orders")]
+    write_recording(expected, header.model_copy(update={"what": "events"}), mine)
+    if not anonymize:
+        assert path.read_bytes() == expected.read_bytes()
+    with path.open("rb") as raw:
+        assert [(r.partition, r.offset) for r in open_recording(raw).records] == [(r.partition, r.offset) for r in mine]
 
 
 @pytest.mark.parametrize("anonymize", [False, True])
