@@ -1,17 +1,14 @@
 """Dead letters: telemetry that nobody could read, as `mcp-requests.dlq` keeps it; and how one is sent again. Pure."""
 
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol, Self
 
-from schemas.topics import Topic
+from schemas.topics import REPLAYED, Topic
 from transport.log import Position, Reader, Record
 
 DEAD_LETTERS: Topic = "mcp-requests.dlq"
-REPLAYED = "davylamp-replayed"
-"""Header of a message that was sent again, and of the note of it beside the dead letter: where the message came from. Not the
-letter's id, for a worker that was killed before its commit keeps the message again, as another letter."""
 SHOWN_BYTES = 4000
 _ORIGIN = "topic", "partition", "offset", "reason"
 
@@ -52,6 +49,8 @@ class DeadLetter:
     value: bytes
     original_size: int | None
     """None: it is whole."""
+    replayed_from: str | None = None
+    """The origin of the letter that was sent again, where this is what became of it. Whoever sent the message says so."""
 
     @property
     def origin(self) -> str:
@@ -77,6 +76,7 @@ class DeadLetter:
             key=record.key,
             value=record.value or b"",
             original_size=int(size) if size and size.isdigit() else None,
+            replayed_from=headers.get(REPLAYED),
         )
 
 
@@ -100,7 +100,8 @@ class Wanted:
 
 
 async def letters(reader: Reader, wanted: Wanted) -> AsyncGenerator[DeadLetter, None]:
-    """The wanted ones, one a message, as far as the topic goes now; in the order of the log within a partition."""
+    """The wanted ones, one a message, in the order of the log within a partition: as far as the topic goes now, and maybe some that
+    came meanwhile."""
     seen: set[str] = set()
     async for batch in reader.batches():
         for record in batch.records:
@@ -113,19 +114,26 @@ async def letters(reader: Reader, wanted: Wanted) -> AsyncGenerator[DeadLetter, 
 
 
 async def replayed(reader: Reader) -> frozenset[str]:
-    """Origins of the messages that a topic says were sent again, as far as it goes now."""
+    """Origins of the messages that a topic says were sent again, as far as it goes now. A letter's word for it is its sender's."""
     found: set[str] = set()
     async for batch in reader.batches():
-        found |= {r.headers[REPLAYED].decode(errors="replace") for r in batch.records if REPLAYED in r.headers}
+        notes = (r for r in batch.records if REPLAYED in r.headers and DeadLetter.of(r) is None)
+        found |= {note.headers[REPLAYED].decode(errors="replace") for note in notes}
         if batch.caught_up:
             break
     return frozenset(found)
 
 
-def why_not(letter: DeadLetter, done: Collection[str]) -> str | None:
-    """Why a letter is not sent again; None: it can be."""
+def why_not(letter: DeadLetter, done: Collection[str], *, by_id: bool = False) -> str | None:
+    """Why a letter is not sent again; None: it can be. ``done``: origins of what was.
+
+    What was sent again and could not be read either lies there as a letter of its own: that one is sent only ``by_id``, or
+    whoever names a reason would send it at each call.
+    """
     if letter.origin in done:
         return "was sent again before"
+    if letter.replayed_from in done and not by_id:
+        return f"was sent again before, from {letter.replayed_from}, and could not be read: name its id to send it once more"
     if letter.original_size is not None:
         return f"is cut: {len(letter.value)} of {letter.original_size} bytes are kept"
     return None
@@ -151,6 +159,23 @@ async def replay(sender: Sender, letter: DeadLetter) -> Position:
         Posting(DEAD_LETTERS, int(partition), letter.key, b"", headers),
     )
     return sent
+
+
+async def replay_all(
+    found: AsyncIterator[DeadLetter], done: Collection[str], sender: Sender | None, *, by_id: bool
+) -> AsyncIterator[tuple[DeadLetter, Position | str | None]]:
+    """Each letter with where it was sent, why not, or None: it would be, had it a sender.
+
+    Letters may come while it sends, of what it has sent: those are not sent.
+    """
+    sent = set(done)
+    async for letter in found:
+        why = why_not(letter, sent, by_id=by_id)
+        if why is None and sender is not None:
+            sent.add(letter.origin)
+            yield letter, await replay(sender, letter)
+        else:
+            yield letter, why
 
 
 def safe(raw: bytes, most: int = SHOWN_BYTES) -> str:
@@ -183,6 +208,7 @@ def render(letter: DeadLetter) -> str:
         "kept at": datetime.fromtimestamp(letter.at_ms / 1000, UTC).isoformat(),
         "from": f"{safe(letter.topic.encode(), 250)}, partition {letter.partition}, offset {letter.offset}",
         "reason": safe(letter.reason.encode()),
+        **({} if letter.replayed_from is None else {"again": f"sent from {safe(letter.replayed_from.encode(), 250)}"}),
         "key": "none" if letter.key is None else safe(letter.key),
         "size": f"{len(letter.value)} bytes"
         + (f", cut from {letter.original_size}" if letter.original_size is not None else ""),

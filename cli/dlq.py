@@ -17,12 +17,12 @@ from cli.dead_letters import (
     render,
     render_line,
     repaired,
-    replay,
+    replay_all,
     replayed,
-    why_not,
+    safe,
 )
 from cli.terminal import EXIT_UNDECIDED, EXIT_WRONG, fail, seconds
-from transport.log import LogError
+from transport.log import LogError, Position
 from transport.settings import KafkaSettings, SettingsError
 
 if TYPE_CHECKING:
@@ -125,19 +125,20 @@ async def _send_again(since: str, wanted: Wanted, value: bytes | None, *, yes: b
     done = await _done()
     missing = set(wanted.ids)
     async with _reading(since) as reader, aclosing(letters(reader, wanted)) as them:
-        async for letter in them:
+        mended = (letter if value is None else repaired(letter, value) async for letter in them)
+        async for letter, became in replay_all(mended, done, sender, by_id=bool(wanted.ids)):
             missing.discard(letter.id)
-            mended = letter if value is None else repaired(letter, value)
-            reason = why_not(mended, done)
-            if reason is None and sender is not None:
-                position = await replay(sender, mended)
-                print(f"{letter.id}  sent to {letter.topic}-{position.partition}@{position.offset}")
-            else:
-                print(f"{letter.id}  {reason or f'would be sent to {letter.topic}-{letter.partition}'}")
+            print(f"{letter.id}  {_said(letter, became)}")
     for one in sorted(missing):
         print(f"{one}  is no dead letter of the last {since}, or of the same message as another")
     if sender is None:
         print("Nothing was sent: --yes does it.")
+
+
+def _said(letter: DeadLetter, became: Position | str | None) -> str:
+    if isinstance(became, Position):
+        return f"sent to {letter.topic}-{became.partition}@{became.offset}"
+    return safe((became or f"would be sent to {letter.topic}-{letter.partition}").encode())
 
 
 async def _sender() -> "KafkaSender":

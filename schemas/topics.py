@@ -21,6 +21,11 @@ Topic = Literal[
     "services",
 ]
 
+REPLAYED = "davylamp-replayed"
+"""Header of telemetry that was sent again, of the note of it beside the dead letter, and of the letter that it became where nobody
+could read it either: where the message came from, as ``<topic>-<partition>@<offset>``. Not the letter's id, for a worker that was
+killed before its commit keeps the message again, as another letter."""
+
 
 class TopicSpec(Message):
     """One file of `topics/`."""

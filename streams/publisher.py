@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from schemas.partitions import partition_of
-from schemas.topics import Topic
+from schemas.topics import REPLAYED, Topic
 from schemas.windows import CohortWindow
 from streams.cells import Told
 from streams.decoding import CONTENT_TYPE, TICK, BadEvent
@@ -17,7 +17,8 @@ DEAD_LETTER_BYTES = 900_000
 """A longer one is cut, or its headers would make it too large for the log that took it."""
 _KEY_BYTES = 1000
 _REASON_BYTES = 1000
-"""Of a key and a reason, which quotes what it is about, so much is kept."""
+_ORIGIN_BYTES = 300
+"""Of a key, a reason, which quotes what it is about, and the place that a message was sent again from, so much is kept."""
 
 
 class Publisher:
@@ -52,6 +53,8 @@ class Publisher:
             "partition": str(record.partition).encode(),
             "offset": str(record.offset).encode(),
         }
+        if REPLAYED in record.headers:
+            headers[REPLAYED] = record.headers[REPLAYED][:_ORIGIN_BYTES]
         if len(value) > DEAD_LETTER_BYTES:
             headers["original_size"] = str(len(value)).encode()
         key = None if record.key is None else record.key[:_KEY_BYTES]

@@ -1,10 +1,12 @@
 """Dead letters on the command line: what is shown is safe, and what is sent again is sent once."""
 
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
 import pytest
 
 from cli.dead_letters import (
     DEAD_LETTERS,
-    REPLAYED,
     DeadLetter,
     Posting,
     Wanted,
@@ -13,15 +15,17 @@ from cli.dead_letters import (
     render_line,
     repaired,
     replay,
+    replay_all,
     replayed,
     safe,
     why_not,
 )
+from schemas.topics import REPLAYED
 from streams.decoding import BadEvent, decode
 from streams.outbox import MemoryOutbox
 from streams.publisher import DEAD_LETTER_BYTES, Publisher
 from tests.telemetry import TOPIC, event, record
-from transport.log import Position
+from transport.log import Batch, Position
 from transport.memory_log import MemoryLog
 
 BAD = {3: b"{", 4: b'{"v": 2}', 5: b"\x1b[31mred\xff\\"}
@@ -114,6 +118,76 @@ async def test_a_message_that_was_kept_twice_is_one_letter_and_is_sent_again_onc
     await replay(MemorySender(log), repaired(again, event(1).dump()))
     first, *_ = await found(log)
     assert why_not(first, await replayed(log.reader(DEAD_LETTERS))) == "was sent again before"
+
+
+class Busy(MemorySender):
+    """A sender into a log that streams read: what they cannot read is a letter before the next is sent."""
+
+    async def put_all(self, *postings: Posting) -> list[Position]:
+        placed = await super().put_all(*postings)
+        outbox, message = MemoryOutbox(), self.log.records(TOPIC)[-1]
+        bad = decode(message)
+        assert isinstance(bad, BadEvent)
+        await Publisher(outbox, 1).dead_letter(message, bad)
+        (letter,) = outbox.records
+        await self.log.put(letter.topic, 0, letter.value, letter.key, letter.headers)
+        return placed
+
+
+class Late:
+    """Ends where the topic ended, but for what came while the last batch was asked for, as a reader of Kafka may."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self.log, self.end = log, log.end(DEAD_LETTERS)
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        yield Batch(tuple(self.log.records(DEAD_LETTERS)[: self.end - 1]), caught_up=False)
+        yield Batch(tuple(self.log.records(DEAD_LETTERS)[self.end - 1 :]), caught_up=True)
+
+    async def close(self) -> None: ...
+
+
+async def asked_to_replay(log: MemoryLog, wanted: Wanted) -> list[str]:
+    """Ids of what `dlq replay` sends."""
+    done = await replayed(log.reader(DEAD_LETTERS))
+    asked = replay_all(letters(Late(log), wanted), done, Busy(log), by_id=bool(wanted.ids))
+    return [letter.id async for letter, became in asked if isinstance(became, Position)]
+
+
+async def test_what_could_not_be_read_either_is_sent_neither_by_the_same_command_nor_by_the_next() -> None:
+    log = await log_with(b'{"v": 3}')
+    # the topic: not_json, unknown_version, not_json, unknown_version
+    assert await asked_to_replay(log, Wanted(reason="unknown_version")) == ["0@1", "0@3"]
+    for _ in range(3):
+        assert await asked_to_replay(log, Wanted(reason="unknown_version")) == []
+    assert len(log.records(TOPIC)) == 2
+
+
+async def test_what_could_not_be_read_either_is_sent_once_more_by_its_id() -> None:
+    log = await log_with()
+    assert await asked_to_replay(log, Wanted(frozenset({"0@2"}))) == ["0@2"]
+    again = (await found(log))[-1]
+    assert (again.replayed_from, again.value) == ("mcp-requests-0@5", BAD[5])
+    assert "sent from mcp-requests-0@5" in render(again)
+    assert "name its id" in (why_not(again, {"mcp-requests-0@5"}) or "")
+    assert await asked_to_replay(log, Wanted(frozenset({"0@2"}))) == []
+    assert await asked_to_replay(log, Wanted(frozenset({again.id}))) == [again.id]
+    assert await asked_to_replay(log, Wanted(frozenset({again.id}))) == []
+
+
+async def test_a_stranger_who_says_that_a_message_was_sent_again_keeps_nobody_elses_from_it() -> None:
+    log = await log_with()
+    outbox, forged = (
+        MemoryOutbox(),
+        replace(record(9, 1000, b"{"), headers={REPLAYED: b"mcp-requests-0@3" + b"x" * 999}),
+    )
+    await Publisher(outbox, 1).dead_letter(forged, BadEvent("not_json"))
+    (letter,) = outbox.records
+    assert len(letter.headers[REPLAYED]) == 300
+    await log.put(DEAD_LETTERS, 0, b"{", b"k", {**letter.headers, REPLAYED: b"mcp-requests-0@3"})
+    assert await replayed(log.reader(DEAD_LETTERS)) == frozenset()
+    assert (await found(log))[0].origin == "mcp-requests-0@3"
+    assert await asked_to_replay(log, Wanted(reason="not_json")) == ["0@0", "0@2"]
 
 
 async def test_a_letter_that_was_cut_is_not_sent_again() -> None:
