@@ -55,7 +55,7 @@ def renamed(record: Record, said: Sent, names: Pseudonyms) -> Record:
     }
     own = _batch(said, names) if isinstance(said, EventBatch) else _event(said, names)
     value = said.model_copy(update={**common, **own}).dump()
-    return replace(record, key=producer.encode(), value=value, headers={})
+    return replace(record, topic=names.topic(record.topic), key=producer.encode(), value=value, headers={})
 
 
 def _event(event: RequestEvent, names: Pseudonyms) -> Mapping[str, Any]:

@@ -15,13 +15,25 @@ from schemas.decisions import CheckResult, Opening
 from schemas.labels import UNJUDGED, Label
 from schemas.plan import Plan
 from schemas.service import Service, Version
+from schemas.topics import Topic
 from schemas.windows import OTHER, Cell, CohortWindow
 
+SHARED: Topic = "mcp-requests"
+_OWN = f"{SHARED}."
 REPLACED = "(replaced)"
 """What stands where somebody's own words stood."""
 
-_KEPT = frozenset({"", "-", "*", OTHER, "_unknown", "judge", "router", "mcp-requests"})
-"""Ours: they name nothing of anybody's."""
+_KEPT: Mapping[str, frozenset[str]] = {
+    "version": frozenset({UNJUDGED, OTHER}),
+    "tool": frozenset({OTHER, "_unknown"}),
+    "method": frozenset({"_unknown"}),
+    "host": frozenset({"*", OTHER}),
+    "person": frozenset({"judge", "router"}),
+    "topic": frozenset({SHARED}),
+}
+"""By kind of name: ours, they name nothing of anybody's. A service that is called so is somebody's."""
+_DIGITS = 16
+"""Of a name, in hex: 64 bits. Of a million sessions no two become one."""
 
 V = TypeVar("V")
 Seeds = Mapping[int, tuple[str, str]]
@@ -39,7 +51,14 @@ class Pseudonyms:
 
     def of(self, kind: str, name: str) -> str:
         """A name of the same kind is always replaced by the same one."""
-        return name if name in _KEPT else f"{kind}-{self._digest(f'{kind} {name}')[:8]}"
+        if not name or name in _KEPT.get(kind, ()):
+            return name
+        return f"{kind}-{self._digest(f'{kind} {name}')[:_DIGITS]}"
+
+    def topic(self, name: str) -> str:
+        """Of telemetry. A service's own topic stays that: whose it is decides what counts on it."""
+        owner = name.removeprefix(_OWN)
+        return self.of("topic", name) if owner == name else f"{_OWN}{self.of('service', owner)}"
 
     def keys(self, kind: str, content: Mapping[str, V]) -> dict[str, V]:
         """Names as keys."""
@@ -49,7 +68,7 @@ class Pseudonyms:
         """A custom metric's, which has no hyphens. One that is called like a check counts for nothing, under another name it would."""
         if name in Checks.model_fields:
             return name
-        return f"metric_{self._digest(f'metric {name}')[:8]}"
+        return f"metric_{self._digest(f'metric {name}')[:_DIGITS]}"
 
     def label(self, text: str, version: str) -> str:
         """The label of the same sessions under the new names."""
@@ -84,7 +103,7 @@ class Pseudonyms:
                 "hosts": tuple(self.of("host", host) for host in service.hosts),
                 "baseline": self.of("version", service.baseline),
                 "versions": {self.of("version", name): self._listens(v) for name, v in service.versions.items()},
-                "telemetry": self.of("topic", service.telemetry),
+                "telemetry": self.topic(service.telemetry),
             }
         )
 
@@ -152,7 +171,7 @@ class Pseudonyms:
         return window.model_copy(
             update={
                 "service": self.of("service", window.service),
-                "source": self.of("topic", window.source),
+                "source": self.topic(window.source),
                 "instance": self.of("host", window.instance),
                 "dropped": self.keys("host", window.dropped),
                 "cells": tuple(map(self.cell, window.cells)),

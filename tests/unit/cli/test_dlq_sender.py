@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from cli import dlq
-from cli.dead_letters import DEAD_LETTERS, REPLAYED, Posting, Wanted
+from cli.dead_letters import DEAD_LETTERS, Posting, Wanted
 from cli.dlq_sender import KafkaSender, sender_settings
+from schemas.topics import REPLAYED
 from tests.transactions import Broker, CommittedReader, Producer
 from transport.log import LogError
 from transport.settings import KafkaSettings

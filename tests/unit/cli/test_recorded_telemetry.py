@@ -9,6 +9,8 @@ import pytest
 from cli.recorded_telemetry import messages_about, renamed
 from davylamp_sdk._event import EventBatch, RequestEvent
 from judge.pseudonyms import Pseudonyms
+from streams.decoding import decode
+from tests.builders import SERVICE
 from tests.rows import made_event
 from tests.telemetry import batch, event, read, record, tick
 from transport.log import Record
@@ -43,8 +45,8 @@ def test_no_name_of_anybodys_is_left_and_every_number_is() -> None:
         event(3, session=None, assignment=None, tool="ok"),
     ]
     for value in (said[0], batch(said, dropped=2)):
-        (made,) = recorded(record(7, 1000, value))
-        text = (made.value or b"").decode() + (made.key or b"").decode()
+        (made,) = recorded(record(7, 1000, value, topic="mcp-requests.orders"))
+        text = repr(made)
         assert [secret for secret in SECRETS if secret in text] == []
         assert (made.offset, made.timestamp_ms) == (7, 1000)
         for was, now in zip(events([record(7, 1000, value)]), events([made]), strict=True):
@@ -52,6 +54,62 @@ def test_no_name_of_anybodys_is_left_and_every_number_is() -> None:
             assert [getattr(was, name) for name in kept] == [getattr(now, name) for name in kept]
             assert list(was.metrics.values()) == list(now.metrics.values())
     assert [e.error_type == "-32603" for e in events(recorded(record(7, 1000, batch(said))))] == [False, True, False]
+
+
+def test_the_topic_is_the_one_that_the_service_is_said_to_have() -> None:
+    for topic in ("mcp-requests", "mcp-requests.orders", "team-7"):
+        (made,) = recorded(record(0, 1, event(1), topic=topic))
+        assert made.topic == NAMES.service(SERVICE.model_copy(update={"telemetry": topic})).telemetry
+        assert isinstance(decode(made), RequestEvent)  # also on its own topic, where others' events are refused
+        assert (made.topic == topic) == (topic == "mcp-requests")
+
+
+KINDS = (
+    "producer",
+    "service",
+    "version",
+    "instance",
+    "session",
+    "tool",
+    "error",
+    "method",
+    "person",
+    "host",
+    "path",
+    "topic",
+)
+OURS = {
+    ("person", "judge"),
+    ("person", "router"),
+    ("topic", "mcp-requests"),
+    ("host", "*"),
+    ("host", "_other"),
+    ("tool", "_other"),
+    ("tool", "_unknown"),
+    ("version", "_other"),
+    ("version", "-"),
+    ("method", "_unknown"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_word_of_ours_is_kept_where_it_is_ours_and_is_somebodys_name_elsewhere(kind: str) -> None:
+    words = {word for _, word in OURS}
+    assert {word for word in words if NAMES.of(kind, word) == word} == {word for k, word in OURS if k == kind}
+    assert NAMES.of(kind, "") == ""
+
+
+def test_a_service_that_is_called_router_is_not_told_by_it() -> None:
+    said = event(1, service="router", version="judge", instance="router", tool="judge", session="router")
+    (made,) = (renamed(r, s, NAMES) for r, s in messages_about([record(0, 1, said)], "router"))
+    assert not any(word in repr(made) for word in ("router", "judge"))
+
+
+def test_two_sessions_stay_two_though_half_of_their_new_names_is_the_same() -> None:
+    """So it is for some among a hundred thousand."""
+    one, other = NAMES.of("session", "11e7"), NAMES.of("session", "26938")
+    assert one[:-8] == other[:-8]
+    assert one != other
 
 
 @pytest.mark.parametrize("pack", [lambda one: one, lambda one: batch([one])], ids=["single", "batch"])
