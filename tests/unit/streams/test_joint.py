@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams import decoding
 from streams.batches import Batch
 from streams.decoding import BadEvent, Tick, decode, decode_all
 from streams.joint import read_joint
@@ -71,7 +72,9 @@ def test_whatever_messages_say_they_say_together(seed: int) -> None:
     for _ in range(dice.randint(1, 12)):
         raw = made(dice)
         values.append(dice.choice([None, b"", mutated(raw, dice.getrandbits(32)), *[raw] * 4]))
-    assert together(values) == singly(values)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "TOGETHER", dice.choice([1, 3, decoding.TOGETHER]))
+        assert together(values) == singly(values)
 
 
 def test_what_is_written_as_the_sdk_writes_it_is_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +167,22 @@ def test_single_events_of_a_producer_whose_sequences_count_up_are_one_batch() ->
     records = [tick(i, 1) if value is None else record(i, 1, value) for i, value in enumerate(values)]
     heard = decode_all(values, TOPIC, records.__getitem__)
     assert [(some.at, some.n) for some in heard] == [(0, 2), (2, 2), (4, 1), (5, 1), (6, 1), (7, 1)]
+
+
+def test_a_stretch_of_single_events_goes_on_where_others_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "TOGETHER", 2)
+    quoted = event(3).dump().replace(b'"sequence":3', b'"sequence":"3"')
+    values = [event(0).dump(), event(1, session=None).dump(), event(2).dump(), quoted, event(4).dump()]
+    heard = decode_all(values, TOPIC, lambda i: record(i, 1, values[i]))
+    assert [(some.at, some.n) for some in heard] == [(0, 5)]
+    assert together(values) == singly(values)
+
+
+@pytest.mark.parametrize("metrics", [20, 32, 33])
+def test_of_an_event_with_many_metrics_they_are_counted_wherever_it_stands(metrics: int) -> None:
+    many = json.loads(event(1).dump()) | {"metrics": {f"m{i}": i for i in range(metrics)}}
+    values = [event(0).dump(), json.dumps(many).encode(), event(2, metrics={"m1": 7.0}).dump()]
+    assert together(values) == singly(values)
 
 
 @pytest.mark.parametrize("name", ["é", "\x00", "\ud83d\ude00", "\\u00e9", "\u2028", "x" * 120, "x" * 121, "é" * 120])
