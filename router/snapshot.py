@@ -139,7 +139,7 @@ def service_route(chain: ServiceLedger, current: Service | None) -> ServiceRoute
     service = current or (chain.opening.service if chain.opening else None)
     if service is None:
         return None
-    kept = chain.opening.service.versions if chain.running and chain.opening else {}
+    kept = chain.opening.service.versions if chain.standing.live and chain.opening else {}
     versions = {**kept, **service.versions}
     told = rollouts(chain.entries)
     baseline = chain.baseline or service.baseline

@@ -72,11 +72,6 @@ class ServiceLedger:
         """The version that serves everybody now; None until a rollout was started (then the service file says it)."""
         return self.standing.baseline
 
-    @property
-    def running(self) -> bool:
-        """Whether the newest rollout may still go up."""
-        return self.standing.live
-
     def telemetry(self, definition: Service | None) -> str | None:
         """The telemetry topic from which the service is counted now; None for one of which nothing is known.
 
