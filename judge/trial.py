@@ -138,17 +138,11 @@ class Trial:
         return TrialWindow(end_ms, window_ms, strata)
 
 
-def rollout_of(cell: Cell) -> int | None:
-    """The rollout in a cell's label; None for what is shown and never judged."""
-    label = Label.parse(cell.label)
-    return label.rollout if label is not None else None
-
-
 def by_rollout(cells: Sequence[Cell]) -> dict[int, list[Cell]]:
-    """The judged cells by the rollout of their label."""
+    """The cells by the rollout of their label, without those that have none: they are shown and never judged."""
     found: dict[int, list[Cell]] = {}
     for cell in cells:
-        rollout = rollout_of(cell)
-        if rollout is not None:
-            found.setdefault(rollout, []).append(cell)
+        label = Label.parse(cell.label)
+        if label is not None:
+            found.setdefault(label.rollout, []).append(cell)
     return found

@@ -47,6 +47,5 @@ class Pictures:
 
 def cohorts(ledger: Ledger, service: str) -> tuple[int, str, str]:
     """The newest rollout, and the baseline and canary that it was started with."""
-    chain = ledger.of(service)
-    entries = chain.rollout(chain.standing.rollout)
-    return (chain.standing.rollout, entries[0].baseline, entries[0].canary) if entries else (0, "", "")
+    standing = ledger.of(service).standing
+    return standing.rollout, standing.own_baseline or "", standing.canary or ""

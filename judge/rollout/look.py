@@ -8,12 +8,12 @@ from judge.policies.port import Assessment
 from judge.rollout.gate import StageLook
 from judge.rollout.objections import unacknowledged
 from judge.rollout.observed import FITTING, HEALTHY, BaselineHealth, Failures, Mismatch, SampleRatio, Silence
-from judge.rollout.stage_clock import StageClock
+from judge.rollout.stage_clock import StageClock, newest_stage
 from judge.rollout.state import Compared, ServiceState
 from judge.rollout.wording import breach_sentence
 from judge.stats.sample_ratio import THRESHOLD, sample_ratio_log_e
 from judge.trial import COHORTS, Cohort, Stratum
-from schemas.decisions import Cut, EntryKind
+from schemas.decisions import Cut
 from schemas.plan import MAX_ROLLOUT_S
 from schemas.units import FULL_SHARE
 
@@ -28,8 +28,6 @@ HOUR_BEFORE_MS = 3_600_000
 
 SEVERE_CHECKS = frozenset({"error_rate", "availability"})
 """Whose bad ones are requests that nobody got an answer to."""
-
-_OPENS_STAGE: frozenset[EntryKind] = frozenset({"start", "proceed", "retry"})
 
 
 def stage_look(state: ServiceState, cut: Cut, compared: Compared, assessment: Assessment) -> StageLook:
@@ -182,10 +180,8 @@ def _health(state: ServiceState, clock: StageClock) -> BaselineHealth:
 
 def _waived(state: ServiceState) -> frozenset[str]:
     """What a person has resumed in this stage. A stage that is begun anew is held anew."""
-    entries = state.rollout
-    opened = [i for i, entry in enumerate(entries) if entry.kind in _OPENS_STAGE]
     waived, held = set(), None
-    for entry in entries[opened[-1] :] if opened else entries:
+    for entry in newest_stage(state.rollout):
         if entry.kind == "hold":
             held = entry.reason.code
         elif entry.kind == "resume" and held is not None and entry.actor != "judge":

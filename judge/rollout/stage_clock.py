@@ -28,7 +28,7 @@ def stage_clock(
     `frontier_ms` is the end of the newest window that every telemetry partition has closed. A hold counts from its
     cut's `now` to that of the entry which ends it: the ledger alone says how long it was.
     """
-    stage = _newest_stage(entries)
+    stage = newest_stage(entries)
     first, holds = first_acknowledgement(stage, acknowledged), _holds(stage)
     held = holds[-1].entry if holds and holds[-1].to_ms is None else None
     if first is None or frontier_ms is None:
@@ -52,7 +52,8 @@ def stage_starts(entries: Sequence[LedgerEntry], acknowledged: Mapping[str, Ackn
     return tuple(at for _, at in sorted(starts.items()))
 
 
-def _newest_stage(entries: Sequence[LedgerEntry]) -> Sequence[LedgerEntry]:
+def newest_stage(entries: Sequence[LedgerEntry]) -> Sequence[LedgerEntry]:
+    """The entries of a rollout since its newest stage began, or was begun anew."""
     opened = [i for i, e in enumerate(entries) if e.kind in _OPENS_STAGE]
     return entries[opened[-1] :] if opened else entries
 

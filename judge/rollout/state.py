@@ -215,8 +215,7 @@ class ServiceState:
     @property
     def own_baseline(self) -> str:
         """The newest rollout's own baseline, also after its promotion; before the first one the service file's."""
-        started = next((e for e in reversed(self.chain.entries) if e.kind == "start"), None)
-        return started.baseline if started else self.serving
+        return self.chain.standing.own_baseline or self.serving
 
     @property
     def serving(self) -> str:

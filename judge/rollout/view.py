@@ -22,7 +22,7 @@ class Seen:
     outcomes: tuple[Outcome, ...] = ()
 
 
-def rollout_state(state: ServiceState) -> RolloutState | None:
+def _rollout_state(state: ServiceState) -> RolloutState | None:
     """The phase, with `running` told apart by whether every proxy runs the stage's route."""
     phase = state.chain.standing.phase
     if phase == "running":
@@ -48,7 +48,7 @@ def view(state: ServiceState, cut: Cut, seen: Seen) -> RolloutView:
     running, clock, plan = seen.assessment, state.clock, state.plan
     return RolloutView(
         **common,
-        state=rollout_state(state),
+        state=_rollout_state(state),
         stage=standing.stage,
         stages=len(plan.stages),
         share=standing.share,
