@@ -46,8 +46,9 @@ def record(
 
 
 async def _windows(service: str, rollout: int | None, file: Path, key: bytes | None) -> str:
+    from judge.fold import TOPICS
     from judge.recording import header_of, records_of
-    from judge.verify import TOPICS, Records
+    from judge.verify import Records
     from transport.log import by_topic
     from transport.recording import write_recording
 

@@ -24,7 +24,8 @@ def rollout_named(text: str) -> tuple[str, int | None]:
 
 async def read_log(service: str, client: str) -> "Records":
     """The service's partition of what the judge reads, up to where it ends now. Ends the command if it cannot be read."""
-    from judge.verify import TOPICS, read_partition
+    from judge.fold import TOPICS
+    from judge.verify import read_partition
     from schemas.partitions import partition_of
     from transport.kafka_log import KafkaReader
     from transport.settings import KafkaSettings, SettingsError

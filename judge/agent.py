@@ -6,20 +6,16 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from judge.fold import INPUTS, LEDGER, Fold
+from judge.fold import LEDGER, Fold
 from judge.rollout.machine import Decision, Machine
 from judge.rollout.state import ServiceState
 from schemas.control import RolloutView
 from schemas.decisions import EntryKind, LedgerEntry
-from schemas.topics import Topic
 from transport.clock import Clock
 from transport.log import Batch, LogError, Record, Writer
 from transport.skipping import skipping
 
 logger = logging.getLogger(__name__)
-
-TOPICS: tuple[Topic, ...] = (*INPUTS, LEDGER)
-WINDOWS: Topic = "cohort-windows"
 
 _REPEAT_AFTER_S = 5.0
 """An entry that has not come back by then is proposed again: the chain rule makes a second copy void."""

@@ -12,7 +12,8 @@ import mode
 from pydantic import Field
 
 from davylamp_sdk import __version__
-from judge.agent import TOPICS, WINDOWS, Judge
+from judge.agent import Judge
+from judge.fold import TOPICS, WINDOWS
 from judge.policies.choice import AsPlanned
 from judge.rollout.machine import Machine
 from transport.clock import SystemClock

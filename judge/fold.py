@@ -18,22 +18,25 @@ INPUTS: tuple[Topic, ...] = ("services", "rollout-commands", "route-changes", "p
 """What a decision depends on beside the ledger: the topics of a cut."""
 
 LEDGER: Topic = "rollout-decisions"
+WINDOWS: Topic = "cohort-windows"
+TOPICS: tuple[Topic, ...] = (*INPUTS, LEDGER)
+"""All that the judge reads."""
 
-COUNTS: frozenset[Topic] = frozenset({"proxy-reports", "cohort-windows"})
+COUNTS: frozenset[Topic] = frozenset({"proxy-reports", WINDOWS})
 """Of which a record that is not understood is missed."""
 
 _SAID_AT = re.compile(rb'\{"acknowledged":(true|false),"at":(?:0|[1-9][0-9]*),')
 """How a picture of the proxies begins: in canonical JSON keys are sorted."""
 _MOST_PICTURES = 1_000
-"""More than any fleet's routers and services; more is memory for nothing."""
+"""So many at most are remembered: more than the routers and services of a fleet have at a time."""
 
 
 @dataclass(slots=True)
 class Fold:
     """Every service of the records read so far.
 
-    What it holds depends on how far each partition was read, and on nothing else: not on how topics were interleaved,
-    nor on how records were batched.
+    What follows from it depends on how far each partition was read, and on nothing else: not on how topics were interleaved,
+    nor on how records were batched. Windows that were let go (:meth:`ServiceState.forget`) are such that nothing follows from them.
     """
 
     states: dict[str, ServiceState] = field(default_factory=dict)

@@ -47,7 +47,7 @@ def header_of(records: Records, service: str, rollout: int | None) -> Header:
 
 
 def records_of(records: Records, header: Header) -> Iterator[Record]:
-    """In the order of :data:`judge.verify.TOPICS`, each topic by offset."""
+    """In the order of :data:`judge.fold.TOPICS`, each topic by offset."""
     chain = list(links(records, header.service))
     began = _written_ms(chain, header.rollout)
     over = _written_ms(chain, header.rollout + 1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
-from judge.fold import INPUTS, LEDGER, Fold
+from judge.fold import INPUTS, LEDGER, TOPICS, Fold
 from judge.retention import Chain, expired
 from judge.rollout.machine import Machine
 from judge.rollout.state import ServiceState
@@ -15,8 +15,6 @@ from schemas.decisions import Cut, EntryKind, LedgerEntry
 from schemas.ledger import Accepted, ServiceLedger
 from schemas.topics import Topic
 from transport.log import Reader, Record
-
-TOPICS: tuple[Topic, ...] = (*INPUTS, LEDGER)
 
 Records = Mapping[str, Sequence[Record]]
 """By topic: what one partition holds, in the order of its offsets."""
@@ -30,7 +28,7 @@ def verify(
 ) -> list[Verdict]:
     """One verdict an accepted entry of the service, in the ledger's order; of one rollout, or of all.
 
-    `records` holds the service's partition of :data:`TOPICS`. `machine` is that of the judge, in policy and version; with
+    `records` holds the service's partition of :data:`judge.fold.TOPICS`. `machine` is that of the judge, in policy and version; with
     `of_any_version` what other code decided is recomputed, too, as if this code bore its name.
     """
     tape = Tape(records, service)
@@ -42,7 +40,7 @@ def verify(
 
 
 async def read_partition(reader: Reader, partition: int) -> Records:
-    """One partition of :data:`TOPICS`, up to where they end now. Raises :class:`transport.log.LogError`."""
+    """One partition of :data:`judge.fold.TOPICS`, up to where they end now. Raises :class:`transport.log.LogError`."""
     records: dict[str, list[Record]] = {topic: [] for topic in TOPICS}
     async for batch in reader.batches():
         for record in batch.records:

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from judge.agent import TOPICS
+from judge.fold import TOPICS
 from schemas.topics import Topic
 from tests.unit.control_actors import Tape
 from tests.unit.test_control_model import Control

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from judge.agent import TOPICS, Judge
-from judge.fold import LEDGER
+from judge.agent import Judge
+from judge.fold import LEDGER, TOPICS
 from judge.policies.port import Assessment, StageTimes
 from judge.proxies import Difference
 from judge.rollout.machine import Decision, Machine

@@ -9,8 +9,8 @@ from alerts.agent import TOPICS as TOLD
 from alerts.agent import Alerts
 from alerts.cause import Limits
 from alerts.delivery import EVERYTHING, Post
-from judge.agent import TOPICS as JUDGED
 from judge.agent import Judge
+from judge.fold import TOPICS as JUDGED
 from router.agent import Router
 from router.fold import TOPICS as ROUTED
 from router.keeper import Keeper

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from judge.fold import LEDGER
+from judge.fold import TOPICS as VERIFIED
 from judge.verdicts import ByPerson, Same
-from judge.verify import TOPICS as VERIFIED
 from judge.verify import verify
 from router.fold import Fold
 from router.latch import Word

@@ -13,8 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from judge.agent import TOPICS
-from judge.fold import LEDGER
+from judge.fold import LEDGER, TOPICS
 from judge.verdicts import ByPerson, Same
 from judge.verify import verify
 from router.fold import Fold

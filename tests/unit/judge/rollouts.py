@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from judge.agent import TOPICS, Judge
+from judge.agent import Judge
+from judge.fold import TOPICS
 from judge.policies.sequential import Sequential
 from judge.rollout.machine import Machine
 from judge.verify import links

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from judge.agent import TOPICS, Judge
+from judge.agent import Judge
+from judge.fold import TOPICS
 from judge.rollout.machine import Decision, Machine
 from judge.rollout.state import ServiceState
 from schemas.control import Command, RolloutView

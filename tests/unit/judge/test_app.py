@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator
 
 import faust
 
-from judge.agent import WINDOWS
 from judge.app import Follower
-from judge.fold import LEDGER
+from judge.fold import LEDGER, WINDOWS
 from transport.faust_app import BatchChannel
 from transport.log import Batch, Reader
 from transport.memory_log import MemoryLog

@@ -2,9 +2,10 @@
 
 import pytest
 
+from judge.fold import TOPICS
 from judge.recording import NoRolloutError, header_of, records_of
 from judge.verdicts import Same
-from judge.verify import TOPICS, verify
+from judge.verify import verify
 from schemas.control import ProxyReport, VersionTotals
 from tests.builders import SERVICE, opening, route
 from tests.unit.judge.rollouts import CHECKS, MACHINE, Rollout, Tapes, broken, promoted

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from judge.agent import TOPICS, WINDOWS
 from judge.anonymous import anonymized
+from judge.fold import TOPICS, WINDOWS
 from judge.impossible import ImpossibleWindowError
 from judge.recording import header_of, records_of
 from judge.rollout.source import KEPT_MS

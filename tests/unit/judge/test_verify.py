@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from judge.agent import TOPICS
-from judge.fold import LEDGER, Fold
+from judge.fold import LEDGER, TOPICS, Fold
 from judge.impossible import ImpossibleReportError
 from judge.policies.choice import AsPlanned
 from judge.policies.sequential import Sequential

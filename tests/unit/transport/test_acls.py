@@ -1,7 +1,7 @@
 """Who may do what on Kafka follows from the topics' own data, and from nothing else."""
 
 from cli.dead_letters import DEAD_LETTERS
-from judge.verify import TOPICS
+from judge.fold import TOPICS
 from schemas.topics import load_topics
 from streams import otel_bridge
 from transport.acls import COMPONENTS, TELEMETRY, Acl, Component, acls
