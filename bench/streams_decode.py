@@ -7,12 +7,14 @@ events; and as ratios to `json.loads` of the same bytes, alone: decoding into ch
 import json
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
 
 from davylamp_sdk._event import EventBatch, RequestEvent
 from streams.checkpoint import Checkpoint
 from streams.counters import Counters
-from streams.decoding import decode
+from streams.decoding import Heard, decode_all
 from streams.encoding import encode, encode_partial
 from streams.window import Source
 from streams.windows import PartitionFold
@@ -24,6 +26,9 @@ WINDOW_MS = 5000
 EVENTS_A_SECOND = 20_000
 """Of the log's own time."""
 PUBLISHED_A_SECOND = 4
+TOPIC = "mcp-requests"
+POLL_MESSAGES, POLL_BYTES = 2000, 512 * 1024
+"""Of a poll; messages of a run are about as long as each other."""
 
 NOW = 1_795_485_600_000
 PAIRS = (("v1", "7.1.session.786db6f38e0cd8b7"), ("v2", "7.1.session.0123456789abcdef"))
@@ -94,29 +99,50 @@ def _who(version: str, sequence: int) -> dict[str, object]:
 
 
 def count(messages: Sequence[bytes]) -> None:
-    """What an owner does, but for the broker."""
+    """What an owner does, but for the broker: poll by poll, window by window."""
     counters = Counters()
-    fold = PartitionFold(Source("mcp-requests", 0, 4, WINDOW_MS, "w1"), Checkpoint.earliest(0), counters)
+    fold = PartitionFold(Source(TOPIC, 0, 4, WINDOW_MS, "w1"), Checkpoint.earliest(0), counters)
     published = NOW
-    for offset, value in enumerate(messages):
-        at = NOW + offset * EVENTS * 1000 // EVENTS_A_SECOND // len(messages)
-        closed = fold.enter(offset, at)
-        windows = closed.finals(frozenset({"orders"})) if closed is not None else ()
-        refused = fold.read(decode(Record("mcp-requests", 0, offset, at, b"", value)))
-        if refused is not None or counters.duplicates:
-            raise RuntimeError(f"{refused}, {counters}")
-        if at - published >= 1000 // PUBLISHED_A_SECOND:
-            published = at
-            for told in fold.told():
-                encode_partial(told)
-        for window in windows:
-            encode(window)
+    for first, values in polls(messages):
+        offsets = np.arange(first, first + len(values))
+        at = NOW + offsets * EVENTS * 1000 // EVENTS_A_SECOND // len(messages)
+        for start, end in fold.cut(offsets, at):
+            closed = fold.enter(int(offsets[start]), int(at[start]))
+            for window in closed.finals(frozenset({"orders"})) if closed is not None else ():
+                encode(window)
+            refused = fold.read_all(_heard(values[start:end]), offsets[start:end], at[start:end])
+            if refused or counters.duplicates:
+                raise RuntimeError(f"{refused}, {counters}")
+        if at[-1] - published >= 1000 // PUBLISHED_A_SECOND:
+            published = int(at[-1])
+            _publish(fold)
+    _publish(fold)
+
+
+def polls(messages: Sequence[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """As the consumer polls: the number of the first, and the values."""
+    found: list[bytes] = []
+    for number, value in enumerate(messages):
+        if len(found) == POLL_MESSAGES or sum(map(len, found[:1])) * len(found) >= POLL_BYTES:
+            yield number - len(found), found
+            found = []
+        found.append(value)
+    yield len(messages) - len(found), found
+
+
+def _heard(values: Sequence[bytes]) -> list[Heard]:
+    return decode_all(values, TOPIC, lambda i: Record(TOPIC, 0, i, NOW, b"", values[i]))
+
+
+def _publish(fold: PartitionFold) -> None:
+    for told in fold.told():
+        encode_partial(told)
 
 
 def check(messages: Sequence[bytes]) -> None:
     """Decoding alone."""
-    for offset, value in enumerate(messages):
-        decode(Record("mcp-requests", 0, offset, NOW, b"", value))
+    for _, values in polls(messages):
+        _heard(values)
 
 
 def parse(messages: Sequence[bytes]) -> None:

@@ -6,7 +6,6 @@ of the mantissa of the IEEE 754 single: no logarithm is taken, edges are exact f
 wide, and histograms merge by adding integers in any order. The layout is that of HdrHistogram with binary steps.
 """
 
-import struct
 from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import accumulate
@@ -15,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 BINS_PER_OCTAVE = 64
-LOWEST_MS = 2.0**-10
 HIGHEST_MS = 2.0**22
 BINS = 32 * BINS_PER_OCTAVE
 
@@ -26,8 +24,6 @@ _SHIFT = 17
 """23 bits of mantissa less the six that are kept."""
 _BASE = (127 - 10) * BINS_PER_OCTAVE
 """Index of 2^-10 before it is made to start at 0: 127 is the exponent bias."""
-_FLOAT = struct.Struct("<f")
-_BITS = struct.Struct("<i")
 
 
 def bin_index(values_ms: ArrayLike) -> NDArray[np.int64]:
@@ -37,12 +33,6 @@ def bin_index(values_ms: ArrayLike) -> NDArray[np.int64]:
     return bins.clip(0, BINS - 1)
 
 
-def bin_of(value_ms: float) -> int:
-    """:func:`bin_index` of one value, without an array."""
-    (bits,) = _BITS.unpack(_FLOAT.pack(min(value_ms, HIGHEST_MS)))
-    return min(max((int(bits) >> _SHIFT) - _BASE, 0), BINS - 1)
-
-
 @cache
 def edges() -> NDArray[np.float64]:
     """The 2,049 edges in milliseconds, ascending; read-only."""
@@ -50,17 +40,6 @@ def edges() -> NDArray[np.float64]:
     found = bits.view(np.float32).astype(np.float64)
     found.flags.writeable = False
     return found
-
-
-def midpoint(index: int) -> float:
-    """The value in milliseconds that stands for a bin."""
-    return float(edges()[index] + edges()[index + 1]) / 2
-
-
-def histogram_of(values_ms: ArrayLike) -> dict[int, int]:
-    """Count values into the sparse form, bins ascending."""
-    bins, counts = np.unique(bin_index(values_ms), return_counts=True)
-    return dict(zip(bins.tolist(), counts.tolist(), strict=True))
 
 
 def merge(histograms: Iterable[Histogram]) -> dict[int, int]:

@@ -11,17 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from davylamp_sdk._event import RequestEvent
 from schemas.windows import MAX_DEAD_LETTERS, CohortWindow
 from streams.batches import Batch
 from streams.cells import Told
 from streams.checkpoint import Checkpoint, ForeignCheckpointError
 from streams.columns import Ints
 from streams.counters import Counters
-from streams.decoding import BadEvent, Heard, Said
+from streams.decoding import BadEvent, Heard
 from streams.digests import with_digests
 from streams.sequences import Sequences
-from streams.singles import batch_of
 from streams.window import MAX_UNREGISTERED, Source, Window
 
 MORE_DEAD_LETTERS = 20
@@ -91,7 +89,6 @@ class PartitionFold:
         self._registered = registered
         self._holes = holes
         self._clock_ms = start.clock_ms
-        self._appended_ms = start.clock_ms
         self._next = start.warm_offset
         self._is_muted = False
         self._window = Window(_NOTHING_READ, _NOTHING_READ)
@@ -119,7 +116,7 @@ class PartitionFold:
             )
         clock_ms = max(self._clock_ms, appended_ms)
         closed = self._enter(clock_ms // self._source.window_ms, offset)
-        self._clock_ms, self._next, self._appended_ms = clock_ms, offset + 1, appended_ms
+        self._clock_ms, self._next = clock_ms, offset + 1
         return closed
 
     def cut(self, offsets: Ints, appended_ms: Ints) -> list[tuple[int, int]]:
@@ -129,20 +126,11 @@ class PartitionFold:
         starts = [0, *(np.flatnonzero((np.diff(window) != 0) | (muted[1:] != muted[:-1])) + 1).tolist()]
         return list(zip(starts, [*starts[1:], len(offsets)], strict=True))
 
-    def read(self, said: Said) -> BadEvent | None:
-        """Fold what the message says to which the log has come.
-
-        Returns why it is refused, if it is to be kept: it is counted as malformed then. Not of what is only read to
-        warm up, nor of what comes after so many: a flood would fill the dead-letter topic.
-        """
-        offset, appended_ms = np.array([self._next - 1]), np.array([self._appended_ms])
-        heard = Heard(0, 1, batch_of(said) if isinstance(said, RequestEvent) else said)
-        return next((refused for _, refused in self.read_all([heard], offset, appended_ms)), None)
-
     def read_all(self, heard: Iterable[Heard], offsets: Ints, appended_ms: Ints) -> list[tuple[int, BadEvent]]:
         """Fold what messages say, all of the window to which the log has come with the first of them.
 
-        Returns the numbers of those that are to be kept, as :meth:`read` would, and why. Raises
+        Returns the numbers of those that are refused and to be kept, and why: they are counted as malformed then. Not of
+        what is only read to warm up, nor of what comes after so many: a flood would fill the dead-letter topic. Raises
         :class:`OutOfOrderError` unless offsets ascend.
         """
         if (np.diff(offsets) <= 0).any():
@@ -153,7 +141,7 @@ class PartitionFold:
             refused = self._take(some, appended_ms, clock_ms)
             if refused is not None:
                 kept += ((some.at + i, refused) for i in range(self._refuse(some.n)))
-        self._next, self._appended_ms, self._clock_ms = int(offsets[-1]) + 1, int(appended_ms[-1]), int(clock_ms[-1])
+        self._next, self._clock_ms = int(offsets[-1]) + 1, int(clock_ms[-1])
         return kept
 
     def muted(self, offset: int) -> bool:

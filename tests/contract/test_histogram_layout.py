@@ -6,6 +6,7 @@ import pytest
 from judge.stats import histogram as judged
 from schemas import windows
 from streams import histogram as counted
+from tests.histograms import histogram_of
 
 
 def test_both_have_the_same_edges() -> None:
@@ -16,5 +17,5 @@ def test_both_have_the_same_edges() -> None:
 @pytest.mark.parametrize("q", [0.01, 0.5, 0.9, 0.99, 1.0])
 def test_both_find_the_same_quantile(q: float) -> None:
     values = np.random.default_rng(7).lognormal(5, 1, 2000)
-    sparse = counted.histogram_of(values)
+    sparse = histogram_of(values)
     assert judged.quantile(judged.dense([sparse]), q) == pytest.approx(counted.quantile(sparse, q), rel=1e-12)

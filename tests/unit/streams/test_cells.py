@@ -12,9 +12,9 @@ from davylamp_sdk._event import Outcome, RequestEvent
 from schemas.windows import COARSE_PER_FINE, Bucket, Cell, MetricBucket, ToolCount
 from streams.assignments import bucket_of
 from streams.batches import read_batch
-from streams.histogram import bin_of
 from streams.service_window import ServiceWindow
 from streams.singles import batch_of
+from tests.histograms import bin_of
 from tests.telemetry import BASELINE, CANARY, LABEL, batch, event
 from tests.unit.streams.as_models import cells_of
 

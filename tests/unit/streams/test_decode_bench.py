@@ -27,6 +27,7 @@ def test_everything_is_counted(size: int, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(streams_decode, "EVENTS", 10_000)
     made = streams_decode.events(10_000)
     streams_decode.count(streams_decode.singles(made) if size == 1 else streams_decode.batches(made, size))
-    window = CohortWindow.read(published[-1])  # after a quarter of a second, which is half of them
-    assert sum(n for cell in window.cells for n in cell.outcomes.values()) in (5000, 5001, 5100)
+    window = CohortWindow.read(published[-1])
+    assert len(published) > 1  # after a quarter of a second, which is half of them, and at the end
+    assert sum(n for cell in window.cells for n in cell.outcomes.values()) == 10_000
     assert {cell.version for cell in window.cells} == {"v1", "v2"}

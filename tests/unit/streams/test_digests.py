@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from schemas.windows import Cell, CohortWindow, Digest
 from streams.digests import DELTA, MAX_DIGESTS, digest_of, with_digests
-from streams.histogram import edges, histogram_of
+from streams.histogram import edges
+from tests.histograms import histogram_of
 
 histograms = st.dictionaries(st.integers(0, 2047), st.integers(1, 1000), min_size=1, max_size=80)
 

@@ -18,6 +18,7 @@ from streams.singles import batch_of
 from streams.window import Source
 from streams.windows import PartitionFold
 from tests.telemetry import BASELINE, CANARY, event
+from tests.unit.streams.one_by_one import read
 
 histograms = st.dictionaries(st.integers(0, 2047), st.integers(1, 9), max_size=5)
 coarse = st.dictionaries(st.integers(0, 511), st.integers(1, 9), max_size=5)
@@ -146,9 +147,9 @@ def told_of(*said: RequestEvent, dropped: int = 0, instance: str = "i") -> Told:
     fold = PartitionFold(Source("mcp-requests", 3, 4, 1000, "w1"), Checkpoint.earliest(0), Counters(), holes=2)
     for offset, one in enumerate(said):
         fold.enter(offset, 1000 + offset)
-        fold.read(one)
+        read(fold, one, offset, 1000 + offset)
     fold.enter(len(said), 1999)
-    fold.read(replace(batch_of(event(producer="another", instance=instance)), dropped=dropped))
+    read(fold, replace(batch_of(event(producer="another", instance=instance)), dropped=dropped), len(said), 1999)
     (told,) = fold.told()
     return told
 

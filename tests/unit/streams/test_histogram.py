@@ -7,19 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.histogram import (
-    BINS,
-    BINS_PER_OCTAVE,
-    HIGHEST_MS,
-    LOWEST_MS,
-    bin_index,
-    bin_of,
-    edges,
-    histogram_of,
-    merge,
-    midpoint,
-    quantile,
-)
+from streams.histogram import BINS, BINS_PER_OCTAVE, HIGHEST_MS, bin_index, edges, merge, quantile
+from tests.histograms import LOWEST_MS, bin_of, histogram_of, midpoint
 
 durations = st.floats(min_value=0, max_value=1e9, exclude_max=True)
 inside = st.floats(min_value=LOWEST_MS, max_value=HIGHEST_MS, exclude_max=True, width=32)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streams.histogram import Histogram, bin_of, edges, histogram_of, merge, quantile
+from streams.histogram import Histogram, edges, merge, quantile
+from tests.histograms import bin_of, histogram_of
 
 GOLDEN: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "golden" / "07-quantiles.json").read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ from streams.window import MAX_UNREGISTERED, Source
 from streams.windows import Closed, OutOfOrderError, PartitionFold
 from tests.telemetry import BASELINE, CANARY, LABEL, TOPIC, WINDOW_MS, batch, event, record, tick
 from tests.unit.streams.as_models import partials
+from tests.unit.streams.one_by_one import read
 from transport.log import Record
 
 Told = tuple[int, RequestEvent | EventBatch | bytes | None]
@@ -42,7 +43,7 @@ class Log:
         closed = []
         for at_ms, what in said:
             closed.append(self.fold.enter(self.next, at_ms))
-            self.refused.append(self.fold.read(decode(said_at(self.next, at_ms, what))))
+            self.refused.append(read(self.fold, decode(said_at(self.next, at_ms, what)), self.next, at_ms))
             self.next += 1
         return [c for c in closed if c is not None]
 

@@ -16,8 +16,9 @@ from judge.trial import COHORTS, TrialWindow
 from schemas.checks import Checks
 from schemas.decisions import CheckResult
 from schemas.windows import COARSE_PER_FINE, Cell
-from streams.histogram import bin_of, edges, histogram_of
+from streams.histogram import edges
 from tests.builders import ONLY_ERRORS
+from tests.histograms import bin_of, histogram_of
 from tests.unit.judge.trials import T0, cell, trial, windows
 
 LATENCY = {**ONLY_ERRORS, "latency_p99": {"refresh": "5s", "over": "20s"}, "latency_p90": {"refresh": "5s"}}

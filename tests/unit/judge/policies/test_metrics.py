@@ -17,8 +17,9 @@ from schemas.checks import CustomCheck
 from schemas.decisions import CheckResult
 from schemas.labels import Label
 from schemas.windows import COARSE_PER_FINE, MICRO, Cell, Metric, MetricBucket
-from streams.histogram import edges, histogram_of
+from streams.histogram import edges
 from tests.builders import ONLY_ERRORS, SEED
+from tests.histograms import histogram_of
 from tests.telemetry import batch, event
 from tests.unit.judge.trials import ROLLOUT, T0, cell, trial, windows
 from tests.unit.streams.test_windows import Log

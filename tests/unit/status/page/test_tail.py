@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from status.page.tail import Distribution, edge_ms, latency_ratio
-from streams.histogram import edges, histogram_of, quantile
+from streams.histogram import edges, quantile
+from tests.histograms import histogram_of
 
 LATENCIES = np.random.default_rng(3).lognormal(5.0, 0.9, 200_000)
 HISTOGRAM = histogram_of(LATENCIES)
