@@ -1,7 +1,7 @@
 """What `davylamp judge` makes of the text of its files. Pure; whatever is not understood is a ``ValueError`` that says why."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import yaml
@@ -72,10 +72,22 @@ def _windows(text: str) -> list[CohortWindow]:
     """As readers take them: what a newer writer added does not matter."""
     whole = text.lstrip().startswith("[")
     try:
-        raw = json.loads(text) if whole else [json.loads(line) for line in text.splitlines() if line.strip()]
+        raw = json.loads(text) if whole else list(_lines(text))
     except RecursionError as error:
         raise too_deep() from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"the windows are no JSON list: {error}") from error
     return [_understood(CohortWindow, item, f"window {number}", extra="ignore") for number, item in enumerate(raw, 1)]
+
+
+def _lines(text: str) -> Iterator[Any]:
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            yield from [json.loads(line)] if line.strip() else []
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"line {number} is no JSON: windows are one object a line, or a JSON list of them"
+            ) from error
 
 
 def _understood(model: type[M], content: Any, what: str, extra: Any = None, context: Any = None) -> M:

@@ -1,14 +1,19 @@
 """A service's traffic from the log's own windows: what `davylamp plan --from` and `start` measure it by."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 
 from cli.client import Client
 from cli.plan_traffic import Traffic, measured_traffic
-from cli.terminal import ask, fail
+from cli.terminal import EXIT_WRONG, ask, fail
 from schemas.decisions import LedgerEntry
 from schemas.windows import CohortWindow
+from transport.log import LogError
+from transport.settings import SettingsError
+
+logger = logging.getLogger(__name__)
 
 RECENT_MS = 3_600_000
 """How far back `start` looks."""
@@ -27,6 +32,10 @@ def traffic_of_rollout(client: Client, service: str, rollout: int, timeout_s: fl
         windows = asyncio.run(asyncio.wait_for(read_windows(service, own[0].cut.now), timeout_s))
     except TimeoutError:
         fail(f"The windows were not read within {timeout_s:g} s: is Kafka there?")
+    except SettingsError as error:
+        fail(str(error), EXIT_WRONG)
+    except LogError as error:
+        fail(str(error))
     found = measured_traffic(_of(windows, opening.service.telemetry), own[0].baseline, rollout)
     if found is None:
         fail(f"No window of rollout {rollout} of {service} holds a session: they may have expired.")
@@ -39,7 +48,10 @@ def recent_traffic(client: Client, service: str) -> Traffic | None:
     try:
         telemetry = client.rollout(service)["telemetry"]
         windows = asyncio.run(asyncio.wait_for(read_windows(service, since_ms), HURRY_S))
-    except Exception:  # noqa: BLE001 - whatever it is, a warning is not worth a word about it
+    except Exception:
+        logger.debug(
+            "recent traffic is not known", extra={"action": "traffic_unknown", "service": service}, exc_info=True
+        )
         return None
     return measured_traffic(_of(windows, telemetry), None, None)
 

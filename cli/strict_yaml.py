@@ -24,9 +24,11 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def read_yaml(text: str) -> Any:
-    """The content. Raises ``yaml.YAMLError`` with the line, or :class:`schemas.documents.DocumentError`."""
+def read_yaml(text: str, name: str = "the document") -> Any:
+    """The content. Raises ``yaml.YAMLError`` with `name` and the line, or :class:`schemas.documents.DocumentError`."""
     try:
-        return fit(yaml.load(text, _Loader))  # noqa: S506 - a safe loader
+        loader = _Loader(text)
+        loader.name = name
+        return fit(loader.get_single_data())
     except RecursionError as error:
         raise too_deep() from error

@@ -107,7 +107,7 @@ def seconds(text: str) -> float:
 def load(file: Path, code: int = EXIT_REFUSED) -> Any:
     """The content of a YAML file; one that cannot be read ends the command with `code`."""
     try:
-        return read_yaml(file.read_text(encoding="utf-8"))
+        return read_yaml(file.read_text(encoding="utf-8"), file.name)
     except (OSError, ValueError, yaml.YAMLError) as error:
         fail(f"{file}: {error}", code)
 

@@ -19,10 +19,10 @@ from davylamp_sdk import __version__
 from judge.policies.kayenta.settings import ConfigError
 from judge.policies.kayenta.wire import judge_remotely
 from schemas.documents import DocumentError, read_json
+from transport.loopback import LOOPBACK, is_loopback
 from transport.process import loading_settings, start_logging
 from transport.settings import Settings
 
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _CONNECTIONS = 64
 """At once; further ones are told to come back."""
 
@@ -39,9 +39,8 @@ class RemoteJudgeSettings(Settings):
 
     @model_validator(mode="after")
     def _closed_or_local(self) -> Self:
-        if self.token_sha256 is None and self.host not in _LOOPBACK:
-            listed = ", ".join(sorted(_LOOPBACK))
-            raise ValueError(f"without token_sha256 it listens on loopback only ({listed}), not on {self.host}")
+        if self.token_sha256 is None and not is_loopback(self.host):
+            raise ValueError(f"without token_sha256 it listens on loopback only ({LOOPBACK}), not on {self.host}")
         return self
 
 

@@ -16,9 +16,9 @@ from router.agent import Router
 from router.answers import Knowledge, Latched
 from router.errors import DiskError, NothingToRollBackError, NotLoopbackError, PortTakenError
 from router.latch import Word
-from router.loopback import is_loopback
 from router.tls import ServerTls
 from schemas.names import ServiceName
+from transport.loopback import is_loopback
 
 ANSWER_WITHIN_S = 3.0
 """How long the proxies are waited for before the answer says which of them are missing."""
@@ -74,7 +74,7 @@ async def serve(router: Router, token: SecretStr, host: str, port: int, tls: Ser
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise PortTakenError(f"The direct port {port} cannot be opened: does another router run?") from error
+        raise PortTakenError(f"The direct port {port} cannot be opened ({error}): does another router run?") from error
     with listener:
         await _Server(config).serve([listener])
 

@@ -12,13 +12,13 @@ from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, Discovery
 from router import health
 from router.errors import NotLoopbackError, PortTakenError
 from router.freshness import Fresh, at_once
-from router.loopback import is_loopback
 from router.packing import RESOURCES, Packer
 from router.ports import Capability
 from router.snapshot import Snapshot, is_later
 from router.tls import MutualTls, impostor
 from router.xds_stream import ProxyStream, Resource
 from schemas.control import ProxyRoute
+from transport.loopback import is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,9 @@ class EnvoyXds:
         try:
             self.port = self._bind(server, f"{self._host}:{self.port}")
         except RuntimeError as error:
-            raise PortTakenError(f"xDS port {self.port} cannot be opened: does another router run?") from error
+            raise PortTakenError(
+                f"xDS port {self.port} cannot be opened ({error}): does another router run?"
+            ) from error
         await server.start()
         logger.info("xds port opened", extra={"action": "xds_opened", "address": f"{self._host}:{self.port}"})
         return server

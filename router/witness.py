@@ -17,6 +17,8 @@ IDLE_EVERY_MS = 10_000
 """Outside a rollout a service is told of so often, if anything about it is new."""
 SILENT_MS = 60_000
 """A proxy that pushed nothing for so long is forgotten until it does again."""
+SILENT_KEPT = 1_000
+"""Of so many proxies that are silent the sums stay; of more, those that were silent first count anew if they come back."""
 UNANSWERED_AFTER_S = 60.0
 """As long as the SDK waits before it calls a request timed out: what may be slow there may be slow here."""
 
@@ -47,6 +49,8 @@ class Witness:
         self._epoch = epoch
         self._unanswered_after = round(unanswered_after_s / HUNG_AFTER_S)
         self._pushed: dict[str, _Pushed] = {}
+        self._silent: dict[str, None] = {}
+        """Proxies that log and push nothing, the last to fall silent last."""
         self._rollouts: dict[str, int] = {}
         self._sums: dict[str, dict[str, _Sums]] = {}
         self._open: dict[str, OpenRequests] = {}
@@ -57,9 +61,12 @@ class Witness:
         newest = totals(request)
         if newest is not None:
             self._pushed[proxy] = _Pushed(newest, now_ms)
+            self._silent.pop(proxy, None)
 
     def log(self, proxy: str, entries: Iterable[Any]) -> None:
         """Entries of a proxy's log came (`HTTPAccessLogEntry`)."""
+        if proxy not in self._pushed:
+            self._fell_silent(proxy)
         for entry in entries:
             one = logged(entry)
             if one is not None:
@@ -128,7 +135,18 @@ class Witness:
         """Its sums stay: they are of the newest rollouts only, and must not fall if it comes back."""
         del self._pushed[proxy]
         self._open.pop(proxy, None)
+        self._fell_silent(proxy)
         self._last = {key: report for key, report in self._last.items() if key[1] != proxy}
+
+    def _fell_silent(self, proxy: str) -> None:
+        self._silent.pop(proxy, None)
+        self._silent[proxy] = None
+        if len(self._silent) > SILENT_KEPT:
+            gone = next(iter(self._silent))
+            del self._silent[gone]
+            self._open.pop(gone, None)
+            for sums in self._sums.values():
+                sums.pop(gone, None)
 
 
 def _is_new(report: ProxyReport, last: ProxyReport) -> bool:

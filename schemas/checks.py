@@ -15,8 +15,10 @@ SUCCESSES = frozenset({"tool_success", "availability"})
 """Checks that count failures, and that people read as the share that succeeds."""
 
 
-def _off_is_disabled(value: Any) -> Any:
-    """`latency_p90: off` says the same as `latency_p90: {enabled: false}`; YAML reads `off` as false."""
+def _switched(value: Any) -> Any:
+    """`latency_p90: off` says the same as `latency_p90: {enabled: false}`, and `on` as `{}`; YAML reads them as booleans."""
+    if value is True or value == "on":
+        return {"enabled": True}
     return {"enabled": False} if value is False or value == "off" else value
 
 
@@ -24,13 +26,13 @@ class Check(Message):
     """What every check has."""
 
     enabled: Annotated[
-        bool, Field(description="Whether the check decides; `off` in place of the check says false.")
+        bool, Field(description="Whether the check decides; `on` or `off` in place of the check says it, too.")
     ] = True
 
     @model_validator(mode="before")
     @classmethod
-    def _off(cls, value: Any) -> Any:
-        return _off_is_disabled(value)
+    def _switch(cls, value: Any) -> Any:
+        return _switched(value)
 
 
 class RateCheck(Check):

@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from schemas.names import ActorName
 from status.problems import Forbidden, Nameless, Problem, Wrong, problem
 from status.sessions import Sessions
-from status.settings import LOOPBACK
 from status.tokens import Token, find_token
+from transport.loopback import LOOPBACK, is_loopback
 
 PROBES = frozenset({"/healthz", "/readyz"})
 """Open to everybody."""
@@ -119,8 +119,8 @@ def _presented(values: list[bytes]) -> bytes:
 
 def _require_local(scope: Scope) -> None:
     hosts = [value.decode("latin-1") for value in _values(scope, b"host")]
-    if len(hosts) != 1 or _PORT.sub("", hosts[0]).strip("[]") not in LOOPBACK:
-        raise Forbidden(f"Without tokens this API answers to {', '.join(sorted(LOOPBACK))} only.")
+    if len(hosts) != 1 or not is_loopback(_PORT.sub("", hosts[0]).strip("[]")):
+        raise Forbidden(f"Without tokens this API answers to {LOOPBACK} only.")
 
 
 def _require_own_origin(scope: Scope, *, always: bool = False) -> None:

@@ -12,6 +12,20 @@ _SHOWN = 60
 """Characters of a wrong value that are repeated to whoever wrote it."""
 
 
+_PLAIN = {
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type", "mapping_type"), "must be keys with values"),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type"), "must be a list"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    "string_type": "must be text, in quotes if it looks like something else",
+}
+"""pydantic's errors that it tells in Python's words, to people who write YAML."""
+
+_WORDS = {None: "nothing", True: "true", False: "false"}
+_CUSTOM = "; a metric of your own needs `kind: rate` or `kind: mean`"
+
+
 class Mistake(Message):
     """One thing that is wrong."""
 
@@ -43,10 +57,18 @@ def _message(error: Mapping[str, Any], schema: dict[str, Any]) -> str:
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
-        return _unknown_key(str(error["loc"][-1]), _keys(schema, error["loc"][:-1]))
+        said = _unknown_key(str(error["loc"][-1]), _keys(schema, error["loc"][:-1]))
+        return said + (_CUSTOM if error["loc"][:-1] == ("checks",) and isinstance(error.get("input"), Mapping) else "")
     if kind == "value_error":
         return text.removeprefix("Value error, ")
-    return f"{text[:1].lower()}{text[1:]}, not {_short(error.get('input'))}"
+    if kind in {"too_short", "too_long"}:
+        return _length(kind, error["ctx"])
+    return f"{_PLAIN.get(kind) or text[:1].lower() + text[1:]}, not {_short(error.get('input'))}"
+
+
+def _length(kind: str, told: Mapping[str, Any]) -> str:
+    bound = f"at least {told['min_length']}" if kind == "too_short" else f"at most {told['max_length']}"
+    return f"must have {bound}, not {told['actual_length']}"
 
 
 def _unknown_key(key: str, known: Sequence[str]) -> str:
@@ -76,5 +98,5 @@ def _resolved(schema: dict[str, Any], node: Any) -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
-    shown = repr(value)
+    shown = repr(value) if value is not None and not isinstance(value, bool) else _WORDS[value]
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"

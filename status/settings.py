@@ -6,9 +6,8 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 
 from status.tokens import Tokens
+from transport.loopback import LOOPBACK, is_loopback
 from transport.settings import Settings
-
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class StatusSettings(Settings):
@@ -35,9 +34,9 @@ class StatusSettings(Settings):
 
     @model_validator(mode="after")
     def _closed_or_local(self) -> Self:
-        if not self.tokens and self.host not in LOOPBACK:
+        if not self.tokens and not is_loopback(self.host):
             raise ValueError(
-                f"without tokens the API listens on loopback only ({', '.join(sorted(LOOPBACK))}), not on {self.host}: "
+                f"without tokens the API listens on loopback only ({LOOPBACK}), not on {self.host}: "
                 "configure `tokens` (davylamp token new NAME), for whoever reaches it could start a rollout"
             )
         return self

@@ -12,6 +12,8 @@ from schemas.standing import Phase
 
 CONFIRMATIONS = 200
 """Kept of each service."""
+FATES = 1_000
+"""Kept of all entries: whoever wrote one waits for its fate for seconds."""
 
 
 class Confirmation(Message):
@@ -51,7 +53,8 @@ class Overview:
     fleets: dict[str, Fleet] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
     fates: dict[tuple[str, int], Accepted | Void] = field(default_factory=dict)
-    """(service, offset) of an entry → what the chain rule said: an id alone does not tell two equal entries apart."""
+    """(service, offset) of an entry → what the chain rule said: an id alone does not tell two equal entries apart.
+    Of the newest that were read."""
     confirmed: dict[str, dict[str, Confirmation]] = field(default_factory=dict)
     """Service → entry → when every proxy ran it for the first time; of the newest entries."""
     _statuses: dict[str, tuple[tuple[object, ...], RolloutStatus]] = field(default_factory=dict)
@@ -66,6 +69,8 @@ class Overview:
             entry = LedgerEntry.read(value)
             self.ledger, fate = self.ledger.read(entry, offset)
             self.fates[entry.service, offset] = fate
+            if len(self.fates) > FATES:
+                del self.fates[next(iter(self.fates))]
             return entry if isinstance(fate, Accepted) else None
         if topic == "rollouts":
             view = RolloutView.read(value)

@@ -1,7 +1,6 @@
 """What no middleware of an MCP server sees: requests that its HTTP transport refuses, and answers that break."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, Final
@@ -46,7 +45,9 @@ class Transport:
         self._app = app
         self._recorder = recorder
         self._path = None if path is None else path.rstrip("/")
-        recorder._core.tell_ends()  # noqa: SLF001 - the recorder's own wrapper
+        core = recorder._core  # noqa: SLF001 - the recorder's own wrapper
+        core.tell_ends()
+        self._clock = core.clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -63,7 +64,7 @@ class Transport:
     async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(Headers(scope))
         answer = Answer(receive, send)
-        began_s = time.monotonic()
+        began_s = self._clock.monotonic_s()
         token = exchange_now.set(exchange)
         try:
             await self._app(scope, answer.receive, answer.send)
@@ -82,7 +83,7 @@ class Transport:
         self._recorder.record(
             SESSION_END if outcome == "ended" else known_method(exchange.headers.get(METHOD_HEADER)),
             outcome,
-            duration_ms=(time.monotonic() - began_s) * 1000,
+            duration_ms=(self._clock.monotonic_s() - began_s) * 1000,
             headers=exchange.headers,
             error_type=error_type,
         )

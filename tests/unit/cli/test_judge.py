@@ -124,7 +124,14 @@ def test_what_is_not_understood_is_wrong_usage(arguments: list[str], content: st
 
 
 @pytest.mark.parametrize(
-    ("windows", "words"), [("[{}]", "window 1 is not understood: "), ("{}", "window 1"), ("", "no final window")]
+    ("windows", "words"),
+    [
+        ("[{}]", "window 1 is not understood: "),
+        ("{}", "window 1"),
+        ("", "no final window"),
+        ("{}\nx", "line 2 is no JSON: windows are one object a line"),
+        ("[x]", "no JSON list"),
+    ],
 )
 def test_windows_that_are_none_are_wrong_usage(windows: str, words: str, plan_file: str, tmp_path: Path) -> None:
     got = run("--plan", plan_file, written(tmp_path, "w.jsonl", windows))

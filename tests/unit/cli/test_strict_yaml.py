@@ -65,3 +65,13 @@ def test_an_endless_plan_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
     with pytest.raises(typer.Exit):
         load(file)
     assert "nested more than 100 deep" in capsys.readouterr().err
+
+
+def test_what_is_no_yaml_is_told_with_its_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text("service: orders\nstages: [", encoding="utf-8")
+    with pytest.raises(typer.Exit):
+        load(file)
+    assert 'in "plan.yaml", line 2, column 10' in capsys.readouterr().err
+    with pytest.raises(ValueError, match='in "the document", line 2'):
+        parsed(file.read_text(encoding="utf-8"))

@@ -112,6 +112,16 @@ async def test_a_port_that_is_taken_is_named() -> None:
         await serve(await router(MemoryLoadBalancer()), SecretStr(TOKEN), "127.0.0.1", taken.getsockname()[1])
 
 
+async def test_a_port_that_cannot_be_opened_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> socket.socket:
+        raise PermissionError(13, "Permission denied")
+
+    made = await router(MemoryLoadBalancer())
+    monkeypatch.setattr(socket, "create_server", refuse)
+    with pytest.raises(PortTakenError, match=r"direct port 18 cannot be opened \(\[Errno 13\] Permission denied\)"):
+        await serve(made, SecretStr(TOKEN), "127.0.0.1", 18)
+
+
 async def test_a_router_tells_which_rollout_it_knows_and_what_became_of_it() -> None:
     proxies = MemoryLoadBalancer()
     proxies.connect("lb0")

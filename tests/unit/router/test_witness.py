@@ -3,6 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from router import witness as module
 from router.snapshot import ServiceRoute
 from router.witness import IDLE_EVERY_MS, SILENT_MS, UNANSWERED_AFTER_S, Witness
 from schemas.control import ProxyReport, VersionTotals
@@ -166,3 +169,20 @@ def test_a_proxy_that_says_nothing_is_not_spoken_for_and_keeps_its_sums() -> Non
     watch.pushed(5)
     assert watch.due(after=SILENT_MS + 1) == []
     assert watch.one().failures == {"v2 status_5xx": 1}
+
+
+def test_of_proxies_that_come_and_go_for_ever_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SILENT_KEPT", 2)
+    watch = Watch()
+    for number in range(4):
+        name = f"pod-{number}"
+        watch.pushed(1, name).log(entry(f"{LABEL};v2", route="orders draws"), proxy=name)
+        watch.due()
+        watch.due(after=SILENT_MS + 1)
+    born = {}
+    for number in (3, 2, 1, 0):
+        name = f"pod-{number}"
+        (report,) = watch.pushed(1, name).due()
+        born[name] = sum(report.born.values())
+        watch.due(after=SILENT_MS + 1)
+    assert born == {"pod-3": 1, "pod-2": 1, "pod-1": 0, "pod-0": 0}

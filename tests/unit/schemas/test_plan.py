@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from judge.policies.cohort_series import VALUES
 from judge.policies.families.table import shares
-from schemas.checks import GIVEN, Checks
+from schemas.checks import GIVEN, Checks, RateCheck
 from schemas.labels import MAX_LENGTH, Label, nonce, split_assignment
 from schemas.plan import WRITTEN, Plan, as_written
 from schemas.service import Service
@@ -133,6 +133,13 @@ def test_an_assignment_header_is_split_into_label_and_version(
     header: str | None, expected: tuple[str, str | None]
 ) -> None:
     assert split_assignment(header) == expected
+
+
+@pytest.mark.parametrize("word", ["on", True])
+def test_a_check_may_be_switched_on_in_one_word(word: object) -> None:
+    checks = Checks.model_validate({"error_rate": word, "cancel_rate": word, "tools": "off"})
+    assert (checks.error_rate, checks.cancel_rate) == (RateCheck(), RateCheck())
+    assert not checks.decides("tools")
 
 
 def test_checks_may_be_switched_off_in_one_word_and_custom_metrics_stand_beside_the_built_in_ones() -> None:

@@ -8,7 +8,7 @@ import pytest
 from davylamp_sdk import Recorder
 from davylamp_sdk._units import session_hash
 from davylamp_sdk.asgi import App, Headers, Message, Receive, Scope, Send, Transport
-from davylamp_sdk.testing import MemorySink
+from davylamp_sdk.testing import FakeClock, MemorySink
 
 STAMP = "12.3.session.0123456789abcdef;v2"
 HEADERS = {"mcp-session-id": "id-1", "x-davylamp-assignment": STAMP, "mcp-method": "tools/call"}
@@ -298,3 +298,17 @@ def test_headers_are_read_from_the_scope_by_any_spelling() -> None:
     assert (headers["X-A"], headers["x-b"], headers.get("x-c")) == ("1", "\xff", None)
     assert (list(headers), len(headers)) == (["x-a", "x-b"], 2)
     assert len(Headers({})) == 0
+
+
+def test_what_it_took_is_told_by_the_recorders_clock(sink: MemorySink) -> None:
+    clock = FakeClock()
+    recorder = Recorder(service="orders", version="v2", sink=sink, clock=clock)
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        clock.advance(seconds=0.25)
+        await answering(404)(scope, receive, send)
+
+    request(Transport(slow, recorder), scope_of())
+    recorder.close()
+    (event,) = sink.events
+    assert event.duration_ms == pytest.approx(250)

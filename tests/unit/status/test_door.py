@@ -110,7 +110,7 @@ async def test_the_scheme_is_read_as_http_says() -> None:
         assert got.status_code == 200
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.1:8642", "[::1]:8642", "localhost:1"])
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.2", "127.0.0.1:8642", "[::1]:8642", "localhost:1"])
 async def test_without_tokens_it_answers_to_loopback_names(host: str) -> None:
     async with api(MemoryLog()) as client:
         assert (await client.get("/api/rollouts", headers={"host": host})).status_code == 200

@@ -61,9 +61,17 @@ def told(model: type[BaseModel], written: Any) -> list[str]:
         (
             Plan,
             {**PLAN, "observe": "perhaps"},
-            ["observe: input should be a valid boolean, unable to interpret input, not 'perhaps'"],
+            ["observe: must be true or false, not 'perhaps'"],
         ),
-        (Plan, {**PLAN, "stages": []}, ["stages: tuple should have at least 1 item after validation, not 0, not []"]),
+        (Plan, {**PLAN, "stages": []}, ["stages: must have at least 1, not 0"]),
+        (Plan, {**PLAN, "checks": {"error_rate": 5}}, ["checks.error_rate: must be keys with values, not 5"]),
+        (Plan, {**PLAN, "checks": []}, ["checks: must be keys with values, not []"]),
+        (Plan, {**PLAN, "stages": True}, ["stages: must be a list, not true"]),
+        (
+            Plan,
+            {**PLAN, "canary": None},
+            ["canary: must be text, in quotes if it looks like something else, not nothing"],
+        ),
         (
             Service,
             {**SERVICE, "versions": {"v1": {"endpoint": "h:1", "dns": "h:1"}}},
@@ -125,3 +133,11 @@ def test_a_list_is_not_called_short_because_its_items_are_wrong() -> None:
 
 def test_without_the_model_an_unknown_key_is_still_named() -> None:
     assert str(*mistakes([{"type": "extra_forbidden", "loc": ("a",), "msg": ""}])) == "a: is not known here"
+
+
+def test_a_metric_without_its_kind_is_told_what_it_lacks() -> None:
+    (line,) = told(Plan, {**PLAN, "checks": {"tokens": {"worse": "higher"}}})
+    assert line.startswith("checks.tokens: is not known here")
+    assert line.endswith("; a metric of your own needs `kind: rate` or `kind: mean`")
+    (plain,) = told(Plan, {**PLAN, "checks": {"eror_rate": "off"}})
+    assert plain == "checks.eror_rate: is not known here; did you mean error_rate?"

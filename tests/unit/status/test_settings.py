@@ -30,7 +30,7 @@ def test_it_listens_on_loopback_unless_told_otherwise() -> None:
     assert (loaded().host, loaded().tokens) == ("127.0.0.1", ())
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
 def test_on_loopback_no_token_is_needed(host: str) -> None:
     assert loaded(DAVYLAMP_STATUS_HOST=host).host == host
 

@@ -4,7 +4,8 @@ import pytest
 
 from schemas.control import RolloutView
 from schemas.decisions import EntryKind, LedgerEntry
-from schemas.ledger import Accepted, ServiceLedger
+from schemas.ledger import Accepted, ServiceLedger, Void
+from status import views
 from status.views import Overview, RolloutStatus, newest_view
 from tests.builders import SERVICE, entry, opening, route
 
@@ -106,3 +107,14 @@ def test_a_status_is_the_same_object_until_anything_of_the_service_is_heard() ->
     assert seen[-1].confirmed != ()
     overview.read("rollouts", view.model_copy(update={"service": "billing"}).dump(), 99, 99)
     assert overview.status("orders") is seen[-1]
+
+
+def test_the_fate_of_an_entry_is_known_for_as_long_as_anybody_waits_for_it_and_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(views, "FATES", 2)
+    overview, start = Overview(), entry("start")
+    for offset in range(4):
+        overview.read("rollout-decisions", start.dump(), offset, 1)
+    assert [(offset, type(fate)) for (_, offset), fate in overview.fates.items()] == [(2, Void), (3, Void)]
+    assert overview.ledger.of("orders").head == start

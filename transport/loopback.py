@@ -1,6 +1,9 @@
-"""Where a port without TLS may be opened."""
+"""Where a port may be opened that knows nobody: without TLS, or without tokens."""
 
 from ipaddress import ip_address
+
+LOOPBACK = "127.0.0.1, ::1, localhost"
+"""What to write."""
 
 
 def is_loopback(host: str) -> bool:
