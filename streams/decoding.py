@@ -37,6 +37,9 @@ TOGETHER = 128
 _OWN_TOPIC = "mcp-requests."
 """Prefix of a service's own telemetry topic, where teams do not trust each other."""
 
+_MOST_ERRORS = 100
+_LONGEST_DETAIL = 500
+
 _service_name: TypeAdapter[str] = TypeAdapter(ServiceName)
 
 
@@ -79,7 +82,7 @@ def decode(record: Record) -> Said:
         fields = _fields_of_batch(raw)
         said = RequestEvent.read(raw) if fields is None else read_batch(raw, fields)
     except ValidationError as error:
-        return _refused(error)
+        return _refused(error, raw)
     except BadRequestError as error:
         return BadEvent("invalid", str(error))
     return misplaced(said.service, record.topic) or said
@@ -133,14 +136,24 @@ def _fields_of_batch(raw: bytes) -> Mapping[str, Any] | None:
     return fields if isinstance(fields, dict) and "names" in fields else None
 
 
-def _refused(error: ValidationError) -> BadEvent:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+def _refused(error: ValidationError, raw: bytes) -> BadEvent:
+    if error.error_count() > _MOST_ERRORS:
+        return _refused_whole(error.error_count(), raw)
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    first = errors[0]
     if first["type"] == "json_invalid":
         return BadEvent("not_json", first["msg"])
-    versions = [e["msg"] for e in error.errors() if e["loc"] == ("v",)]
+    versions = [e["msg"] for e in errors if e["loc"] == ("v",)]
     if versions:  # of an unknown version nothing else is known either
         return BadEvent("unknown_version", versions[0])
-    return BadEvent("invalid", f"{'.'.join(map(str, first['loc'])) or 'event'}: {first['msg']}")
+    return BadEvent("invalid", f"{'.'.join(map(str, first['loc'])) or 'event'}: {first['msg']}"[:_LONGEST_DETAIL])
+
+
+def _refused_whole(errors: int, raw: bytes) -> BadEvent:
+    """Without asking for the errors: pydantic can only list all."""
+    if from_json(raw).get("v", 1) != 1:
+        return BadEvent("unknown_version", "Input should be 1")
+    return BadEvent("invalid", f"{errors} values are not what the schema says")
 
 
 @lru_cache(maxsize=1024)

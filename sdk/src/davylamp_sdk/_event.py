@@ -3,7 +3,7 @@
 import itertools
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import FailFast, Field, StringConstraints, model_validator
 from pydantic_core import from_json
 
 from davylamp_sdk._message import Message
@@ -73,18 +73,22 @@ class RequestEvent(Message):
 MAX_BATCH = 5_000
 """Events in one batch at most; the SDK sends up to 500."""
 
-Places = Annotated[tuple[Annotated[int, Field(ge=-1)], ...], Field(max_length=MAX_BATCH)]
+# Of every column the first wrong value is told (`FailFast`): a message of a megabyte can hold half a million.
+Places = Annotated[tuple[Annotated[int, Field(ge=-1)], ...], Field(max_length=MAX_BATCH), FailFast()]
 """One a request: an index into `names`, or -1 where the field is absent. An empty column: absent for all."""
 
-Positions = tuple[Annotated[int, Field(ge=0)], ...]
+Positions = Annotated[tuple[Annotated[int, Field(ge=0)], ...], FailFast()]
 """Of some of the requests, ascending: the first request of the batch is 0."""
+
+Ages = Annotated[tuple[Annotated[float, Field(ge=-1, lt=1e12, allow_inf_nan=False)], ...], FailFast()]
+"""One a request, -1 where it is absent. An empty column: absent for all."""
 
 
 class MetricColumn(Message):
     """The values of one custom metric in a batch."""
 
     at: Annotated[Positions, Field(description="Positions of the requests that have one, ascending.")]
-    values: tuple[Annotated[float, Field(allow_inf_nan=False)], ...]
+    values: Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], ...], FailFast()]
 
 
 class EventBatch(Message):
@@ -107,23 +111,21 @@ class EventBatch(Message):
     version: Name
     instance: Name
     tells_ends: Annotated[bool, Field(description="Of every request of the batch.")] = False
-    names: Annotated[tuple[Annotated[str, StringConstraints(max_length=120)], ...], Field(max_length=3 * MAX_BATCH)]
+    names: Annotated[
+        tuple[Annotated[str, StringConstraints(max_length=120)], ...], Field(max_length=3 * MAX_BATCH), FailFast()
+    ]
     method: Places
     outcome: Places
-    started_at: Annotated[tuple[WholeNumber, ...], Field(description="Unix milliseconds.")]
-    duration_ms: tuple[Annotated[float, Field(ge=0, lt=1e9, allow_inf_nan=False)], ...]
+    started_at: Annotated[tuple[WholeNumber, ...], Field(description="Unix milliseconds."), FailFast()]
+    duration_ms: Annotated[tuple[Annotated[float, Field(ge=0, lt=1e9, allow_inf_nan=False)], ...], FailFast()]
     session: Places = ()
     assignment: Places = ()
     tool: Places = ()
     error_type: Places = ()
     protocol_version: Places = ()
     first_of_session: Annotated[Positions, Field(description="Positions of the requests that began one.")] = ()
-    session_age_ms: tuple[Annotated[float, Field(ge=-1, lt=1e12, allow_inf_nan=False)], ...] = Field(
-        default=(), description="-1: absent. An empty column: absent for all."
-    )
-    session_gap_ms: tuple[Annotated[float, Field(ge=-1, lt=1e12, allow_inf_nan=False)], ...] = Field(
-        default=(), description="-1: absent. An empty column: absent for all."
-    )
+    session_age_ms: Annotated[Ages, Field(description="-1: absent. An empty column: absent for all.")] = ()
+    session_gap_ms: Annotated[Ages, Field(description="-1: absent. An empty column: absent for all.")] = ()
     metrics: dict[Name, MetricColumn] = Field(default_factory=dict, max_length=32)
 
     def __len__(self) -> int:

@@ -1,10 +1,13 @@
 """From a record to what it says."""
 
 import json
+from collections.abc import Callable
+from typing import get_origin
 
 import pytest
+from pydantic import ValidationError
 
-from davylamp_sdk._event import RequestEvent
+from davylamp_sdk._event import EventBatch, RequestEvent
 from streams.batches import Batch
 from streams.decoding import BadEvent, Tick, decode
 from tests.telemetry import batch, event, record, tick
@@ -126,3 +129,37 @@ def test_a_service_on_the_topic_of_another_is_bad() -> None:
 
 def test_a_service_on_its_own_topic_is_welcome() -> None:
     assert decode(record(0, 1, event(), topic="mcp-requests.orders")) == event()
+
+
+def wrong(**columns: object) -> bytes:
+    return json.dumps(json.loads(batch([event()]).dump()) | columns).encode()
+
+
+COLUMNS = [name for name, field in EventBatch.model_fields.items() if get_origin(field.annotation) is tuple]
+BAD: list[object] = [{}] * 4000
+
+
+@pytest.mark.parametrize(
+    "raw", [*(wrong(**{name: BAD}) for name in COLUMNS), wrong(metrics={"tokens": {"at": BAD, "values": BAD}})]
+)
+def test_of_a_column_of_wrong_values_the_first_is_told_and_no_other_looked_at(raw: bytes) -> None:
+    with pytest.raises(ValidationError) as told:
+        EventBatch.read(raw)
+    assert told.value.error_count() <= 2
+    assert ".0: " in refused(raw).detail
+
+
+def test_every_column_is_one_of_these() -> None:
+    assert {"names", "method", "started_at", "session_gap_ms", "first_of_session"} < set(COLUMNS)
+    assert len(COLUMNS) == 13
+
+
+@pytest.mark.parametrize("pack", [changed, wrong])
+def test_many_wrong_metrics_are_counted_and_not_listed(pack: Callable[..., bytes]) -> None:
+    metrics = {f"m{i}": "?" for i in range(4000)}
+    assert refused(pack(metrics=metrics)).detail == "4000 values are not what the schema says"
+    assert refused(pack(metrics=metrics, v=2)).reason == "unknown_version"
+
+
+def test_a_reason_is_short_whatever_it_quotes() -> None:
+    assert len(str(refused(changed(metrics={"x" * 100_000: "?"})))) < 600
