@@ -40,6 +40,7 @@ _WRITTEN: dict[str, Callable[[Any], str]] = {
 }
 """How a default is written, by its form's example."""
 QUOTE = '"'
+_NOTHING: Mapping[str, Any] = {}
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -62,7 +63,7 @@ def pages() -> dict[str, str]:
     return {
         "cli.md": _cli(),
         "plan.md": _model("plan", "A plan", Plan, "howto/write-a-plan.md"),
-        "service.md": _model("service", "A service", Service, "quickstart.md"),
+        "service.md": _model("service", "A service", Service, "howto/put-envoy-in-front.md"),
         "settings.md": _settings(),
         "topics.md": _topics(),
         "api.md": _api(),
@@ -142,21 +143,22 @@ def _model(kind: str, title: str, model: type[BaseModel], howto: str) -> str:
     return _page(
         title,
         intro,
-        _keys(schema),
+        _keys(schema, schema.get("$defs", {})),
         *(
-            f"## {name}\n\n{_sentence(d.get('description'))}\n\n{_keys(d)}"
+            f"## {name}\n\n{_sentence(d.get('description'))}\n\n{_keys(d, schema['$defs'])}"
             for name, d in schema.get("$defs", {}).items()
         ),
     )
 
 
-def _keys(schema: Mapping[str, Any]) -> str:
+def _keys(schema: Mapping[str, Any], others: Mapping[str, Any] = _NOTHING) -> str:
+    """`others`: the models that its fields may be of."""
     required = set(schema.get("required", ()))
     rows = [
         (
             f"`{key}`",
             _kind(field),
-            "required" if key in required else _shown(field),
+            "required" if key in required else _shown(field, others),
             _sentence(field.get("description")),
         )
         for key, field in schema.get("properties", {}).items()
@@ -187,15 +189,29 @@ def _structure(field: Mapping[str, Any]) -> str:
     return str(field.get("type", "any"))
 
 
-def _shown(field: Mapping[str, Any]) -> str:
+def _shown(field: Mapping[str, Any], others: Mapping[str, Any] = _NOTHING) -> str:
     value = field.get("default")
     if value is None or value in ({}, [], ""):
         return ""
     value = sorted(value) if field.get("uniqueItems") else value
     if isinstance(value, dict):
-        return "as below"
-    write = _WRITTEN.get(str(next(iter(field.get("examples", ())), "")))
+        return "; ".join(["as below", *_otherwise(value, field, others)])
+    if isinstance(value, list) and (write := _writer(field.get("items", {}))):
+        return f"`[{', '.join(map(write, value))}]`"
+    write = None if isinstance(value, str) else _writer(field)
     return f"`{write(value) if write is not None else json.dumps(value).strip(QUOTE)}`"
+
+
+def _writer(field: Mapping[str, Any]) -> Callable[[Any], str] | None:
+    return _WRITTEN.get(str(next(iter(field.get("examples", ())), "")))
+
+
+def _otherwise(value: Mapping[str, Any], field: Mapping[str, Any], others: Mapping[str, Any]) -> Iterator[str]:
+    """What this default has that is not its model's own."""
+    usual = others.get(str(field.get("$ref", "")).rpartition("/")[2], {}).get("properties", {})
+    for key, one in value.items():
+        if isinstance(one, bool) and one != usual.get(key, {}).get("default", one):
+            yield f"`{key}: {json.dumps(one)}`"
 
 
 def _settings() -> str:
@@ -262,7 +278,7 @@ def _api() -> str:
     ]
     intro = (
         "What the command line and the page use; the same document, for programs and with an example of everything, is at "
-        "`/openapi.json`. Errors are `application/problem+json` (RFC 9457). Everything but `/healthz` and `/readyz` wants a token "
+        "`/openapi.json`. Errors are `application/problem+json` (RFC 9457). Everything but `/healthz`, `/readyz`, `/login` and `/static/` wants a token "
         "(`Authorization: Bearer …`, or the session cookie of `/login`). Where none are configured, the API answers on loopback "
         "only, and any request may say who is asking: `?actor=NAME`."
     )

@@ -30,8 +30,8 @@ _CONNECTIONS = 64
 class RemoteJudgeSettings(Settings):
     """The table ``[remote_judge]``."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8643, ge=1, le=65535)
+    host: str = Field(default="127.0.0.1", description="Anything but loopback needs `token_sha256`.")
+    port: int = Field(default=8643, ge=1, le=65535, description="Where Kayenta asks.")
     token_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
         default=None, description="Of the token that callers must show: `davylamp token new NAME` makes one."
     )

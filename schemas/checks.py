@@ -9,6 +9,8 @@ from davylamp_sdk._message import Message
 from schemas.units import Duration, Percent, Points, format_percent, format_points, parse_percent, parse_points
 from schemas.windows import SESSION_AGES_S
 
+_POINTS = "Percentage points that the canary's rate may lie above the baseline's."
+
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
 SUCCESSES = frozenset({"tool_success", "availability"})
@@ -38,19 +40,19 @@ class Check(Message):
 class RateCheck(Check):
     """The canary's rate may exceed the baseline's by less than ``within``."""
 
-    within: Points = 0.005
+    within: Annotated[Points, Field(description=_POINTS)] = 0.005
 
 
 class ToolSuccess(RateCheck):
     """Tool calls that fail, `isError` among them: the canary's rate may exceed the baseline's by less than ``within``."""
 
-    within: Points = 0.01
+    within: Annotated[Points, Field(description=_POINTS)] = 0.01
 
 
 class ToolCheck(RateCheck):
     """Each tool by itself, averaged: one tool of ten that fails is drowned in the rate of all."""
 
-    within: Points = 0.05
+    within: Annotated[Points, Field(description=_POINTS)] = 0.05
 
 
 class LatencyCheck(Check):
@@ -60,10 +62,17 @@ class LatencyCheck(Check):
     ``min_calls`` requests; before there are so many the check has no data.
     """
 
-    within: Percent = 0.10
-    over_s: Annotated[Duration, Field(alias="over", gt=0)] = 600.0
-    refresh_s: Annotated[Duration, Field(alias="refresh", gt=0)] = 60.0
-    min_calls: Annotated[int, Field(ge=20)] = 200
+    within: Annotated[
+        Percent, Field(description="Of the baseline's quantile: how much slower the canary's may be.")
+    ] = 0.10
+    over_s: Annotated[
+        Duration, Field(alias="over", gt=0, description="The baseline's quantile is that of so long a time.")
+    ] = 600.0
+    refresh_s: Annotated[Duration, Field(alias="refresh", gt=0, description="It is taken anew so often.")] = 60.0
+    min_calls: Annotated[
+        int,
+        Field(ge=20, description="From fewer of the baseline's requests it is not taken: the check has no data then."),
+    ] = 200
 
 
 def _ages(value: Any) -> Any:
@@ -77,10 +86,21 @@ class SessionLoss(Check):
     at the second nor within ``idle`` after it. One that its client ended in between was neither, where servers tell it.
     """
 
-    within: Percent = 0.50
-    idle_s: Annotated[Duration, Field(alias="idle", gt=0)] = 120.0
+    within: Annotated[
+        Percent, Field(description="Of the baseline's share of lost sessions: how much larger the canary's may be.")
+    ] = 0.50
+    idle_s: Annotated[
+        Duration, Field(alias="idle", gt=0, description="A session that is silent for so long beyond an age is lost.")
+    ] = 120.0
     ages_s: Annotated[
-        tuple[Duration, ...], BeforeValidator(_ages), Field(alias="ages", min_length=2, max_length=len(SESSION_AGES_S))
+        tuple[Duration, ...],
+        BeforeValidator(_ages),
+        Field(
+            alias="ages",
+            min_length=2,
+            max_length=len(SESSION_AGES_S),
+            description="Whoever was heard at one of these ages, and not at the next, may be lost. These are counted; fewer may be named.",
+        ),
     ] = (0.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1800.0)
 
     @model_validator(mode="after")
@@ -121,9 +141,13 @@ class CustomCheck(Check):
         Literal["rate", "mean"],
         Field(description="`rate`: each value is 0 to 1, like a cache miss; `mean`: any value that is not negative."),
     ]
-    worse: Literal["higher", "lower"] = "higher"
+    worse: Annotated[Literal["higher", "lower"], Field(description="Which way is bad.")] = "higher"
     within: Annotated[
         Limit,
+        Field(
+            description="How much worse the canary's may be: a part of the baseline's, or points of a rate.",
+            json_schema_extra={"default": "10%"},
+        ),
         BeforeValidator(_limit),
         PlainSerializer(_written, return_type=str),
         WithJsonSchema({"type": "string", "examples": ["10%", "1pp"]}),
@@ -146,16 +170,23 @@ GIVEN = frozenset({"latency_p50", "latency_p95", "requests", "new_sessions"})
 class Checks(Message):
     """What is compared. A key that names no built-in check and has a ``kind`` is a custom metric."""
 
-    error_rate: RateCheck = RateCheck()
-    tool_success: ToolSuccess = ToolSuccess()
-    latency_p99: LatencyCheck = LatencyCheck()
-    latency_p90: LatencyCheck = LatencyCheck()
-    session_loss: SessionLoss = SessionLoss()
-    tools: ToolCheck = ToolCheck()
-    availability: RateCheck = RateCheck()
-    cancel_rate: RateCheck = RateCheck(enabled=False)
-    rejected_rate: RateCheck = RateCheck(enabled=False)
-    custom: Annotated[dict[MetricName, CustomCheck], Field(max_length=8)] = Field(default_factory=dict)
+    error_rate: Annotated[RateCheck, Field(description="Requests that fail, as servers tell it.")] = RateCheck()
+    tool_success: Annotated[ToolSuccess, Field(description="Tool calls that fail.")] = ToolSuccess()
+    latency_p99: Annotated[LatencyCheck, Field(description="The slowest hundredth.")] = LatencyCheck()
+    latency_p90: Annotated[LatencyCheck, Field(description="The slowest tenth.")] = LatencyCheck()
+    session_loss: Annotated[SessionLoss, Field(description="Sessions that fall silent.")] = SessionLoss()
+    tools: Annotated[ToolCheck, Field(description="Each tool by itself.")] = ToolCheck()
+    availability: Annotated[
+        RateCheck, Field(description="Requests that fail, as proxies saw it: also of a canary too dead to speak.")
+    ] = RateCheck()
+    cancel_rate: Annotated[RateCheck, Field(description="Requests that clients cancel.")] = RateCheck(enabled=False)
+    rejected_rate: Annotated[
+        RateCheck, Field(description="What HTTP refuses before MCP sees it: unknown sessions, malformed messages.")
+    ] = RateCheck(enabled=False)
+    custom: Annotated[
+        dict[MetricName, CustomCheck],
+        Field(max_length=8, description="By name; they may also stand beside the others."),
+    ] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod

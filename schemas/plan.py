@@ -31,8 +31,8 @@ def _as_text(value: Any) -> Any:
 class Stage(Message):
     """A share of new sessions, and how long to collect at least before the gate decides."""
 
-    share: Share
-    duration_s: Annotated[Duration, Field(alias="for", gt=0)]
+    share: Annotated[Share, Field(description="Of new sessions; in steps of 0.01%.")]
+    duration_s: Annotated[Duration, Field(alias="for", gt=0, description="So long at least.")]
     min_sessions: Annotated[
         int, Field(ge=1, description="Canary sessions born in the stage, below which it is extended.")
     ] = 20
@@ -41,16 +41,31 @@ class Stage(Message):
 class RollbackPolicy(Message):
     """What becomes of the canary's living sessions after a rollback."""
 
-    mode: HoldMode = "drain"
+    mode: Annotated[
+        HoldMode,
+        Field(
+            description="`drain`: they end by themselves until `deadline`; `rehome`: they move to the baseline at once; "
+            "`evict`: they get 404 at once, and begin anew."
+        ),
+    ] = "drain"
     severe: Annotated[
         HoldMode,
         Field(
             description="Instead of `mode` after a breach of errors or availability by at least `severe_from` of requests."
         ),
     ] = "rehome"
-    severe_from: Annotated[Percent, Field(gt=0, le=1)] = 0.5
-    deadline_s: Annotated[Duration, Field(alias="deadline", gt=0)] = 900.0
-    """After that the canary's sessions are no longer held (`drain`): they get 404 and begin anew on the baseline."""
+    severe_from: Annotated[
+        Percent,
+        Field(gt=0, le=1, description="A breach is severe if at least so many more of the canary's requests fail."),
+    ] = 0.5
+    deadline_s: Annotated[
+        Duration,
+        Field(
+            alias="deadline",
+            gt=0,
+            description="After that the canary's sessions are no longer held (`drain`): they get 404 and begin anew on the baseline.",
+        ),
+    ] = 900.0
 
 
 def _within_evidence(after_s: float) -> float:
@@ -63,17 +78,27 @@ def _within_evidence(after_s: float) -> float:
 class DeadlinePolicy(Message):
     """What happens to a rollout that has not ended in time."""
 
-    after_s: Annotated[Duration, Field(alias="after", gt=0), AfterValidator(_within_evidence)] = MAX_ROLLOUT_S
-    then: Literal["hold", "rollback"] = "hold"
+    after_s: Annotated[
+        Duration,
+        Field(alias="after", gt=0, description="Since the start: longer than the stages together, 14d at most."),
+        AfterValidator(_within_evidence),
+    ] = MAX_ROLLOUT_S
+    then: Annotated[
+        Literal["hold", "rollback"],
+        Field(description="`rollback` also if its data is missing; `hold` once, for a person."),
+    ] = "hold"
 
 
 Approval = Annotated[str, StringConstraints(pattern=r"^(start|promote|[1-9][0-9]?)$")]
 """`start`, a stage's number (stage 1 is `start`), or `promote` (100 %)."""
 
 
+_USUAL_STAGES = (("1%", "10m", 20), ("10%", "30m", 50), ("50%", "60m", 50))
+"""Share, time, sessions."""
+
+
 def _document_stages() -> tuple[Stage, ...]:
-    rows = (("1%", "10m", 20), ("10%", "30m", 50), ("50%", "60m", 50))
-    return tuple(Stage.model_validate({"share": s, "for": d, "min_sessions": n}) for s, d, n in rows)
+    return tuple(Stage.model_validate({"share": s, "for": d, "min_sessions": n}) for s, d, n in _USUAL_STAGES)
 
 
 def _rising(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
@@ -199,16 +224,25 @@ def judged_by(plan: "Plan", usual: Revision) -> "Plan":
 class Plan(Message):
     """What to release, in which steps, and which limits hold. Everything but ``service`` and ``canary`` has a default."""
 
-    service: ServiceName
-    canary: VersionName
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=20), AfterValidator(_rising)] = Field(
-        default_factory=_document_stages
-    )
-    checks: Annotated[Checks, AfterValidator(_meant)] = Checks()
-    rollback: RollbackPolicy = RollbackPolicy()
-    deadline: Annotated[DeadlinePolicy, Field(validate_default=True), AfterValidator(_after_the_stages)] = (
-        DeadlinePolicy()
-    )
+    service: Annotated[ServiceName, Field(description="One that `davylamp service apply` was told of.")]
+    canary: Annotated[VersionName, Field(description="One of its versions, other than the baseline.")]
+    stages: Annotated[
+        tuple[Stage, ...],
+        Field(
+            min_length=1,
+            max_length=20,
+            description="Shares that rise; 100% follows by itself. Default: "
+            f"{', '.join(f'{share} for {time} and {least} sessions' for share, time, least in _USUAL_STAGES)}.",
+        ),
+        AfterValidator(_rising),
+    ] = Field(default_factory=_document_stages)
+    checks: Annotated[Checks, Field(description="What is compared."), AfterValidator(_meant)] = Checks()
+    rollback: Annotated[RollbackPolicy, Field(description="What becomes of living sessions.")] = RollbackPolicy()
+    deadline: Annotated[
+        DeadlinePolicy,
+        Field(validate_default=True, description="When it ends at the latest."),
+        AfterValidator(_after_the_stages),
+    ] = DeadlinePolicy()
     approve: Annotated[
         tuple[Approval, ...],
         BeforeValidator(_as_text),
@@ -217,7 +251,11 @@ class Plan(Message):
     ] = ()
     observe: Annotated[bool, Field(description="Decide and alert, never apply: the first stage's share stays.")] = False
     strict: Annotated[bool, Field(description="Never proceed unproven.")] = False
-    on_unproven_final: Annotated[Unproven, AfterValidator(_of_a_plan_that_is_not_strict)] = "hold"
+    on_unproven_final: Annotated[
+        Unproven,
+        Field(description="When the last stage's time is up and its limits are neither broken nor proved."),
+        AfterValidator(_of_a_plan_that_is_not_strict),
+    ] = "hold"
     on_sample_ratio: Annotated[
         Literal["hold", "ignore"], Field(description="When the cohorts' new sessions do not fit the share.")
     ] = "hold"
@@ -233,15 +271,26 @@ class Plan(Message):
         Literal["hold", "rollback"],
         Field(description="When the judge has not looked for `blind_after`: the router's word."),
     ] = "hold"
-    blind_after_s: Annotated[Duration, Field(alias="blind_after", gt=0)] = 120.0
+    blind_after_s: Annotated[
+        Duration,
+        Field(alias="blind_after", gt=0, description="Without a look of the judge: then `on_blind`, and a page."),
+    ] = 120.0
     rollback_below: Annotated[
         float, Field(ge=0, le=95, description="Roll back below this score, too: stricter than the statistics.")
     ] = 0.0
     bake_s: Annotated[Duration, Field(alias="bake", description="How long 100 % can be undone.")] = 1800.0
-    alpha: Annotated[float, Field(gt=0, lt=0.5, description="Probability of rolling back a canary on its limits.")] = (
-        USUAL_ALPHA
-    )
-    stale_after_s: Annotated[Duration, Field(alias="stale_after", gt=0)] = 60.0
+    alpha: Annotated[
+        float,
+        Field(
+            gt=0,
+            lt=0.5,
+            description="Probability of rolling back a canary on its limits, of all checks together. What is proved is "
+            "alpha / (1 - alpha), for closed windows, where failures cluster no more than is estimated.",
+        ),
+    ] = USUAL_ALPHA
+    stale_after_s: Annotated[
+        Duration, Field(alias="stale_after", gt=0, description="No window closes for so long: held, until one does.")
+    ] = 60.0
     warm_up_s: Annotated[
         Duration,
         Field(

@@ -64,7 +64,7 @@ class PolicyChoice(Message):
     they judge values over time, know no session and correct for no look.
     """
 
-    name: PolicyName
+    name: Annotated[PolicyName, Field(description="Whose rule.")]
     revision: Annotated[
         Revision | None,
         Field(

@@ -3,9 +3,11 @@
 import re
 
 import pytest
+import yaml
 
 from cli import terminal
 from cli.reference import FOLDER, pages
+from schemas.checks import SessionLoss
 
 PAGES = pages()
 
@@ -19,10 +21,18 @@ def test_defaults_are_told_as_people_write_them() -> None:
     assert "| `blind_after` | `10m` | `2m` |" in PAGES["plan.md"]
     assert "| `within` | `0.5pp` | `1pp` |" in PAGES["plan.md"]
     assert "| `observe` | boolean | `false` |" in PAGES["plan.md"]
+    assert "| `cancel_rate` | [RateCheck](#ratecheck) | as below; `enabled: false` |" in PAGES["plan.md"]
+    assert "Default: 1% for 10m and 20 sessions, 10% for 30m" in PAGES["plan.md"]
 
 
-def test_every_setting_says_what_it_is() -> None:
-    rows = [line for line in PAGES["settings.md"].splitlines() if line.startswith("| `")]
+def test_a_list_of_durations_is_told_in_a_form_that_a_plan_takes() -> None:
+    (told,) = re.findall(r"^\| `ages` \| list of `10m` \| `(.+?)` \|", PAGES["plan.md"], re.MULTILINE)
+    assert SessionLoss.model_validate({"ages": yaml.safe_load(told)}) == SessionLoss()
+
+
+@pytest.mark.parametrize("name", ["plan.md", "settings.md"])
+def test_everything_that_people_write_says_what_it_is(name: str) -> None:
+    rows = [line for line in PAGES[name].splitlines() if line.startswith("| `")]
     assert len(rows) > 50
     assert [row for row in rows if row.endswith("|  |")] == []
 
