@@ -125,8 +125,8 @@ async def test_a_setting_that_is_not_understood_is_a_sentence_without_secrets(
     async with alerts("127.0.0.1:1", tmp_path, **settings) as process:
         assert process.stderr is not None
         text = (await asyncio.wait_for(process.stderr.read(), 30)).decode()
-        assert await process.wait() == 1
+        assert await process.wait() == 2
     last = text.splitlines()[-1]
-    assert last.startswith("alerts: [alerts] ")
+    assert last.startswith("[alerts] ")
     assert words in last
     assert "hunter2" not in text
