@@ -18,6 +18,7 @@ from streams import strict
 from streams.columns import ABSENT, OUTCOME_INDEX, TOOL_CALL, Bools, Coded, Columns, Floats, Ints, Values
 from streams.counts import TOOL_FAILURES
 from streams.parsing import OPTIONAL_PLACES
+from streams.sequences import Sequences, flags
 from streams.strict import UnusualError, must
 
 NEVER_EMPTY = ("method", "tool", "error_type", "protocol_version")
@@ -53,19 +54,15 @@ class Batch:
     def __len__(self) -> int:
         return self.end - self.start
 
-    def follows(self, other: "Batch") -> bool:
-        """Whether it stands directly behind another one."""
-        return self.table is other.table and self.start == other.end
-
-    def through(self, last: "Batch") -> Columns:
-        """Its requests and all behind, to those of another one in the same table."""
-        whole = self.start == 0 and last.end == len(self.table)
-        return self.table if whole else self.table.part(self.start, last.end)
-
     @property
     def columns(self) -> Columns:
         """Its requests alone."""
-        return self.through(self)
+        return self.table.part(self.start, self.end)
+
+    def came_again(self, sent: Sequences, before: Sequences) -> Bools | None:
+        """Which of its requests were sent in this window or the one before, a flag each; None for none. Now all were."""
+        again = sent.add(self.producer, self.sequence, len(self), before)
+        return flags(again, len(self)) if again else None
 
 
 class BadRequestError(Exception):

@@ -140,6 +140,12 @@ class Values:
         kept = keep[self.at]
         return Values((np.cumsum(keep) - 1)[self.at[kept]], self.values[kept])
 
+    def placed(self, place: Ints) -> "Values":
+        """As it is where each row has another place."""
+        at = place[self.at]
+        order = np.argsort(at)
+        return Values(at[order], self.values[order])
+
     @classmethod
     def joined(cls, parts: Sequence["Values"]) -> Self:
         """Of rows that follow each other, their positions counted through."""
@@ -188,6 +194,17 @@ class Columns:
             tells_ends=self.tells_ends[keep],
             metrics={name: some for name, every in self.metrics.items() if len((some := every.where(keep)).at)},
         )
+
+    def ordered(self, order: Ints) -> "Columns":
+        """The same rows in another order."""
+        place = np.argsort(order)
+        fields: dict[str, Any] = {}
+        for name in _CODED:
+            column = getattr(self, name)
+            fields[name] = Coded(column.values, column.codes[order])
+        for name in _PLAIN:
+            fields[name] = getattr(self, name)[order]
+        return Columns(**fields, metrics={name: every.placed(place) for name, every in self.metrics.items()})
 
     def part(self, start: int, end: int) -> "Columns":
         """Rows that follow each other; they share what they are made of."""

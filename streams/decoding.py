@@ -6,15 +6,17 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from davylamp_sdk._event import RequestEvent
 from schemas.names import ServiceName
 from streams.batches import BadRequestError, Batch, read_batch
+from streams.columns import Ints
 from streams.joint import read_joint
 from streams.parsing import Event, Packed, parse_batch, parse_event, parse_events, parse_newer
-from streams.singles import Singles, batch_of
+from streams.singles import Loose, Singles, batch_of
 from transport.log import Record
 
 CONTENT_TYPE = "content-type"
@@ -64,13 +66,16 @@ Said = RequestEvent | Batch | Tick | BadEvent
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What messages that follow each other say."""
+    """What a message says, or several single events of a service."""
 
     at: int
-    """Number of the first."""
-    n: int
-    """How many they are: several single events may be one batch."""
-    said: Batch | Tick | BadEvent
+    """Number of the message, of several the first."""
+    said: Batch | Loose | Tick | BadEvent
+
+    @property
+    def messages(self) -> Ints:
+        """The numbers of all."""
+        return self.said.at if isinstance(self.said, Loose) else np.array([self.at])
 
 
 def decode(record: Record) -> Said:
@@ -111,12 +116,14 @@ def decode_all(values: Sequence[bytes | None], topic: str, record: Callable[[int
             elif isinstance(said, Event | RequestEvent):
                 read[i] = said
             else:
-                heard.append(Heard(i, 1, said))
+                heard.append(Heard(i, said))
         singles.add(read, list(read.values()))
     for i, batch in zip(batches, read_joint(list(batches.values())), strict=True):
-        heard.append(Heard(i, 1, _alone(record(i)) if batch is None else misplaced(batch.service, topic) or batch))
-    for i, batch in singles.in_stretches():
-        heard.append(Heard(i, len(batch), misplaced(batch.service, topic) or batch))
+        heard.append(Heard(i, _alone(record(i)) if batch is None else misplaced(batch.service, topic) or batch))
+    producers = {one.said.producer for one in heard if isinstance(one.said, Batch)}
+    for i, loose in singles.by_service(producers):
+        one, why = Heard(i, loose), misplaced(loose.service, topic)
+        heard += [one] if why is None else [Heard(at, why) for at in one.messages.tolist()]
     return sorted(heard, key=attrgetter("at"))
 
 

@@ -6,7 +6,9 @@ reason. So whatever is accepted here must be accepted there, and say the same.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 import numpy as np
 
@@ -24,25 +26,32 @@ _NOWHERE, _NO_AGE = struct.pack("h", ABSENT), struct.pack("d", ABSENT)
 
 
 def read_joint(sent: Sequence[Packed]) -> list[Batch | None]:
-    """The batches, all in one table if they are of one service; None for each that has to be read alone."""
-    if not sent:
-        return []
-    table, bad = _Joint(sent).read()
-    is_shared = any(one.service != sent[0].service for one in sent)
+    """The batches, those of a service in one table; None for each that has to be read alone."""
+    services: dict[str, list[int]] = {}
+    for i, one in enumerate(sent):
+        services.setdefault(one.service, []).append(i)
+    order = [i for some in services.values() for i in some]
+    found: list[Batch | None] = [None] * len(sent)
+    for i, batch in zip(order, _read([sent[i] for i in order]) if order else (), strict=True):
+        found[i] = batch
+    return found
+
+
+def _read(sent: Sequence[Packed]) -> Iterator[Batch | None]:
+    """All are read as one table, whatever services they are of: those of a service follow each other."""
+    whole, bad = _Joint(sent).read()
     ends = np.cumsum([one.n for one in sent]).tolist()
     starts = [0, *ends[:-1]]
-    fails = np.logical_or.reduceat(TOOL_FAILURES[table.outcome], starts).tolist()
-    return [
-        None if is_bad else _batch(one, table, start, end, fails=fail, is_shared=is_shared)
-        for one, start, end, fail, is_bad in zip(sent, starts, ends, fails, bad.tolist(), strict=True)
-    ]
-
-
-def _batch(one: Packed, table: Columns, start: int, end: int, *, fails: bool, is_shared: bool) -> Batch:
-    """Services wait apart, each for as long as it likes: one that says little must not keep what all said."""
-    if is_shared:
-        table, start, end = table.part(start, end).alone(), 0, end - start
-    return Batch(one.producer, one.sequence, one.service, one.instance, one.dropped, table, start, end, fails)
+    fails = np.logical_or.reduceat(TOOL_FAILURES[whole.outcome], starts).tolist()
+    at = 0
+    for service, group in groupby(sent, key=attrgetter("service")):
+        some = list(group)
+        first, end = starts[at], ends[at + len(some) - 1]
+        table = whole if len(some) == len(sent) else whole.part(first, end).alone()
+        for i, one in enumerate(some, at):
+            who = one.producer, one.sequence, service, one.instance, one.dropped
+            yield None if bad[i] else Batch(*who, table, starts[i] - first, ends[i] - first, fails[i])
+        at += len(some)
 
 
 class _Joint:

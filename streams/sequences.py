@@ -2,8 +2,18 @@
 
 from typing import Self
 
+import numpy as np
+
+from streams.columns import Bools
+
 BLOCK = 1024
 """Sequences a block: one whole number whose bits say which were there."""
+
+
+def flags(again: int, n: int) -> Bools:
+    """What :meth:`Sequences.add` says of ``n`` events, a flag each."""
+    octets = np.frombuffer(again.to_bytes((n + 7) // 8, "little"), np.uint8)
+    return np.unpackbits(octets, count=n, bitorder="little").astype(np.bool_)
 
 
 class Sequences:

@@ -13,7 +13,7 @@ from schemas.windows import MAX_TALLY, OTHER
 from streams.admission import Admission
 from streams.assignments import read_assignment
 from streams.batches import Batch
-from streams.columns import ABSENT, Columns, Ints, Values, distinct, first_seen
+from streams.columns import ABSENT, Bools, Columns, Ints, Values, distinct, first_seen
 from streams.counts import (
     MAX_LABELS,
     MAX_METRICS,
@@ -24,6 +24,7 @@ from streams.counts import (
     Placed,
     is_counted_call,
 )
+from streams.singles import Loose
 
 MAX_INSTANCES = 64
 UNKNOWN_TOOL = "_unknown"
@@ -36,13 +37,37 @@ Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """Requests that are not counted yet."""
+class Appended:
+    """Where requests stand in the log: the one message that holds them all, or a message each."""
 
-    said: Batch
-    again: int
-    appended_ms: Ints
+    offset: Ints
+    at_ms: Ints
     clock_ms: Ints
+    """The partition's clock at each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Requests that are not counted yet: rows of a table that follow each other."""
+
+    table: Columns
+    start: int
+    end: int
+    again: Bools | None
+    """Which of them came before; None: none."""
+    appended: Appended
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def follows(self, other: "Waiting") -> bool:
+        """Whether it stands directly behind another one."""
+        return self.table is other.table and self.start == other.end
+
+    def through(self, last: "Waiting") -> Columns:
+        """Its requests and all behind, to those of another one in the same table."""
+        whole = self.start == 0 and last.end == len(self.table)
+        return self.table if whole else self.table.part(self.start, last.end)
 
 
 @dataclass(slots=True)
@@ -64,28 +89,34 @@ class ServiceWindow:
     _waiting: list[Waiting] = field(default_factory=list)
     _rows: int = 0
 
-    def count(self, said: Batch, again: int, appended_ms: Ints, clock_ms: Ints) -> None:
-        """Count requests but those that came before: bit i of ``again`` stands for the i-th.
+    def count(self, said: Batch | Loose, again: Bools | None, appended: Appended) -> None:
+        """Count requests but those that came before, a flag each, or None if none did.
 
-        ``appended_ms``, ``clock_ms``: append time and the partition's clock of the one message that holds them all, or of
-        a message each. A batch whose first request came before is one sent again: what it says was dropped is known.
+        What is counted later may stand before them in the log, until :meth:`pause`. A batch whose first request came
+        before is one sent again: what it says was dropped is known.
         """
-        self.duplicates += again.bit_count()
-        if said.dropped and not again & 1:
+        self.duplicates += 0 if again is None else int(again.sum())
+        if isinstance(said, Batch) and said.dropped and (again is None or not again[0]):
             self._drop(said.instance, said.dropped)
-        if self._rows >= _WAITING and not said.follows(self._waiting[-1].said):
-            self.settle()  # never in the middle of a table: what it is made of is looked up once
-        self._waiting.append(Waiting(said, again, appended_ms, clock_ms))
+        self._waiting.append(Waiting(said.table, said.start, said.end, again, appended))
         self._rows += len(said)
 
+    def pause(self) -> None:
+        """Whatever is counted later stands behind all this in the log: so much may be settled."""
+        if self._rows >= _WAITING:
+            self.settle()
+
     def settle(self) -> None:
-        """Count what waits."""
+        """Count what waits, in the order of the log."""
         waiting, self._waiting, self._rows = self._waiting, [], 0
         if not waiting:
             return
         rows = Columns.joined(list(_chunks(waiting)))
         if len(rows):
-            appended_ms, clock_ms = _times(waiting)
+            offset, appended_ms, clock_ms = _appended(waiting)
+            if (offset[1:] < offset[:-1]).any():
+                order = np.argsort(offset, kind="stable")
+                rows, appended_ms, clock_ms = rows.ordered(order), appended_ms[order], clock_ms[order]
             self._count(rows, Moment(self.index, self.window_ms, appended_ms, clock_ms))
 
     def _drop(self, instance: str, n: int) -> None:
@@ -141,43 +172,38 @@ class ServiceWindow:
 
 
 def _chunks(waiting: Sequence[Waiting]) -> Iterator[Columns]:
-    """What is new; batches that follow each other in a table stay together."""
+    """What is new; what follows each other in a table stays together."""
     at = 0
     while at < len(waiting):
-        first = last = waiting[at].said
+        first = last = waiting[at]
         at += 1
-        if again := waiting[at - 1].again:
-            yield first.columns.where(~_bits(again, len(first)))
+        if first.again is not None:
+            yield first.through(first).where(~first.again)
             continue
-        while at < len(waiting) and not waiting[at].again and waiting[at].said.follows(last):
-            last = waiting[at].said
+        while at < len(waiting) and waiting[at].again is None and waiting[at].follows(last):
+            last = waiting[at]
             at += 1
         yield first.through(last)
 
 
-def _times(waiting: Sequence[Waiting]) -> tuple[Ints, Ints]:
-    """Append time and clock of each row of :func:`_chunks`."""
+def _appended(waiting: Sequence[Waiting]) -> tuple[Ints, Ints, Ints]:
+    """Offset, append time and clock of each row of :func:`_chunks`."""
     repeats: list[int] = []
     for some in waiting:
-        n = len(some.appended_ms)
-        repeats += [len(some.said)] if n == 1 else [1] * n
-    appended_ms, clock_ms = (
-        np.repeat(np.concatenate([getattr(some, name) for some in waiting]), repeats)
-        for name in ("appended_ms", "clock_ms")
+        n = len(some.appended.offset)
+        repeats += [len(some)] if n == 1 else [1] * n
+    offset, at_ms, clock_ms = (
+        np.repeat(np.concatenate([getattr(some.appended, name) for some in waiting]), repeats)
+        for name in ("offset", "at_ms", "clock_ms")
     )
-    if not any(some.again for some in waiting):
-        return appended_ms, clock_ms
-    new = ~np.concatenate([_bits(some.again, len(some.said)) for some in waiting])
-    return appended_ms[new], clock_ms[new]
+    if all(some.again is None for some in waiting):
+        return offset, at_ms, clock_ms
+    none = np.zeros(max(map(len, waiting)), np.bool_)
+    new = ~np.concatenate([none[: len(some)] if some.again is None else some.again for some in waiting])
+    return offset[new], at_ms[new], clock_ms[new]
 
 
 def _first_appearance(metric: tuple[str, Values]) -> tuple[int, str]:
     """In the order of the log, whatever was counted at once."""
     name, values = metric
     return int(values.at[0]), name
-
-
-def _bits(number: int, n: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Bit i of ``number`` at position i."""
-    octets = np.frombuffer(number.to_bytes((n + 7) // 8, "little"), np.uint8)
-    return np.unpackbits(octets, count=n, bitorder="little").astype(np.bool_)

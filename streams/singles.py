@@ -1,8 +1,8 @@
-"""Single events as batches: so there is one way to count. Pure."""
+"""Single events as tables: so there is one way to count. Pure."""
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from operator import ne
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,49 @@ from streams.batches import Batch
 from streams.columns import ABSENT, OUTCOME_INDEX, TOOL_CALL, Bools, Coded, Columns, Floats, Ints, Values
 from streams.counts import TOOL_FAILURES
 from streams.parsing import Event
+from streams.sequences import Sequences, flags
+
+Run = tuple[str, int, Ints]
+"""Events of a producer whose sequences count up: the producer, the first sequence, and their rows in a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """Single events of one service, whoever sent them, in the order of the log."""
+
+    service: str
+    table: Columns
+    at: Ints
+    """The number of each one's message, ascending."""
+    runs: Sequence[Run]
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def start(self) -> int:
+        """Its rows are all of the table."""
+        return 0
+
+    @property
+    def end(self) -> int:
+        """As of a batch."""
+        return len(self.table)
+
+    @property
+    def fails(self) -> bool:
+        """Whether one may speak against a release."""
+        return bool(TOOL_FAILURES[self.table.outcome].any())
+
+    def came_again(self, sent: Sequences, before: Sequences) -> Bools | None:
+        """As :meth:`streams.batches.Batch.came_again`."""
+        found = None
+        for producer, sequence, rows in self.runs:
+            again = sent.add(producer, sequence, len(rows), before)
+            if again:
+                found = np.zeros(len(self), np.bool_) if found is None else found
+                found[rows] = flags(again, len(rows))
+        return found
 
 
 class Singles:
@@ -76,24 +119,36 @@ class Singles:
             metrics=_metrics(self._metrics),
         )
 
-    def in_stretches(self) -> Iterator[tuple[int, Batch]]:
-        """As batches of a producer whose sequences count up, in messages that follow each other.
+    def by_service(self, apart: Collection[str]) -> Iterator[tuple[int, Batch | Loose]]:
+        """Those of each service in one table, with the number of the first one's message.
 
-        Yields each batch with the number of its first message.
+        Of an event that is sent twice the one counts that comes first in the log. So what producers say who write in
+        another way as well (``apart``), or of two services, is told event by event.
         """
         if not self.at:
             return
-        table, others = self.table(), _changes(self._service)
-        begins = (np.diff(self.at) != 1) | (np.diff(_whole(self._sequence)) != 1) | _changes(self._producer) | others
-        starts = [0, *(np.flatnonzero(begins) + 1).tolist()]
-        is_shared = bool(others.any())
-        fails = np.logical_or.reduceat(TOOL_FAILURES[table.outcome], starts).tolist()
-        for start, end, fail in zip(starts, [*starts[1:], len(table)], fails, strict=True):
-            of, first, last = table, start, end
-            if is_shared:  # as with batches: see `streams.joint`
-                of, first, last = table.part(start, end).alone(), 0, end - start
-            who = self._producer[start], self._sequence[start], self._service[start], self._instance[start]
-            yield self.at[start], Batch(*who, 0, of, first, last, fail)
+        table, at, sequence = self.table(), np.array(self.at), _whole(self._sequence)
+        service, producer = Coded.of(self._service), Coded.of(self._producer)
+        alone = _of_several(producer, service) | (producer.looked_up(lambda name: name in apart) == 1)
+        order = np.argsort(service.codes, kind="stable")
+        if len(service.values) > 1:
+            table = table.ordered(order)
+        end = 0
+        for name, n in zip(service.values, np.bincount(service.codes).tolist(), strict=True):
+            start, end = end, end + n
+            rows, mine = order[start:end], table if n == len(order) else _own(table.part(start, end))
+            for i in np.flatnonzero(alone[rows]).tolist():
+                yield self.at[rows[i]], self._one(name, mine, i, rows[i])
+            if alone[rows].any():
+                rows, mine = rows[~alone[rows]], mine.where(~alone[rows])
+            if len(rows):
+                runs = _runs(Coded(producer.values, producer.codes[rows]), sequence[rows])
+                yield self.at[rows[0]], Loose(name, mine, at[rows], runs)
+
+    def _one(self, service: str, table: Columns, place: int, row: int) -> Batch:
+        fails = bool(TOOL_FAILURES[table.outcome[place]])
+        who = self._producer[row], self._sequence[row], service, self._instance[row]
+        return Batch(*who, 0, table, place, place + 1, fails)
 
 
 def columns_of(events: Sequence[Event | RequestEvent]) -> Columns:
@@ -113,9 +168,27 @@ def _sessions(column: list[str | None]) -> Coded:
     return Coded(column, np.arange(len(column))) if all(column) else Coded.of(column)  # type: ignore[arg-type]
 
 
-def _changes(column: Sequence[str]) -> Bools:
-    """Where the next value is another one."""
-    return np.fromiter(map(ne, column, column[1:]), np.bool_, len(column) - 1)
+def _of_several(producer: Coded, service: Coded) -> Bools:
+    """Which are of producers that write of more than one service."""
+    if len(service.values) == 1:
+        return np.zeros(len(service.codes), np.bool_)
+    of = np.unique(producer.codes * len(service.values) + service.codes) // len(service.values)
+    several: Bools = np.bincount(of)[producer.codes] > 1
+    return several
+
+
+def _own(table: Columns) -> Columns:
+    """Services wait apart, each for as long as it likes: one that says little must not keep the sessions of others."""
+    return replace(table, session=table.session.distinct())
+
+
+def _runs(producer: Coded, sequence: Ints) -> list[Run]:
+    """Each producer's in the order of the log."""
+    order = np.argsort(producer.codes, kind="stable")
+    codes, numbers = producer.codes[order], sequence[order]
+    starts = [0, *(np.flatnonzero((np.diff(codes) != 0) | (np.diff(numbers) != 1)) + 1).tolist()]
+    firsts = zip(codes[starts].tolist(), numbers[starts].tolist(), starts, [*starts[1:], len(order)], strict=True)
+    return [(producer.values[code], number, order[start:end]) for code, number, start, end in firsts]
 
 
 def _whole(column: Sequence[int]) -> Ints:

@@ -8,6 +8,7 @@ into batches, it gives the same windows: a record may be published twice, by any
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from streams.counters import Counters
 from streams.decoding import BadEvent, Heard
 from streams.digests import with_digests
 from streams.sequences import Sequences
+from streams.service_window import Appended
+from streams.singles import Loose
 from streams.window import MAX_UNREGISTERED, Source, Window
 
 MORE_DEAD_LETTERS = 20
@@ -136,13 +139,15 @@ class PartitionFold:
         if (np.diff(offsets) <= 0).any():
             raise OutOfOrderError(f"{self._source.topic}-{self._source.partition}: {offsets.tolist()}")
         clock_ms = np.maximum(np.maximum.accumulate(appended_ms), self._clock_ms)
-        kept: list[tuple[int, BadEvent]] = []
+        refused: list[tuple[int, BadEvent]] = []
         for some in heard:
-            refused = self._take(some, appended_ms, clock_ms)
-            if refused is not None:
-                kept += ((some.at + i, refused) for i in range(self._refuse(some.n)))
+            said = some.said if isinstance(some.said, BadEvent) else self._take(some, offsets, appended_ms, clock_ms)
+            if said is not None:
+                refused += ((at, said) for at in some.messages.tolist())
+        for service in self._window.services.values():
+            service.pause()
         self._next, self._clock_ms = int(offsets[-1]) + 1, int(clock_ms[-1])
-        return kept
+        return sorted(refused, key=itemgetter(0))[: self._refuse(len(refused))]
 
     def muted(self, offset: int) -> bool:
         """Whether a message is read only to warm up: all it says was published before the checkpoint."""
@@ -172,20 +177,21 @@ class PartitionFold:
         checkpoint = Checkpoint(offset, clock_ms, left.first_offset if directly else offset, self._letters)
         return Closed(self._source, checkpoint, left, index - 1)
 
-    def _take(self, some: Heard, appended_ms: Ints, clock_ms: Ints) -> BadEvent | None:
+    def _take(self, some: Heard, offsets: Ints, appended_ms: Ints, clock_ms: Ints) -> BadEvent | None:
         said = some.said
-        if not isinstance(said, Batch):
-            return said if isinstance(said, BadEvent) else None
-        again = self._window.sent.add(said.producer, said.sequence, len(said), self._sent_before)
+        if not isinstance(said, Batch | Loose):
+            return None
+        again = said.came_again(self._window.sent, self._sent_before)
         if self._is_muted:
             return None
         service = self._window.service(said.service, self._source.window_ms, self._registered)
         if service is None:
             return BadEvent("unknown_service", f"{said.service} is one of more than {MAX_UNREGISTERED} unregistered")
-        messages = slice(some.at, some.at + some.n)
-        service.count(said, again, appended_ms[messages], clock_ms[messages])
-        self._counters.duplicates += again.bit_count()
-        if again.bit_count() < len(said):
+        messages = some.messages
+        service.count(said, again, Appended(offsets[messages], appended_ms[messages], clock_ms[messages]))
+        if again is not None:
+            self._counters.duplicates += int(again.sum())
+        if again is None or not again.all():
             self._changed.add(said.service)
             self.failing = self.failing or said.fails
         return None

@@ -10,5 +10,5 @@ from streams.windows import PartitionFold
 
 def read(fold: PartitionFold, said: Said, offset: int, appended_ms: int) -> BadEvent | None:
     """Fold what the message says to which the log has come. Returns why it is refused, if it is to be kept."""
-    heard = Heard(0, 1, batch_of(said) if isinstance(said, RequestEvent) else said)
+    heard = Heard(0, batch_of(said) if isinstance(said, RequestEvent) else said)
     return next((why for _, why in fold.read_all([heard], np.array([offset]), np.array([appended_ms]))), None)

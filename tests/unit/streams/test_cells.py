@@ -12,7 +12,7 @@ from davylamp_sdk._event import Outcome, RequestEvent
 from schemas.windows import COARSE_PER_FINE, Bucket, Cell, MetricBucket, ToolCount
 from streams.assignments import bucket_of
 from streams.batches import read_batch
-from streams.service_window import ServiceWindow
+from streams.service_window import Appended, ServiceWindow
 from streams.singles import batch_of
 from tests.histograms import bin_of
 from tests.telemetry import BASELINE, CANARY, LABEL, batch, event
@@ -34,7 +34,7 @@ def service_with(*events: RequestEvent, at_ms: int = NOW) -> ServiceWindow:
 
 def tell(service: ServiceWindow, said: RequestEvent, at_ms: int = NOW) -> None:
     at = np.array([at_ms])
-    service.count(batch_of(said), 0, at, at)
+    service.count(batch_of(said), None, Appended(at, at, at))
 
 
 def cell_of(*events: RequestEvent, final: bool = False) -> Cell:
@@ -242,5 +242,5 @@ def test_a_batch_counts_as_its_events_would() -> None:
     raw = batch(events).dump()
     service = ServiceWindow(NOW // WINDOW_MS, WINDOW_MS)
     at = np.array([NOW])
-    service.count(read_batch(raw, batch(events).model_dump(mode="json")), 0, at, at)
+    service.count(read_batch(raw, batch(events).model_dump(mode="json")), None, Appended(at, at, at))
     assert cells_of(service, final=True) == cells_of(service_with(*events), final=True)

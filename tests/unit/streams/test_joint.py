@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from operator import itemgetter
 from random import Random
 from typing import Any
 
@@ -15,7 +16,7 @@ from streams.batches import Batch
 from streams.decoding import BadEvent, Tick, decode, decode_all
 from streams.joint import read_joint
 from streams.parsing import Packed, parse_batch, parse_newer
-from streams.singles import batch_of
+from streams.singles import Loose, batch_of
 from tests.mutations import mutated
 from tests.rows import made_event, rows
 from tests.telemetry import TOPIC, batch, event, record, tick
@@ -31,12 +32,17 @@ def together(values: Sequence[bytes | None]) -> Seen:
     records = [tick(i, 1) if value is None else record(i, 1, value) for i, value in enumerate(values)]
     seen: Seen = []
     for some in decode_all(values, TOPIC, records.__getitem__):
-        if isinstance(some.said, Batch) and some.n > 1:
-            assert len(some.said) == some.n
-            seen += ((some.at + i, said) for i, said in enumerate(requests(some.said)))
-        else:
-            seen += ((some.at, said) for said in requests(some.said))
-    return seen
+        for i, said in zip(some.messages.tolist(), singles_of(some.said), strict=True):
+            seen += ((i, request) for request in requests(said))
+    return sorted(seen, key=itemgetter(0))
+
+
+def singles_of(said: Any) -> list[Any]:
+    """Single events as batches of one; what is none is left as it is."""
+    if not isinstance(said, Loose):
+        return [said]
+    who = {row: (producer, first + i) for producer, first, at in said.runs for i, row in enumerate(at.tolist())}
+    return [Batch(*who[i], said.service, "", 0, said.table, i, i + 1, fails=False) for i in range(len(said))]
 
 
 def singly(values: Sequence[bytes | None]) -> Seen:
@@ -147,26 +153,12 @@ def test_a_service_that_says_little_keeps_nothing_of_others() -> None:
     values = [batch([event(i, service=f"s{i % 3}", session=f"x{i}")]).dump() for i in range(9)]
     for some in decode_all(values, TOPIC, lambda i: record(i, 1, values[i])):
         assert isinstance(some.said, Batch)
-        assert (len(some.said.table), some.said.table.session.values) == (1, [f"x{some.at}"])
-
-
-def test_single_events_of_a_producer_whose_sequences_count_up_are_one_batch() -> None:
-    def said(sequence: int, producer: str = "a", service: str = "orders") -> bytes:
-        return event(sequence, producer=producer, service=service).dump()
-
-    values: list[bytes | None] = [
-        said(1),
-        said(2),
-        said(2),
-        said(3),
-        None,
-        said(4),
-        said(5, "b"),
-        said(6, "b", "stock"),
-    ]
-    records = [tick(i, 1) if value is None else record(i, 1, value) for i, value in enumerate(values)]
-    heard = decode_all(values, TOPIC, records.__getitem__)
-    assert [(some.at, some.n) for some in heard] == [(0, 2), (2, 2), (4, 1), (5, 1), (6, 1), (7, 1)]
+        kept = {name for name in some.said.table.session.values if name.startswith("x")}
+        assert (len(some.said.table), kept) == (3, {f"x{some.at % 3 + i}" for i in (0, 3, 6)})
+    singles = [event(i, producer=f"p{i % 3}", service=f"s{i % 3}", session=f"x{i}").dump() for i in range(9)]
+    for some in decode_all(singles, TOPIC, lambda i: record(i, 1, singles[i])):
+        assert isinstance(some.said, Loose)
+        assert some.said.table.session.values == [f"x{some.at + i}" for i in (0, 3, 6)]
 
 
 def test_a_stretch_of_single_events_goes_on_where_others_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +166,7 @@ def test_a_stretch_of_single_events_goes_on_where_others_are_parsed(monkeypatch:
     quoted = event(3).dump().replace(b'"sequence":3', b'"sequence":"3"')
     values = [event(0).dump(), event(1, session=None).dump(), event(2).dump(), quoted, event(4).dump()]
     heard = decode_all(values, TOPIC, lambda i: record(i, 1, values[i]))
-    assert [(some.at, some.n) for some in heard] == [(0, 5)]
+    assert [(some.at, len(some.messages)) for some in heard] == [(0, 5)]
     assert together(values) == singly(values)
 
 

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from davylamp_sdk._event import EventBatch, RequestEvent
 from schemas.windows import MAX_TALLY, Cell, ToolCount
 from streams import service_window
-from streams.batches import read_batch
+from streams.batches import Batch, read_batch
 from streams.counts import MAX_LABELS, MAX_METRICS, MAX_TOOLS, MAX_VERSIONS
 from streams.joint import read_joint
 from streams.parsing import parse_batch
-from streams.service_window import MAX_INSTANCES, ServiceWindow
+from streams.sequences import flags
+from streams.service_window import MAX_INSTANCES, Appended, ServiceWindow
 from streams.singles import batch_of
 from tests.telemetry import BASELINE, batch, event
 from tests.unit.streams.as_models import cells_of
@@ -33,8 +34,16 @@ def service_with(*said: RequestEvent | EventBatch) -> ServiceWindow:
 
 
 def tell(service: ServiceWindow, said: RequestEvent | EventBatch, again: int = 0) -> None:
-    heard = read_batch(said.dump(), said.model_dump()) if isinstance(said, EventBatch) else batch_of(said)
-    service.count(heard, again, np.array([NOW]), np.array([NOW]))
+    count(
+        service, read_batch(said.dump(), said.model_dump()) if isinstance(said, EventBatch) else batch_of(said), again
+    )
+    service.pause()
+
+
+def count(service: ServiceWindow, heard: Batch, again: int = 0) -> None:
+    """Bit i of ``again``: whether the i-th came before."""
+    moment = np.array([NOW])
+    service.count(heard, flags(again, len(heard)) if again else None, Appended(moment, moment, moment))
 
 
 def published(service: ServiceWindow) -> tuple[Cell, ...]:
@@ -154,7 +163,7 @@ def test_a_table_of_which_every_second_batch_came_before_is_not_copied_for_each_
     service = service_with()
     for i, heard in enumerate(read_joint([parse_batch(value) for value in values])):  # type: ignore[misc]
         assert heard is not None
-        service.count(heard, i % 2, np.array([NOW]), np.array([NOW]))
+        count(service, heard, i % 2)
     assert peak_of(service.settle) < 40 * n * len(names)
     assert (service.duplicates, sum(published(service)[0].outcomes.values())) == (n // 2, n // 2)
 
