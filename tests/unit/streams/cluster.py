@@ -180,6 +180,10 @@ class Consumer:
         """The group's coordinator refuses a member that has lost its partition; any commit may get lost."""
         for part in offsets:
             mine = self._cluster.owners.get(part.partition) is self._worker
+            known, _ = self._cluster.commits.get(part.partition, (part.offset, ""))
+            assert not mine or part.offset >= known, (
+                f"partition {part.partition} goes back from {known} to {part.offset}"
+            )
             if mine and self._dice.random() < 0.9:
                 self._cluster.commits[part.partition] = part.offset, part.metadata
 
