@@ -1,9 +1,10 @@
 """Dead letters: telemetry that nobody could read, as `mcp-requests.dlq` keeps it; and how one is sent again. Pure."""
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol, Self
+from typing import Protocol, Self, get_args
 
 from schemas.topics import REPLAYED, Topic
 from transport.log import Position, Reader, Record
@@ -11,6 +12,8 @@ from transport.log import Position, Reader, Record
 DEAD_LETTERS: Topic = "mcp-requests.dlq"
 SHOWN_BYTES = 4000
 _ORIGIN = "topic", "partition", "offset", "reason"
+_NO_TELEMETRY = frozenset(get_args(Topic)) - {"mcp-requests"}
+"""Nobody may have a person write there whatever a letter says: where it came from is the word of who wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +66,28 @@ class DeadLetter:
         headers = {name: value.decode(errors="replace") for name, value in record.headers.items()}
         if not all(name in headers for name in _ORIGIN):
             return None
-        if not (headers["partition"].isdigit() and headers["offset"].isdigit()):
+        partition, offset = (_number(headers[name], most) for name, most in (("partition", 2**31), ("offset", 2**63)))
+        if partition is None or offset is None:
             return None
-        size = headers.get("original_size")
         return cls(
             id=f"{record.partition}@{record.offset}",
             at_ms=record.timestamp_ms,
             reason=headers["reason"],
             topic=headers["topic"],
-            partition=int(headers["partition"]),
-            offset=int(headers["offset"]),
+            partition=partition,
+            offset=offset,
             key=record.key,
             value=record.value or b"",
-            original_size=int(size) if size and size.isdigit() else None,
+            original_size=_number(headers.get("original_size", ""), 2**31),
             replayed_from=headers.get(REPLAYED),
         )
+
+
+def _number(text: str, end: int) -> int | None:
+    """Below ``end``; None: it is no such number. Whoever may write there writes what they like."""
+    if re.fullmatch(r"[0-9]{1,19}", text) is None:
+        return None
+    return number if (number := int(text)) < end else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +140,8 @@ def why_not(letter: DeadLetter, done: Collection[str], *, by_id: bool = False) -
     What was sent again and could not be read either lies there as a letter of its own: that one is sent only ``by_id``, or
     whoever names a reason would send it at each call.
     """
+    if letter.topic in _NO_TELEMETRY:
+        return f"did not come from telemetry: {letter.topic} is none"
     if letter.origin in done:
         return "was sent again before"
     if letter.replayed_from in done and not by_id:

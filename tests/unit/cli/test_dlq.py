@@ -221,6 +221,23 @@ async def test_what_a_stranger_wrote_there_is_no_letter() -> None:
     assert await found(log) == []
 
 
+@pytest.mark.parametrize("name", ["partition", "offset", "original_size"])
+@pytest.mark.parametrize("number", ["²", "9" * 5000, "99999999999999999999", "-1", ""])
+async def test_no_header_of_a_stranger_ends_who_lists(name: str, number: str) -> None:
+    log = await log_with()
+    origin = {"reason": b"x", "topic": b"t", "partition": b"1", "offset": b"2"}
+    await log.put(DEAD_LETTERS, 0, b"?", b"", {**origin, name: number.encode()})
+    *others, last = await found(log)
+    assert len(others) == len(BAD) - (name != "original_size")
+    assert last.original_size is None
+
+
+@pytest.mark.parametrize("topic", ["rollout-decisions", "services", "cohort-windows", DEAD_LETTERS])
+async def test_a_letter_that_says_it_was_no_telemetry_is_not_sent_for_a_stranger(topic: str) -> None:
+    letter = replace((await found(await log_with()))[0], topic=topic)
+    assert why_not(letter, ()) == f"did not come from telemetry: {topic} is none"
+
+
 async def test_a_letter_that_can_be_read_by_now_is_an_event_again() -> None:
     log = await log_with()
     await log.put(
