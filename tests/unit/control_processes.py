@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from alerts.agent import TOPICS as TOLD
@@ -11,6 +11,7 @@ from alerts.cause import Limits
 from alerts.delivery import EVERYTHING, Post
 from judge.agent import Judge
 from judge.fold import TOPICS as JUDGED
+from judge.fold import WINDOWS
 from router.agent import Router
 from router.fold import TOPICS as ROUTED
 from router.keeper import Keeper
@@ -67,8 +68,17 @@ async def _judge(world: "World", running: Running) -> None:
     running.judge = judge = Judge(MACHINE, Pen(running.hands), world.clock)
     queue: asyncio.Queue[Batch] = asyncio.Queue(maxsize=4)
 
+    ledger_read = asyncio.Event()
+
     async def follow() -> None:
-        async for batch in Eyes(running.hands, *JUDGED).batches():
+        async for batch in Eyes(running.hands, *(topic for topic in JUDGED if topic != WINDOWS)).batches():
+            await queue.put(replace(batch, caught_up=False))
+            if batch.caught_up:
+                ledger_read.set()
+
+    async def follow_windows() -> None:
+        await ledger_read.wait()
+        async for batch in Eyes(running.hands, WINDOWS).batches():
             await queue.put(batch)
 
     async def beat() -> None:
@@ -79,6 +89,7 @@ async def _judge(world: "World", running: Running) -> None:
 
     async with asyncio.TaskGroup() as group:
         group.create_task(follow())
+        group.create_task(follow_windows())
         group.create_task(beat())
         while True:
             await judge.handle(await queue.get())
