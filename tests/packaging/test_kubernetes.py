@@ -53,6 +53,8 @@ def pods() -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=name)
 def test_a_manifest_is_valid_by_kubernetes_own_schema(manifest: dict[str, Any]) -> None:
     kubernetes_validate.validate(manifest, VERSION, strict=True)
+    with pytest.raises(kubernetes_validate.ValidationError):  # else nothing was looked at
+        kubernetes_validate.validate({**manifest, "spce": {}}, VERSION, strict=True)
 
 
 def test_every_service_runs_as_up_runs_it() -> None:

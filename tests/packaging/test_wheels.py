@@ -46,6 +46,12 @@ def test_every_package_says_that_it_is_typed(wheels: dict[str, set[str]]) -> Non
     assert "davylamp_sdk/py.typed" in wheels["davylamp_sdk"]
 
 
+def test_each_wheel_carries_the_licence(wheels: dict[str, set[str]]) -> None:
+    for names in wheels.values():
+        assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+    assert (ROOT / "sdk/LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
 def test_no_dependency_ships_one_of_our_names() -> None:
     owners = packages_distributions()
     for room in ROOMS - {"davylamp_sdk"}:
