@@ -90,12 +90,14 @@ class Pseudonyms:
     # Messages: everything that names something.
 
     def plan(self, plan: Plan) -> Plan:
+        """With the custom metrics and versions that it names."""
         custom = {self.metric(name): check for name, check in plan.checks.custom.items()}
         checks = plan.checks.model_copy(update={"custom": custom})
         canary = self.of("version", plan.canary)
         return plan.model_copy(update={"service": self.of("service", plan.service), "canary": canary, "checks": checks})
 
     def service(self, service: Service) -> Service:
+        """Where its versions listen is nobody's business: a host of their own each, at port 1."""
         return service.model_copy(
             update={
                 "service": self.of("service", service.service),
@@ -115,11 +117,13 @@ class Pseudonyms:
         return f"{self.of('host', text)}:1"
 
     def opening(self, opening: Opening) -> Opening:
+        """Plan, service and seed, each under its new name."""
         return Opening(
             plan=self.plan(opening.plan), service=self.service(opening.service), seed=self.seed(opening.seed)
         )
 
     def command(self, command: Command) -> Command:
+        """Of a person; the reason is replaced."""
         return command.model_copy(
             update={
                 "id": self.of("command", command.id),
@@ -132,6 +136,7 @@ class Pseudonyms:
         )
 
     def route(self, change: RouteChange) -> RouteChange:
+        """A router's picture; what a proxy said is replaced."""
         proxies = tuple(
             route.model_copy(
                 update={"proxy": self.of("proxy", route.proxy), "detail": REPLACED if route.detail else None}
@@ -148,6 +153,8 @@ class Pseudonyms:
         )
 
     def report(self, report: ProxyReport) -> ProxyReport:
+        """A proxy's counts, by versions, labels and causes."""
+
         def with_label(text: str) -> str:
             version, _, label = text.partition(" ")
             return f"{self.of('version', version)} {self.label(label, version)}"
@@ -168,6 +175,7 @@ class Pseudonyms:
         )
 
     def window(self, window: CohortWindow) -> CohortWindow:
+        """Final or open: its cells, and what it says of its source."""
         return window.model_copy(
             update={
                 "service": self.of("service", window.service),
@@ -179,6 +187,7 @@ class Pseudonyms:
         )
 
     def cell(self, cell: Cell) -> Cell:
+        """One version and label."""
         return cell.model_copy(
             update={
                 "version": self.of("version", cell.version),
@@ -189,6 +198,7 @@ class Pseudonyms:
         )
 
     def check(self, check: CheckResult) -> CheckResult:
+        """What an entry says of a check, which may be named after a metric or a tool."""
         return check.model_copy(
             update={
                 "check": self.check_name(check.check),

@@ -12,7 +12,6 @@ Kind = Literal["session", "cookie", "principal"]
 UNJUDGED = "-"
 """The label of sessions that are served and never judged (older sessions, foreign labels, direct calls)."""
 
-MAX_LENGTH = 40
 _PATTERN = re.compile(r"(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,2})\.(session|cookie|principal)\.([0-9a-f]{16})")
 
 

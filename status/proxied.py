@@ -5,9 +5,6 @@ from dataclasses import dataclass, field
 from schemas.control import ProxyReport, VersionTotals
 from schemas.labels import Label
 
-FRESH_MS = 30_000
-"""A proxy that was not heard for longer says nothing about now."""
-
 _NOTHING = VersionTotals(sent=0, failed=0, active=0)
 
 

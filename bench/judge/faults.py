@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 Check = Literal["error_rate", "tool_success", "latency_p99"]
-ALWAYS = (0.0, float("inf"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,6 @@ from status.page.snapshot import BACK, PROMOTED, Snapshot
 from status.ratio import Sessions, born
 from status.recent import Tally
 
-_STALE_DATA_S = 15.0
-
 
 def facts(snapshot: Snapshot) -> Markup:
     """The region."""

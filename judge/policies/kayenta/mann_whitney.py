@@ -36,6 +36,8 @@ def shift(experiment: Floats, control: Floats, confidence: float) -> Shift:
     high = float(experiment.max() - control.min())
 
     def bound(quantile: float) -> float:
+        """Where the standardized rank sum is the quantile, or the end of the range that it does not reach."""
+
         def f(mu: float) -> float:
             return standardized(experiment, control, mu) - quantile
 

@@ -89,9 +89,11 @@ class _Parser:
 
     @property
     def next(self) -> str | None:
+        """The token to read; None at the end."""
         return self._tokens[self._at] if self._at < len(self._tokens) else None
 
     def stuck(self) -> ValueError:
+        """What to raise where nothing fits."""
         what = "it ends too early" if self.next is None else f"{self.next!r} does not belong there"
         return ValueError(f"condition {self._text!r}: {what}")
 
@@ -103,18 +105,21 @@ class _Parser:
         return part.evaluate
 
     def either(self) -> _Part:
+        """`a || b || …`, or less."""
         left = self.both()
         while self._take("||"):
             left = _Part("truth", _or(self.given("truth", left), self.given("truth", self.both())))
         return left
 
     def both(self) -> _Part:
+        """`a && b && …`, or less."""
         left = self.comparison()
         while self._take("&&"):
             left = _Part("truth", _and(self.given("truth", left), self.given("truth", self.comparison())))
         return left
 
     def comparison(self) -> _Part:
+        """`a < b`, or a mere operand."""
         left = self.operand()
         sign = self.next
         if sign not in _COMPARE:
@@ -125,6 +130,7 @@ class _Parser:
         return _Part("truth", _compare(_COMPARE[sign], self.given(kind, left), self.given(kind, right)))
 
     def operand(self) -> _Part:
+        """A number, the result, a call, a negation, or something in brackets."""
         token = self.next
         if token is None:
             raise self.stuck()
