@@ -53,9 +53,11 @@ def render(answers: Answers[Latched]) -> Iterator[str]:
 
 def verdict(answers: Answers[Latched], word: Word) -> tuple[str, int] | None:
     """Why it is not done, with what to do, and the exit code; None: it is in force everywhere."""
-    failed = [url for url, answer in answers.items() if isinstance(answer, Failure)]
+    failed = [url for url, answer in answers.items() if isinstance(answer, Failure) and not answer.in_force]
     if failed:
         return _unconfirmed(failed, len(answers), word), EXIT_REFUSED
+    if forgetful := [url for url, answer in answers.items() if isinstance(answer, Failure)]:
+        return _not_kept(forgetful, word), EXIT_REFUSED
     proxies = [p for answer in answers.values() if isinstance(answer, Latched) for p in answer.proxies]
     running = {p.proxy for p in proxies if p.state == "acknowledged"}
     missing = sorted({p.proxy for p in proxies} - running)
@@ -67,12 +69,22 @@ def verdict(answers: Answers[Latched], word: Word) -> tuple[str, int] | None:
     return None
 
 
+def _not_kept(forgetful: Sequence[str], word: Word) -> str:
+    return (
+        f"In force at every router, and kept on no disk of {', '.join(forgetful)}: one that restarts before the ledger has it "
+        f"would route by what it knew before. Do not restart it; mend its disk, then say it again: {_again(word)}"
+    )
+
+
+def _again(word: Word) -> str:
+    return f"davylamp rollback {word.service} --direct --rollout {word.rollout} --reason …"
+
+
 def _unconfirmed(failed: Sequence[str], routers: int, word: Word) -> str:
-    again = f"davylamp rollback {word.service} --direct --rollout {word.rollout} --reason …"
     return (
         f"Not rolled back everywhere: {len(failed)} of {routers} routers did not confirm ({', '.join(failed)}). Their "
         "proxies may still give the canary sessions. Say it again until all confirm, which does no harm: "
-        f"{again} Or stop the proxies of a router that stays away."
+        f"{_again(word)} Or stop the proxies of a router that stays away."
     )
 
 

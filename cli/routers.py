@@ -18,6 +18,7 @@ from transport.settings import Settings, SettingsError
 
 M = TypeVar("M", bound=Message)
 
+_NOT_KEPT = 507
 _LIMITS = httpx2.Timeout(10.0, connect=2.0)
 """A router answers within six seconds: three for its disk, three for its proxies, whether they did or not."""
 
@@ -42,6 +43,8 @@ class Failure:
     """A router did not do it, or nobody knows whether it did; a sentence."""
 
     sentence: str
+    in_force: bool = False
+    """It did it, and could not keep it on its disk."""
 
 
 Answers = Mapping[str, M | Failure]
@@ -91,7 +94,9 @@ class Routers:
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             return Failure(f"it is not reachable ({error}): is it running, and is this its direct port?")
         try:
-            return Failure(_detail(response)) if response.is_error else answer.read(response.content)
+            if response.is_error:
+                return Failure(_detail(response), in_force=response.status_code == _NOT_KEPT)
+            return answer.read(response.content)
         except ValueError:
             return Failure("what answered is no router of davylamp")
 

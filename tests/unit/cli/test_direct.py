@@ -249,6 +249,18 @@ async def test_what_is_no_router_is_said_to_be_none() -> None:
     assert await routers.roll_back(WORD) == {A: Failure("what answered is no router of davylamp")}
 
 
+async def test_a_router_whose_disk_failed_has_done_it_all_the_same() -> None:
+    full = httpx2.MockTransport(lambda _: httpx2.Response(507, json={"detail": "In force, but lost if it restarts"}))
+    answers = await Routers([A], SecretStr(TOKEN), None, {A: full}).roll_back(WORD)
+    assert answers == {A: Failure("In force, but lost if it restarts", in_force=True)}
+    told = verdict({**answers, B: latched(lb0="acknowledged")}, WORD)
+    assert told is not None
+    assert (told[1], told[0].startswith(f"In force at every router, and kept on no disk of {A}: ")) == (1, True)
+    worse = verdict({**answers, B: Failure("away")}, WORD)
+    assert worse is not None
+    assert worse[0].startswith(f"Not rolled back everywhere: 1 of 2 routers did not confirm ({B})")
+
+
 async def test_silence_is_no_answer() -> None:
     def silent(request: httpx2.Request) -> httpx2.Response:
         raise httpx2.ReadTimeout("", request=request)
