@@ -1,6 +1,5 @@
 """The last stage: from the metrics' verdicts to group scores, one score and its name."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -14,6 +13,9 @@ ScoreLabel = Literal["Pass", "Marginal", "Fail"]
 
 NODATA_PERCENT = 50
 """From so many metrics without data on the canary fails."""
+
+_ALL_WHOLE = 2.0**53
+"""From here on no number has a fraction."""
 
 _SCORED: frozenset[Label] = frozenset({"Pass", "High", "Low", "NodataFailMetric"})
 """`Nodata` and `Error` do not count, for or against."""
@@ -110,7 +112,10 @@ def _overruled(results: Sequence[MetricResult]) -> str | None:
 
 
 def _rounded(value: float) -> float:
-    """Half up, to two places, of the shortest decimal that names the number."""
-    if not math.isfinite(value):
+    """Half up, to two places, of the shortest decimal that names the number (``Precision.round`` of commons-math3).
+
+    Java's decimals have as many digits as it takes, ours 28; numbers that are all whole are what they are.
+    """
+    if not abs(value) < _ALL_WHOLE:  # nor what is no number
         return value
     return float(Decimal(repr(value)).quantize(Decimal("0.01"), ROUND_HALF_UP))

@@ -68,6 +68,13 @@ def test_a_mistake_in_the_config_is_wrong_usage_with_its_place(tmp_path: Path) -
     assert "config.metrics[0].analysisConfigurations.canary.critical: 'yes' is not true or false" in got.stderr
 
 
+def test_a_weight_of_any_size_makes_a_score_and_no_traceback(tmp_path: Path) -> None:
+    case = json.loads(json.dumps(CASES["import-a-good"]))
+    case["config"]["classifier"]["groupWeights"] = dict.fromkeys(case["config"]["classifier"]["groupWeights"], 1e26)
+    got = run("--policy", "kayenta", written(tmp_path, "case.json", case))
+    assert (got.exit_code, json.loads(got.stdout)["score"]["classification"]) == (0, "Pass")
+
+
 def test_a_threshold_document_may_be_yaml(tmp_path: Path) -> None:
     document = """
       rule: argo

@@ -195,6 +195,29 @@ def test_a_score_is_rounded_half_up() -> None:
     assert weighted_sum([GroupScore("a", 12.5, has_data=True)], {"a": 1}) == 0.13
 
 
+@pytest.mark.parametrize(
+    ("weight", "expected"),
+    [
+        (1e26, 1e26),
+        (1e300, 1e300),
+        (2.0**53 + 2, 2.0**53 + 2),
+        (123456789012.345, 123456789012.35),
+        (1e-300, 0.0),
+        (-1e26, -1e26),
+        (-12.345, -12.35),
+        (math.inf, math.inf),
+    ],
+)
+def test_a_score_of_any_size_is_rounded_as_java_rounds_it(weight: float, expected: float) -> None:
+    assert weighted_sum([GroupScore("a", 100, has_data=True)], {"a": weight}) == expected
+
+
+def test_a_weight_that_is_no_number_makes_a_score_that_is_none_and_fails() -> None:
+    found = weighted_sum([GroupScore("a", 100, has_data=True)], {"a": math.nan})
+    assert math.isnan(found)
+    assert classify_score(found, THRESHOLDS) == "Fail"
+
+
 def test_a_threshold_is_reached_by_its_own_value() -> None:
     assert [classify_score(s, THRESHOLDS) for s in (95, 94.99, 75, 74.99)] == ["Pass", "Marginal", "Marginal", "Fail"]
 
