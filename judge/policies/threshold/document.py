@@ -20,7 +20,7 @@ Rule = flagger.Analysis | tuple[argo.Metric, ...]
 Measured = dict[str, list[float | None]]
 
 _DECIDES_IN_FLAGGER = frozenset(
-    {"interval", "threshold", "maxWeight", "stepWeight", "stepWeights", "iterations", "metrics"}
+    {"interval", "threshold", "maxWeight", "stepWeight", "stepWeights", "iterations", "match", "mirror", "metrics"}
 )
 _DECIDES_IN_CANARY = frozenset({"skipAnalysis", "progressDeadlineSeconds", "suspend"})
 """Of a Canary's ``spec``, beside ``analysis``."""
@@ -65,15 +65,17 @@ def read_document(raw: Any) -> Document:
     named = raw.get("rule") or {"Canary": "flagger"}.get(str(raw.get("kind")), raw.get("kind"))
     if named == "flagger":
         analysis = raw.get("analysis") or spec.get("analysis")
-        return Document(_flagger(analysis), _measured(raw), tuple(_ignored_by_flagger(spec, analysis)))
+        rule = _flagger(analysis, spec.get("provider"))
+        return Document(rule, _measured(raw), tuple(_ignored_by_flagger(spec, analysis)))
     if named in {"argo", "AnalysisTemplate", "ClusterAnalysisTemplate"}:
         metrics, dry_run = (raw.get(key) or spec.get(key) for key in ("metrics", "dryRun"))
-        rule = _argo(metrics, dry_run)
-        return Document(rule, _measured(raw, nan_is_a_value=True), tuple(_ignored_by_argo(spec, metrics)))
+        return Document(
+            _argo(metrics, dry_run), _measured(raw, nan_is_a_value=True), tuple(_ignored_by_argo(spec, metrics))
+        )
     raise RuleError(f"`rule` is {named!r}; known are flagger and argo")
 
 
-def _flagger(analysis: Any) -> flagger.Analysis:
+def _flagger(analysis: Any, provider: Any) -> flagger.Analysis:
     if not isinstance(analysis, Mapping):
         raise RuleError("analysis: is missing (a Canary's spec.analysis)")
     metrics = analysis.get("metrics")
@@ -82,7 +84,7 @@ def _flagger(analysis: Any) -> flagger.Analysis:
     threshold = _whole(analysis, "threshold", "analysis")
     return flagger.Analysis(
         metrics=tuple(_flagger_metric(m, f"analysis.metrics[{i}]") for i, m in enumerate(metrics)),
-        steps=_steps(analysis),
+        steps=_steps(analysis, on_kubernetes=provider == "kubernetes"),
         threshold=threshold if threshold > 0 else 1,
         interval_s=_flagger_interval_s(analysis),
     )
@@ -93,13 +95,24 @@ def _flagger_interval_s(analysis: Mapping[str, Any]) -> float:
     return max(flagger.MIN_INTERVAL_S, flagger.DEFAULT_INTERVAL_S if written is None else written)
 
 
-def _steps(analysis: Mapping[str, Any]) -> tuple[int, ...]:
-    """``iterations`` (A/B, blue-green) are so many steps at full weight."""
+def _steps(analysis: Mapping[str, Any], *, on_kubernetes: bool) -> tuple[int, ...]:
+    """``iterations`` are A/B testing of what ``match`` says, else blue-green, as always ``on_kubernetes`` alone."""
     iterations = _whole(analysis, "iterations", "analysis")
     if iterations > MOST_STEPS:
         raise RuleError(f"analysis.iterations: {iterations} is more than {MOST_STEPS}")
+    match, mirror = analysis.get("match") or [], analysis.get("mirror") or False
+    if not isinstance(match, list):
+        raise RuleError("analysis.match: is not a list")
+    if not isinstance(mirror, bool):
+        raise RuleError("analysis.mirror: is neither true nor false")
+    if on_kubernetes:
+        return flagger.iterated(iterations if iterations > 0 else flagger.ITERATIONS_ON_KUBERNETES, is_matched=False)
     if iterations > 0:
-        return (flagger.FULL_WEIGHT,) * iterations
+        return flagger.iterated(iterations, is_matched=bool(match))
+    return (*(0,) * mirror, *_weights(analysis))
+
+
+def _weights(analysis: Mapping[str, Any]) -> tuple[int, ...]:
     weights = analysis.get("stepWeights") or []
     if not isinstance(weights, list) or not all(type(w) is int for w in weights):
         raise RuleError("analysis.stepWeights: is not a list of whole numbers")

@@ -20,6 +20,8 @@ from typing import Literal
 MIN_INTERVAL_S = 10.0
 """A shorter interval is taken for this one (``GetAnalysisInterval`` in ``pkg/apis/flagger/v1beta1/canary.go``)."""
 DEFAULT_INTERVAL_S = 60.0
+ITERATIONS_ON_KUBERNETES = 10
+"""Without a mesh nothing shifts traffic: fewer than one are so many."""
 FULL_WEIGHT = 100
 
 Action = Literal["started", "advanced", "halted", "promoting", "rolled_back"]
@@ -55,7 +57,7 @@ class Analysis:
 
     metrics: tuple[Metric, ...]
     steps: tuple[int, ...]
-    """The canary's weights in percent, in order."""
+    """The canary's weights in percent, in order; 0 where it has mirrored traffic, or none but tests."""
     threshold: int = 1
     """Failed checks at which the canary is rolled back (``GetAnalysisThreshold``: 1 unless it is more than 0)."""
     interval_s: float = DEFAULT_INTERVAL_S
@@ -101,6 +103,14 @@ def is_spent(analysis: Analysis, tick: Tick) -> bool:
     return not tick.ended and tick.failed_checks >= analysis.threshold
 
 
+def iterated(iterations: int, *, is_matched: bool) -> tuple[int, ...]:
+    """The canary's weights in A/B testing of what is matched (``runAB``), else in blue-green (``runBlueGreen``).
+
+    Blue-green tests the canary beside the traffic, and has a step more, checked like the others: then all is routed to it.
+    """
+    return (FULL_WEIGHT,) * iterations if is_matched else (*(0,) * iterations, FULL_WEIGHT)
+
+
 def weights(step_weight: int, step_weights: Sequence[int], max_weight: int) -> tuple[int, ...]:
     """The canary's weights from ``stepWeight``, ``stepWeights`` and ``maxWeight`` (``nextStepWeight``, ``maxWeight``).
 
@@ -114,14 +124,29 @@ def weights(step_weight: int, step_weights: Sequence[int], max_weight: int) -> t
             f"maxWeight: {max_weight} is never reached, for weights end at {FULL_WEIGHT}: Flagger never promotes"
         )
     highest = _highest(step_weights, max_weight)
-    if step_weight <= 0:
-        if not step_weights:
-            raise ValueError("write stepWeight, stepWeights or iterations: without any Flagger never moves")
-        return tuple(min(FULL_WEIGHT, weight) for weight in step_weights)
-    reached = [min(FULL_WEIGHT, step_weight)]
+    if highest <= 0:
+        raise ValueError("stepWeights: ends with 0: Flagger promotes at its first tick, and checks nothing")
+    if step_weight <= 0 and not step_weights:
+        raise ValueError("write stepWeight, stepWeights or iterations: without any Flagger never moves")
+    reached = [0]
     while reached[-1] < highest:
-        reached.append(min(FULL_WEIGHT, reached[-1] + step_weight))
-    return tuple(reached)
+        reached.append(reached[-1] + _next_step(step_weight, step_weights, reached[-1]))
+    _next_step(step_weight, step_weights, reached[-1])  # it promotes only where it would take another
+    return tuple(reached[1:])
+
+
+def _next_step(step_weight: int, step_weights: Sequence[int], weight: int) -> int:
+    """By how much the weight rises (``nextStepWeight``): after the last of `step_weights`, or one not among them, to all."""
+    left = FULL_WEIGHT - weight
+    if step_weight > 0:
+        return min(left, step_weight)
+    if left == 0:
+        return 1
+    following = dict(reversed([*zip((0, *step_weights[:-1]), step_weights, strict=True)])).get(weight)
+    step = left if following is None else min(left, following - weight)
+    if step <= 0:
+        raise ValueError(f"stepWeights: from {weight} the next is {following}: Flagger stays there for ever")
+    return step
 
 
 def _highest(step_weights: Sequence[int], max_weight: int) -> int:

@@ -113,3 +113,48 @@ def test_a_rollout_ends_exactly_when_the_count_is_full_or_every_step_was_taken(
         assert after.failed_checks - before.failed_checks == (after.action == "halted")
         assert after.step <= before.step + 1
     assert len(ticks) <= len(values) + 2
+
+
+def next_step_weight(step: int, steps: list[int], weight: int) -> int:
+    """Word for word `nextStepWeight` of `pkg/controller/scheduler.go`."""
+    if step > 0 or len(steps) == 0:
+        return step
+    max_step = 100 - weight
+    if max_step == 0:
+        return 1
+    if weight == 0:
+        return min(max_step, steps[0])
+    for i in range(len(steps) - 1):
+        if steps[i] == weight:
+            return min(max_step, steps[i + 1] - weight)
+    return max_step
+
+
+def flagger_s_way(step: int, steps: list[int], highest: int) -> list[int] | None:
+    """The weights after each tick until it promotes (`advanceCanary`, `runCanary`); None if it never does."""
+    end = min(100, steps[-1]) if steps else highest if highest > 0 else 100
+    weight, found = 0, list[int]()
+    for _ in range(200):
+        by = next_step_weight(step, steps, weight)
+        if by <= 0:
+            return None
+        if weight >= end:
+            return found
+        weight = min(weight + by, 100)
+        found.append(weight)
+    return None
+
+
+WEIGHTS = st.sampled_from([0, 1, 5, 10, 20, 50, 60, 99, 100, 150])
+
+
+@given(
+    st.sampled_from([0, 0, 1, 7, 30, 100, 120]), st.lists(WEIGHTS, max_size=4), st.sampled_from([0, 5, 50, 100, 101])
+)
+def test_whatever_the_weights_they_are_taken_as_flagger_takes_them(step: int, steps: list[int], highest: int) -> None:
+    expected = flagger_s_way(step, steps, highest)
+    try:
+        found: list[int] | None = list(weights(step, steps, highest))
+    except ValueError:
+        found = None
+    assert found == (expected or None)

@@ -147,8 +147,29 @@ def test_flagger_looks_every_ten_seconds_at_most() -> None:
     assert the_analysis(analysis(interval="0s")).interval_s == 10
 
 
-def test_iterations_are_so_many_steps_at_full_weight() -> None:
-    assert the_analysis(analysis(iterations=3)).steps == (100, 100, 100)
+def test_iterations_are_so_many_steps_at_full_weight_of_what_is_matched_and_a_step_more_without_a_match() -> None:
+    assert the_analysis(analysis(iterations=3, match=[{"headers": {}}])).steps == (100, 100, 100)
+    assert the_analysis(analysis(iterations=3)).steps == the_analysis(analysis(iterations=3, match=[])).steps
+    assert the_analysis(analysis(iterations=3)).steps == (0, 0, 0, 100)
+
+
+@pytest.mark.parametrize(("match", "ends"), [([], "rolled_back"), ([{"headers": {}}], "promoting")])
+def test_blue_green_is_analysed_once_more_when_all_traffic_is_its(match: list[Any], ends: str) -> None:
+    rule = the_analysis(analysis(iterations=3, match=match, metrics=[{"name": "x", "thresholdRange": {"max": 1}}]))
+    assert flagger.run(rule, [{"x": 0}, {"x": 0}, {"x": 0}, {"x": 2}])[-1].action == ends
+
+
+def test_without_a_mesh_everything_is_blue_green() -> None:
+    def steps(**changes: Any) -> tuple[int, ...]:
+        return the_analysis({"kind": "Canary", "spec": {"provider": "kubernetes", **analysis(**changes)}}).steps
+
+    assert steps(iterations=2, match=[{"headers": {}}]) == (0, 0, 100)
+    assert steps() == (0,) * 10 + (100,)
+
+
+def test_mirrored_traffic_is_a_step_before_the_first_weight() -> None:
+    assert the_analysis(analysis(mirror=True, maxWeight=20)).steps == (0, 10, 20)
+    assert the_analysis(analysis(mirror=True, iterations=1)).steps == (0, 100)
 
 
 def test_the_deprecated_threshold_is_a_minimum_of_a_success_rate_and_a_maximum_of_all_else() -> None:
@@ -195,6 +216,11 @@ def test_a_flagger_metric_without_any_limit_passes_only_what_is_not_above_zero()
         (analysis(iterations=10**9), "analysis.iterations: 1000000000 is more than 100000"),
         (analysis(stepWeights=[True]), "analysis.stepWeights: is not a list of whole numbers"),
         (analysis(stepWeight=0, stepWeights=[-5, 50]), "analysis: stepWeights: -5 is below 0"),
+        (analysis(stepWeight=0, stepWeights=[10, 10]), "stepWeights: from 10 the next is 10: Flagger stays"),
+        (analysis(stepWeight=0, stepWeights=[10, 50, 30]), "stepWeights: from 50 the next is 30: Flagger stays"),
+        (analysis(stepWeights=[10, 0]), "stepWeights: ends with 0: Flagger promotes at its first tick"),
+        (analysis(match="x"), "analysis.match: is not a list"),
+        (analysis(mirror="yes"), "analysis.mirror: is neither true nor false"),
         (analysis(maxWeight=101), "analysis: maxWeight: 101 is never reached"),
         (flagger_range(min=math.nan), r"thresholdRange.min: nan is no limit"),
         (flagger_range(max=10**400), r"thresholdRange.max: is beyond what a number"),
