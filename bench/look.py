@@ -68,7 +68,7 @@ def _cell(rng: np.random.Generator, version: str, sessions: int) -> Cell:
     """About twelve calls a session in a window, healthy."""
     n = 12 * sessions
     table = np.bincount(rng.integers(0, BUCKETS, n), minlength=BUCKETS)
-    bad = {int(b): 1 for b in rng.integers(0, BUCKETS, rng.binomial(n, 0.005))}
+    bad = {int(b): 1 for b in rng.choice(np.flatnonzero(table), rng.binomial(n, 0.005))}
     bins = (1_000 + rng.normal(0, 60, n)).astype(int).tolist()
     values = Metric(
         n=n,
@@ -86,12 +86,12 @@ def _cell(rng: np.random.Generator, version: str, sessions: int) -> Cell:
         buckets={
             i: Bucket(n=int(k), err=bad.get(i, 0), tools=int(k), tf=bad.get(i, 0), lat=int(k))
             for i, k in enumerate(table)
-            if k or i in bad
+            if k
         },
         histogram={i: bins.count(i) for i in set(bins)},
         bucket_histograms={i: {255: 1} for i in bad},
         bucket_floor=252,
-        tools={f"tool_{t}": ToolCount(n=n // 10) for t in range(10)},
+        tools={f"tool_{t}": ToolCount(n=len(range(t, n, 10)), bad=len(range(t, len(bad), 10))) for t in range(10)},
         lives={0: {0: sessions}, 6: {6: sessions}, 12: {7: sessions}},
         metrics={"tokens": values},
     )

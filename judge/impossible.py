@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import TypeAdapter
 
+from judge.cell_sums import contradiction
 from schemas.control import ProxyReport, VersionTotals
 from schemas.names import ServiceName
-from schemas.windows import Cell, CohortWindow
+from schemas.windows import CohortWindow
 
 _SERVICE: TypeAdapter[str] = TypeAdapter(ServiceName)
 
@@ -23,7 +24,7 @@ a stage has waited, would be ahead by as much.
 
 
 class ImpossibleWindowError(ValueError):
-    """A window counts more failures than there was anything to fail, or has not happened."""
+    """A window contradicts itself, such as by more failures than there was anything to fail, or has not happened."""
 
 
 class ImpossibleReportError(ValueError):
@@ -99,7 +100,7 @@ def refuse_impossible(window: CohortWindow, told_ms: int | None = None) -> None:
     if window.part > window.parts:
         raise ImpossibleWindowError(f"{_place(window)}: part {window.part} of {window.parts}")
     for place, cell in enumerate(window.cells):
-        wrong = _wrong(cell)
+        wrong = contradiction(cell, piece=window.parts > 1)
         if wrong is not None:
             raise ImpossibleWindowError(f"{_place(window)}: cells[{place}].{wrong}")
 
@@ -115,15 +116,3 @@ def _is_ahead(window: CohortWindow, told_ms: int) -> bool:
 
 def _place(window: CohortWindow) -> str:
     return f"window {window.window_start} of {window.source}-{window.partition}"
-
-
-def _wrong(cell: Cell) -> str | None:
-    for index, bucket in cell.buckets.items():
-        if bucket.err > bucket.n:
-            return f"buckets.{index}: {bucket.err} errors of {bucket.n} requests"
-        if bucket.tf > bucket.tools:
-            return f"buckets.{index}: {bucket.tf} failed tool calls of {bucket.tools}"
-    for name, tool in cell.tools.items():
-        if tool.bad > tool.n:
-            return f"tools.{name}: {tool.bad} failed calls of {tool.n}"
-    return None

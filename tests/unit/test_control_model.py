@@ -25,7 +25,7 @@ from schemas.labels import Label
 from schemas.ledger import Accepted, ServiceLedger
 from schemas.standing import TRANSITIONS, Phase
 from schemas.units import FULL_SHARE
-from schemas.windows import Cell, CohortWindow
+from schemas.windows import Bucket, Cell, CohortWindow
 from status.rollback import rollback_entry
 from tests.builders import SEED, SERVICE, opening
 from tests.unit.control_actors import MACHINE, Fate, JudgeSeat, Proxy, RouterSeat, Tape
@@ -267,6 +267,7 @@ class Control(RuleBasedStateMachine):
     def _close_window(self, traffic: Traffic, *, final: bool) -> None:
         standing = self.chain.standing
         stage = min(max(standing.stage, 1), 2)
+        failing = standing.canary if traffic == "bad" else None
         served = {"silent": (), "canary_silent": ("v1",)}.get(traffic, (standing.baseline, standing.canary))
         window = CohortWindow(
             service="orders",
@@ -284,7 +285,8 @@ class Control(RuleBasedStateMachine):
                 Cell(
                     version=version,
                     label=str(Label.make(SEED, standing.rollout, stage, version, "session")),
-                    outcomes={"server_error" if traffic == "bad" and version == standing.canary else "ok": 10},
+                    outcomes={"server_error" if version == failing else "ok": 20},
+                    buckets={0: Bucket(n=20, err=20 * (version == failing))},
                     new_sessions=12 if stage == 1 and version == standing.baseline else 3,
                 )
                 for version in served

@@ -43,6 +43,7 @@ from transport.log import Record, by_topic
         ),
         ({"buckets": {3: Bucket(n=9, tools=1, tf=2)}}, r"buckets.3: 2 failed tool calls of 1"),
         ({"tools": {"search": ToolCount(n=1, bad=2)}}, r"tools.search: 2 failed calls of 1"),
+        ({"buckets": {3: Bucket(n=9, tools=10)}}, r"buckets.3: 10 tool calls and 0 latencies of 9 requests"),
     ],
 )
 def test_more_failures_than_there_was_to_fail_are_refused_with_their_place(
@@ -235,7 +236,8 @@ async def test_a_window_of_another_layout_or_time_is_named_and_holds_and_the_jud
 
 async def test_a_rate_of_values_beyond_one_is_named_and_holds_and_is_not_judged() -> None:
     def fifty(version: str, bad: int) -> Cell:
-        values = Metric(n=800, micro=(50 + bad) * 800 * MICRO, buckets={i: MetricBucket(n=100) for i in range(8)})
+        buckets = {i: MetricBucket(n=100, micro=(50 + bad) * 100 * MICRO) for i in range(8)}
+        values = Metric(n=800, micro=(50 + bad) * 800 * MICRO, buckets=buckets)
         return cell(version, 1, 800, 0).model_copy(update={"metrics": {"hits": values}})
 
     rollout = Rollout()

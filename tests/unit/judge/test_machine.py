@@ -16,7 +16,7 @@ from judge.trial import Trial, TrialWindow
 from schemas.control import Command, CommandKind
 from schemas.decisions import CheckResult, Count, Cut, LedgerEntry, Reason
 from schemas.labels import Label
-from schemas.windows import Cell, CohortWindow
+from schemas.windows import Bucket, Cell, CohortWindow
 from tests.builders import SEED, SERVICE, entry, opening, plan, route
 
 T0 = 1_700_000_000_000
@@ -98,7 +98,13 @@ def served(version: str, stage: int = 1, rollout: int = 1, sessions: int | None 
     if sessions is None:
         sessions = 40 if (version, stage) == ("v1", 1) else 10
     label = str(Label.make(SEED, rollout, stage, version, "session"))
-    return Cell(version=version, label=label, outcomes={"ok": 50}, new_sessions=sessions)
+    n = max(50, sessions)
+    return Cell(version=version, label=label, outcomes={"ok": n}, buckets={0: Bucket(n=n)}, new_sessions=sessions)
+
+
+def busy(cell: Cell) -> Cell:
+    """With more requests."""
+    return cell.model_copy(update={"outcomes": {"ok": 400}, "buckets": {0: Bucket(n=400)}})
 
 
 BOTH = (served("v1"), served("v2"), served("v1", 2), served("v2", 2))
@@ -679,7 +685,7 @@ def test_the_real_policy_raises_no_share_on_a_stage_that_nobody_was_heard_in() -
     made = state(START, acknowledged=False)
     made.read_route(route(START.id), 0, 0, T0)
     for second in range(1, 11):
-        close_windows(made, second, *(c.model_copy(update={"outcomes": {"ok": 400}}) for c in BOTH[:2]))
+        close_windows(made, second, *map(busy, BOTH[:2]))
     machine = Machine(Sequential(), "0.1")
     proceed = machine.decide(made, Cut(offsets={}, now=T0 + 10_000)).entry
     assert proceed is not None
@@ -699,7 +705,7 @@ def test_the_real_policy_raises_no_share_when_a_cohort_falls_silent(silent: str)
     made = state(START)
     cells = BOTH[:2]
     for second in range(1, 4):
-        close_windows(made, second, *(c.model_copy(update={"outcomes": {"ok": 400}}) for c in cells))
+        close_windows(made, second, *map(busy, cells))
     speaking = cells[0] if silent == "canary" else cells[1]
     kinds: set[str | None] = set()
     machine = Machine(Sequential(), "0.1")

@@ -1,6 +1,7 @@
 """Routers that fall silent while a rollout runs: nothing rises, and everything can still be taken back."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from schemas.control import Command, ProxyRoute
 from schemas.decisions import Cut, LedgerEntry, Reason
 from schemas.fleet import SILENT_MS
 from schemas.labels import Label
-from schemas.windows import Cell, CohortWindow
+from schemas.windows import Bucket, Cell, CohortWindow
 from tests.builders import SEED, SERVICE, entry, route
 from tests.unit.judge.test_machine import ORACLE
 
@@ -31,7 +32,8 @@ def running(*, heard_ms: int) -> ServiceState:
     for offset, at in enumerate((T0, heard_ms)):
         made.read_route(route(START.id).model_copy(update={"live": True}), 0, offset, at)
     labels = {v: str(Label.make(SEED, 1, 1, v, "session")) for v in ("v1", "v2")}
-    cells = tuple(Cell(version=v, label=label, outcomes={"ok": 50}, new_sessions=10) for v, label in labels.items())
+    known: dict[str, Any] = {"outcomes": {"ok": 50}, "buckets": {0: Bucket(n=50)}, "new_sessions": 10}
+    cells = tuple(Cell(version=v, label=label, **known) for v, label in labels.items())
     window = CohortWindow(
         service="orders",
         source="mcp-requests",

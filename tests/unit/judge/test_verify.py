@@ -255,7 +255,7 @@ EVERYTHING = {
 def with_everything(plain: Cell, slow: int) -> Cell:
     """As one that streams publish: latencies, tools, lives and metrics too."""
     n, lat = sum(plain.outcomes.values()), plain.outcomes.get("server_error", 0)
-    bins = {900 + slow: n - lat, 1000 + slow: lat}
+    bins, other = {900 + slow: n - lat, 1000 + slow: lat}, (n - lat) // 2
     buckets = {i: b.model_copy(update={"tools": b.n, "tf": b.err, "lat": b.n}) for i, b in plain.buckets.items()}
     values = Metric(
         n=n,
@@ -267,7 +267,7 @@ def with_everything(plain: Cell, slow: int) -> Cell:
     return plain.model_copy(
         update={
             "tool_calls": n,
-            "tools": {"a": ToolCount(n=n, bad=lat), f"t{slow}": ToolCount(n=n)},
+            "tools": {"a": ToolCount(n=n - other, bad=lat), f"t{slow}": ToolCount(n=other)},
             "buckets": buckets,
             "histogram": {index: count for index, count in bins.items() if count},
             "bucket_histograms": {i: {250 + slow // 4: b.err} for i, b in buckets.items() if b.err},

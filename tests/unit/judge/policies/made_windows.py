@@ -33,8 +33,8 @@ def cell(  # noqa: PLR0913 - each names what a cell counts
         label=str(Label.make(SEED, rollout, stage, version, "session")),
         outcomes={"ok": ok, outcome: bad} if bad else {"ok": ok},
         tool_calls=n,
-        new_sessions=1,
-        buckets={i: Bucket(n=c, err=e, tools=c, tf=f) for i, (c, e, f) in enumerate(share) if c},
+        new_sessions=min(n, 1),
+        buckets={i: Bucket(n=c, err=e, tools=c, tf=f, lat=c) for i, (c, e, f) in enumerate(share) if c},
         histogram={bin_: n} if n else {},
         metrics=dict(metrics or {}),
     )
