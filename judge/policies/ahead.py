@@ -49,7 +49,7 @@ class Ahead(Generic[W]):
         pooled, believed = final.pooled.copy(), final.believed.copy()
         pooled[self.checks] = [spread.pooled for spread in spreads]
         believed[self.checks] = [spread.believed for spread in spreads]
-        return SpreadOfChecks(pooled, believed, final.parts, final.full)
+        return SpreadOfChecks(pooled, believed, final.proof, final.parts, final.full)
 
     def standing(self, final: Standing, still_open: Sequence[Strata]) -> Standing:
         """Theirs alone, with windows in which nothing starts afresh."""

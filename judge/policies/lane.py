@@ -158,7 +158,7 @@ class Lane(Generic[W]):
         totals = layout.per_check(begun.counts - begun.counts_before_proof)
         if times.proof_ms is None:  # the stage is begun anew, and not every proxy has acknowledged that
             return For(spread, np.zeros_like(log_e), totals, standing.suspicious, highs.copy)
-        lines, margins = begun.processes.within(layout.single, spread.pooled), asked.gate_margins
+        lines, margins = begun.processes.within(layout.single, spread.proof), asked.gate_margins
         log_e[layout.single] = lines.at(margins[layout.single])
         return For(spread, log_e, totals, standing.suspicious, partial(self._highs, lines, log_e, margins))
 

@@ -42,7 +42,7 @@ class Sequential:
     def begin(self, trial: Trial) -> "SequentialComparison":
         """See :class:`judge.policies.port.Policy`."""
         checks, schedule = trial.plan.checks, restart_schedule([stage.duration_s for stage in trial.plan.stages])
-        counted = families(checks, REVISIONS[self.revision].nu)
+        counted = families(checks, REVISIONS[self.revision])
         windows = Lane.of(counted, schedule, 1000 * trial.plan.warm_up_s)
         proxies = Lane.of(proxied_families(trial), schedule)
         return SequentialComparison(trial, windows, proxies, shares(checks))

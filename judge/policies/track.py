@@ -62,6 +62,8 @@ class SpreadOfChecks:
 
     pooled: Floats
     believed: NDArray[np.bool_]
+    proof: Floats
+    """What the proof of a margin is tempered by."""
     parts: Floats
     """Shape (columns,): of the members of each check, summing to 1."""
     full: tuple[int, ...] = ()
@@ -73,7 +75,9 @@ class SpreadOfChecks:
         parts = [s.parts or (1 / n,) * n for s, n in zip(spreads, columns, strict=True)]
         flat = _array(tuple(part for each in parts for part in each))
         full = tuple(place for place, spread in enumerate(spreads) if spread.full)
-        return cls(np.array([s.pooled for s in spreads]), np.array([s.believed for s in spreads], bool), flat, full)
+        pooled, believed = np.array([s.pooled for s in spreads]), np.array([s.believed for s in spreads], bool)
+        proof = np.array([s.pooled if s.proof is None else s.proof for s in spreads])
+        return cls(pooled, believed, proof, flat, full)
 
     def believable(self, log_e: Floats) -> Floats:
         """Evidence against the canary, at most 0 where too few sessions bear it."""

@@ -30,6 +30,11 @@ class Dispersion:
     """Session buckets in which the canary was counted at all."""
 
     @property
+    def larger(self) -> float:
+        """Of both cohorts' own: few bad requests of the canary that happen to be scattered do not make it small."""
+        return max(self.pooled, self.baseline)
+
+    @property
     def widespread(self) -> bool:
         """Enough canary buckets had bad requests for a breach to be believed."""
         return self.canary_buckets >= MIN_BUCKETS

@@ -55,6 +55,8 @@ class Spread:
     believed: bool = False
     parts: tuple[float, ...] | None = None
     """Of each member in a check of many, fixed before they have data; None: equal ones."""
+    proof: float | None = None
+    """What the proof of a margin is tempered by; None: the same."""
     full: bool = False
     """Its sums no longer fit into 64 bits: what comes now is not counted, so it says nothing any more, for nobody."""
 

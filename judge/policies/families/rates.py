@@ -72,6 +72,8 @@ class Clusters:
 
     sums: dict[Cohort, Whole] = field(default_factory=_no_buckets)
     nu: float = BASELINE_BUCKETS_WORTH
+    proof_by_larger: bool = False
+    """See :class:`judge.policies.revisions.Constants`."""
 
     def copy(self) -> "Clusters":
         """To add more to."""
@@ -88,6 +90,10 @@ class Clusters:
     def dispersion(self, floor: float = 1.0, unit: float = 1.0) -> Dispersion:
         """Of both cohorts, pooled; one counted bad is worth `unit`."""
         return _dispersion(self.sums["canary"].tobytes(), self.sums["baseline"].tobytes(), floor, unit, self.nu)
+
+    def of_proof(self, found: Dispersion) -> float:
+        """What of it the proof of a margin is tempered by."""
+        return found.larger if self.proof_by_larger else found.pooled
 
 
 @lru_cache(maxsize=16)
@@ -125,7 +131,7 @@ class ClusteredRate:
             for cohort in COHORTS:
                 clusters.add(cohort, window.buckets(cohort)[:, self.columns])
         found = clusters.dispersion()
-        return Spread(found.pooled, found.widespread)
+        return Spread(found.pooled, found.widespread, proof=clusters.of_proof(found))
 
     def teller(self) -> Teller:
         """See :class:`Family`."""

@@ -19,10 +19,11 @@ from judge.policies.families.rates import (
 )
 from judge.policies.families.tools import COLUMNS as TOOL_COLUMNS
 from judge.policies.families.tools import Tools
+from judge.policies.revisions import REVISIONS, Constants
 from judge.proxies import Difference
-from judge.stats.dispersion import BASELINE_BUCKETS_WORTH
 from judge.trial import Trial, TrialWindow
 from schemas.checks import Checks, CustomCheck
+from schemas.policies import FIRST_REVISION
 
 ALPHA_PARTS: Mapping[str, float] = {
     "error_rate": 0.30,
@@ -71,12 +72,17 @@ def score_weight(check: str) -> float:
     return SCORE_WEIGHTS.get(check, OTHER_SCORE_WEIGHT)
 
 
-def families(checks: Checks, nu: float = BASELINE_BUCKETS_WORTH) -> list[Family[TrialWindow]]:
-    """The checks that are fed by windows; cancelled and rejected requests are always shown."""
+def families(checks: Checks, constants: Constants = REVISIONS[FIRST_REVISION]) -> list[Family[TrialWindow]]:
+    """The checks that are fed by windows; cancelled and rejected requests are always shown.
+
+    Of a metric whose lack is bad the arms are exchanged, and of a mean nothing bounds the dispersion from below: theirs is
+    pooled as it always was.
+    """
     mine = [check for check in _FAMILIES if getattr(checks, check).enabled or check in _SHOWN]
     custom = [(name, check) for name, check in sorted(checks.metrics.items()) if check.enabled]
-    built_in = [_FAMILIES[check](checks, Clusters(nu=nu)) for check in mine]
-    return built_in + [_custom(name, check, Clusters(nu=nu)) for name, check in custom]
+    by_larger = constants.proof_by_larger
+    built_in = [_FAMILIES[check](checks, Clusters(nu=constants.nu, proof_by_larger=by_larger)) for check in mine]
+    return built_in + [_custom(name, check, Clusters(proof_by_larger=by_larger)) for name, check in custom]
 
 
 def proxied_families(trial: Trial) -> list[Family[Difference]]:

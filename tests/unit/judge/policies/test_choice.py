@@ -1,16 +1,20 @@
 """A rollout is judged by the policy that its plan names."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from judge.policies import sequential
 from judge.policies.choice import AsPlanned
 from judge.policies.kayenta.policy import Kayenta
 from judge.policies.kayenta.settings import Thresholds
-from judge.policies.port import Policy, StageTimes
+from judge.policies.port import Assessment, Policy, StageTimes
+from judge.policies.revisions import Constants
 from judge.policies.sequential import Sequential
 from judge.policies.threshold.policy import argo_relative_to_baseline, limits_of, relative_to_baseline
 from judge.trial import TrialWindow
+from schemas.windows import Cell
 from tests.builders import ONLY_ERRORS, plan
 from tests.unit.judge.trials import T0, cell, trial, windows
 
@@ -61,19 +65,34 @@ CLUMP = (cell("v1", 180), cell("v1", 20, 20, buckets=1))
 """A tenth of the baseline's requests fail, all of one client."""
 
 
-def breached_by(chosen: Any) -> str | None:
-    """After ten seconds of a canary that fails for everybody."""
+def assess_all(rows: Sequence[Sequence[Cell]], chosen: Any) -> Assessment:
     of = trial(checks=ONLY_ERRORS, policy=chosen)
     comparison = AsPlanned().begin(of)
-    for told in windows(of, [(*CLUMP, cell("v2", 200, 60))] * 10):
+    for told in windows(of, rows):
         comparison.add(told)
-    return comparison.assess((), TIMES).breached_by
+    return comparison.assess((), TIMES)
+
+
+def breached_by(chosen: Any) -> str | None:
+    """After ten seconds of a canary that fails for everybody."""
+    return assess_all([(*CLUMP, cell("v2", 200, 60))] * 10, chosen).breached_by
 
 
 def test_another_revision_decides_by_other_constants() -> None:
     assert breached_by({"name": "sequential", "revision": 2}) == "error_rate"
     assert breached_by({"name": "sequential", "revision": 1}) is None
     assert breached_by(None) is None
+
+
+def test_at_revision_two_a_scattered_error_of_the_canary_proves_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    def proof(bad: int) -> float:
+        rows = [cell("v1", 9950, buckets=64), cell("v1", 50, 50, buckets=1), cell("v2", 1500, bad, buckets=64)]
+        found: float = assess_all([rows], {"name": "sequential", "revision": 2}).checks[0].log_e_within
+        return found
+
+    assert proof(3) < proof(2) < proof(1) < proof(0)
+    monkeypatch.setattr(sequential, "REVISIONS", {2: Constants(nu=0.0)})
+    assert proof(1) > 50 * proof(0)
 
 
 @pytest.mark.parametrize("chosen", ["sequential", "kayenta", "threshold", {"name": "threshold", "rule": "argo"}])

@@ -91,6 +91,12 @@ def test_at_nu_zero_the_baseline_s_counts_until_the_canary_has_a_bad_one(canary:
     assert found.pooled == pytest.approx(found.canary if found.canary_buckets else found.baseline)
 
 
+@given(tables, tables, st.sampled_from([0.0, 8.0]))
+def test_the_larger_one_is_below_neither_cohorts(canary: Floats, baseline: Floats, nu: float) -> None:
+    found = dispersion(canary, baseline, nu=nu)
+    assert found.larger == max(found.canary, found.baseline)
+
+
 @given(tables, tables)
 def test_it_is_never_below_one_nor_below_the_canary(canary: Floats, baseline: Floats) -> None:
     spread = dispersion(canary, baseline)
