@@ -19,7 +19,7 @@ from schemas.checks import Checks
 from schemas.decisions import Cut, LedgerEntry
 from schemas.ledger import ServiceLedger
 from schemas.plan import USUAL_ALPHA, WRITTEN, Plan
-from schemas.policies import COMPARED
+from schemas.policies import COMPARED, PolicyChoice, as_usual
 from schemas.units import parse_duration_s
 from status.mistakes import mistakes
 from transport.recording import Header
@@ -48,17 +48,20 @@ def under(plan: Plan, header: Header, records: Records, until_ms: int | None) ->
 
 
 def asked_plan(header: Header, written: Any, policy: str | None) -> Plan | None:
-    """The plan of a what-if; None: none is asked for."""
+    """The plan of a what-if; None: none is asked for. The policy that judged anyway keeps its settings and its revision."""
     if written is None and policy is None:
         return None
+    if written is None and policy == (header.plan.policy or PolicyChoice(name="sequential")).name:
+        return header.plan
     content = dict(_of_this_rollout(header, written))
     if policy is not None:
         content |= {"policy": policy} | _what_it_compares(content, policy)
     try:
-        return Plan.model_validate(content, context=None if written is None else WRITTEN)
+        found = Plan.model_validate(content, context=None if written is None else WRITTEN)
     except ValidationError as error:
-        found = "; ".join(map(str, mistakes(error.errors(), Plan)))
-        raise ValueError(f"the plan of the what-if is refused: {found}") from error
+        wrong = "; ".join(map(str, mistakes(error.errors(), Plan)))
+        raise ValueError(f"the plan of the what-if is refused: {wrong}") from error
+    return found.model_copy(update={"policy": as_usual(found.policy)})
 
 
 def _of_this_rollout(header: Header, written: Any) -> Mapping[str, Any]:

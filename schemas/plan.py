@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from davylamp_sdk._message import Message
 from schemas.checks import Checks, meaningless
 from schemas.names import ServiceName, VersionName
-from schemas.policies import COMPARED, FIRST_REVISION, USUAL_REVISION, PolicyChoice, Revision, by_name, interval_of
+from schemas.policies import COMPARED, PolicyChoice, as_usual, by_name, interval_of
 from schemas.units import FULL_SHARE, Duration, Percent, Share, format_duration_s, format_share
 
 HoldMode = Literal["drain", "rehome", "evict"]
@@ -138,7 +138,7 @@ USUAL_ALPHA = 0.05
 def _judges_what_is_asked(policy: PolicyChoice | None, info: ValidationInfo) -> PolicyChoice | None:
     """What a plan asks for and its policy cannot do would be lost without a word."""
     if policy is None or policy.name == "sequential":
-        return policy
+        return as_usual(policy) if (info.context or {}).get("written") else policy
     wrong = [*_unknown_to(policy, info), *_too_slow(policy, info)]
     if wrong:
         raise ValueError("; ".join(wrong))
@@ -210,15 +210,7 @@ def as_written(plan: "Plan") -> "Plan":
         raise ValueError(f"on_unproven_final: {_said_twice(plan.on_unproven_final)}")
     if wrong := list(meaningless(plan.checks)):
         raise ValueError(f"checks: {'; '.join(wrong)}")
-    return judged_by(plan, USUAL_REVISION)
-
-
-def judged_by(plan: "Plan", usual: Revision) -> "Plan":
-    """The plan, with the usual revision in it if it names none and that is not what such a plan means anyway."""
-    choice = plan.policy or PolicyChoice(name="sequential")
-    if usual == FIRST_REVISION or choice.name != "sequential" or choice.revision is not None:
-        return plan
-    return plan.model_copy(update={"policy": choice.model_copy(update={"revision": usual})})
+    return plan.model_copy(update={"policy": as_usual(plan.policy)})
 
 
 class Plan(Message):
@@ -312,7 +304,7 @@ class Plan(Message):
     policy: Annotated[
         PolicyChoice | None,
         BeforeValidator(by_name),
-        Field(description="The rule that judges. Default: sequential, davylamp's own."),
+        Field(validate_default=True, description="The rule that judges. Default: sequential, davylamp's own."),
         AfterValidator(_judges_what_is_asked),
     ] = None
 

@@ -15,7 +15,7 @@ Revision = Literal[1, 2]
 FIRST_REVISION: Revision = 1
 """What a plan means that names none: so it stays, or entries that were decided by it could not be recomputed."""
 USUAL_REVISION: Revision = 1
-"""What a plan that somebody writes from now on is judged by, if it names none."""
+"""What a plan that a person hands in is judged by, if it names none: it is written into it then."""
 
 COMPARED: Mapping[PolicyName, frozenset[str] | None] = {
     "sequential": None,
@@ -69,7 +69,7 @@ class PolicyChoice(Message):
         Revision | None,
         Field(
             description=f"sequential: the constants that it judges by; they never change under a number. Default: {USUAL_REVISION}. "
-            "2 finds moderate rises of errors sooner, for it takes the canary's own dispersion alone."
+            "2 finds moderate rises of errors sooner than 1, and lets one client that fails all the time cost a release where traffic is little."
         ),
         AfterValidator(_of("sequential")),
     ] = None
@@ -130,6 +130,14 @@ def by_name(value: Any) -> Any:
     if not isinstance(value, str | Mapping | PolicyChoice | None):
         raise ValueError(f"{value!r} is no policy; write its name, or {{name: kayenta, pass: 95}}")  # noqa: TRY004 - pydantic takes no other
     return {"name": value} if isinstance(value, str) else value
+
+
+def as_usual(choice: PolicyChoice | None) -> PolicyChoice | None:
+    """What a person's plan says of its policy, with the revision that is usual where it names none."""
+    meant = choice or PolicyChoice(name="sequential")
+    if USUAL_REVISION == FIRST_REVISION or meant.name != "sequential" or meant.revision is not None:
+        return choice
+    return meant.model_copy(update={"revision": USUAL_REVISION})
 
 
 def interval_of(written_s: float | None, shortest_stage_s: float) -> float:

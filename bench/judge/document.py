@@ -1,16 +1,18 @@
 """`docs/statistics.md` from its text (`statistics.md` beside this file) and the results, with two plots a rate."""
 
-import statistics
 from pathlib import Path
 
 from bench.judge.faults import FAULTS, RATES
 from bench.judge.plots import false_alarms, times
 from bench.judge.results import Results
+from bench.judge.rivals import OURS
 from bench.judge.tables import cells, markdown, percent, tables
+from bench.judge.targets import targets
 from bench.judge.traffic import CALLS_PER_SESSION
 from bench.judge.windows import PLAN
 from cli.plan_outlook import outlook
 from cli.plan_traffic import Traffic
+from schemas.policies import USUAL_REVISION
 
 TEXT = Path(__file__).with_name("statistics.md")
 _PREDICTED = ("outage", "errors+20", "errors+5")
@@ -35,6 +37,8 @@ def write(found: Results, docs: Path = DOCS) -> None:
         "effort": effort(found),
         "ours": ours(found),
         "planner": planner(found),
+        "targets": targets(found),
+        "revision": str(USUAL_REVISION),
     }
     (docs / "statistics.md").write_text(page(TEXT.read_text(encoding="utf-8"), values), encoding="utf-8")
 
@@ -50,15 +54,13 @@ def planner(found: Results) -> str:
     """What `davylamp plan` predicts for the first stage beside what was seen, where half are caught in it."""
     rows = []
     for rate in RATES:
-        seen = {cell.name: cell.column("ours") for cell in cells(found, rate)}
+        seen = {cell.name: cell.column(OURS) for cell in cells(found, rate)}
         stage = outlook(PLAN, Traffic(60 * rate, CALLS_PER_SESSION))[0]
         for name, (_, predicted_s) in zip(_PREDICTED, stage.checks[0].speeds, strict=True):
             column = seen.get(name)
             if column is not None and column.times_s and predicted_s <= stage.planned_s:
-                observed_s = statistics.median(column.times_s)
-                rows.append(
-                    [f"{rate:g}", FAULTS[name].title, f"{predicted_s:.0f} s", f"{observed_s:.0f} s ({column.runs})"]
-                )
+                seen_s = f"{column.median_s:.0f} s ({column.runs})"
+                rows.append([f"{rate:g}", FAULTS[name].title, f"{predicted_s:.0f} s", seen_s])
     return markdown(["sessions a second", "fault", "predicted", "seen (runs)"], rows)
 
 
@@ -71,10 +73,10 @@ def effort(found: Results) -> str:
 def ours(found: Results) -> str:
     """False rollbacks and wrong promotions of ours over all cells, which nobody needs to add up."""
     every = [cell for rate in RATES for cell in cells(found, rate)]
-    healthy = [cell.column("ours") for cell in every if not cell.fault.is_harmful]
-    harmful = [cell.column("ours") for cell in every if cell.fault.is_harmful]
-    n, out = sum(c.runs for c in healthy), sum(c.share("rolled_back") * c.runs for c in healthy)
-    m, wrong = sum(c.runs for c in harmful), sum(c.share("proceeded") * c.runs for c in harmful)
+    healthy = [cell.column(OURS) for cell in every if not cell.fault.is_harmful]
+    harmful = [cell.column(OURS) for cell in every if cell.fault.is_harmful]
+    n, out = sum(c.runs for c in healthy), sum(c.share("rolled_back") * c.runs for c in healthy if c.runs)
+    m, wrong = sum(c.runs for c in harmful), sum(c.share("proceeded") * c.runs for c in harmful if c.runs)
     parts = []
     if n:
         parts.append(f"rolled back {out:.0f} of {n} canaries with nothing beyond a margin ({percent(out / n, n)})")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Check = Literal["error_rate", "tool_success", "latency_p99"]
+Check = Literal["error_rate", "tools", "latency_p99"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,7 @@ FAULTS: Mapping[str, Fault] = {
     "p99x1.5": Fault("p99 ×1.5", is_harmful=True, slower=1.5, limit=("latency_p99", 1.5)),
     "p99x1.2": Fault("p99 ×1.2", is_harmful=True, slower=1.2, limit=("latency_p99", 1.2)),
     "leak": Fault("errors +1 pp a minute from 10 min", is_harmful=True, leak_per_minute=0.01, begins_s=600.0),
-    "tool+100": Fault(
-        "a tool of 3 % of calls fails", is_harmful=True, tool_failures=1.0, limit=("tool_success", 0.0575)
-    ),
+    "tool+100": Fault("a tool of 3 % of calls fails", is_harmful=True, tool_failures=1.0, limit=("tools", 1.0)),
     "tool+30": Fault("a tool of 3 % of calls fails by 30 %", is_harmful=True, tool_failures=0.3),
     "die": Fault("sessions die at 3 min", is_harmful=True, dies_at_s=180.0),
     "margin": Fault("errors +0.5 pp (on the margin)", errors=0.005),

@@ -70,7 +70,7 @@ def third_session(filling: Filling, what: Literal["begun", "failed"]) -> Verdict
 
 def ours_filling(rollout: Rollout, filling: Filling, late_s: float = 0.0) -> Verdict:
     """Like :func:`bench.judge.rivals.ours`, with a look each second. Windows are final `late_s` after their end."""
-    comparison, finals = Sequential().begin(TRIAL), rollout.windows()
+    comparison, finals = Sequential().begin(TRIAL), iter(rollout.windows)
     horizon_s, window_s = round(rollout.stream.cuts.horizon_s), rollout.window_ms // 1000
     coming = next(finals, None)
     next_s, within = 0.0, False

@@ -41,11 +41,11 @@ def with_client(healthy: Stream, failing: int, seed: int) -> Stream:
 def ends(healthy: Stream, seed: int, failing: Sequence[int], revision: Revision) -> list[bool]:
     """Whether it is rolled back, for each number of calls: by the shipped policy and the default plan."""
     before, first_ms = Sequential(revision).begin(TRIAL), 1000 * WINDOW_S * FIRST
-    for window in Rollout(healthy).windows():
+    for window in Rollout(healthy).windows:
         if window.end_ms <= first_ms:
             before.add(window)
     rollouts = [Rollout(with_client(healthy, n, seed)) for n in failing]
-    return [is_rolled_back(deepcopy(before), [w for w in r.windows() if w.end_ms > first_ms]) for r in rollouts]
+    return [is_rolled_back(deepcopy(before), [w for w in r.windows if w.end_ms > first_ms]) for r in rollouts]
 
 
 def is_rolled_back(comparison: SequentialComparison, windows: Sequence[TrialWindow]) -> bool:

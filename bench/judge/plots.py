@@ -4,12 +4,23 @@ import math
 from collections.abc import Iterator, Sequence
 from html import escape
 
-import numpy as np
-
 from bench.judge.results import NAMES, Results
-from bench.judge.tables import CellOf, cells
+from bench.judge.rivals import OURS
+from bench.judge.tables import CellOf, cells, heading
 
-_COLOURS = ("#0b6e4f", "#c1440e", "#e08e45", "#7b2d8b", "#b07aa1", "#1f5fa8", "#7fb0e0", "#8a8a00", "#555555")
+_COLOURS = (
+    "#0b6e4f",
+    "#6fbf9b",
+    "#c1440e",
+    "#e08e45",
+    "#7b2d8b",
+    "#b07aa1",
+    "#1f5fa8",
+    "#7fb0e0",
+    "#8a8a00",
+    "#c9c95a",
+    "#555555",
+)
 _LEFT, _TOP, _ROW, _BOX = 250, 60, 30, 108
 _FIRST_S, _LAST_S, _WIDTH = 3.0, 6000.0, 700
 _UNTRUSTED = 0.2
@@ -19,12 +30,15 @@ _UNTRUSTED = 0.2
 def false_alarms(found: Results, rate: float) -> str:
     """A box a judge and a stream that is no canary's fault: the redder, the more often it rolled back."""
     every = [cell for cell in cells(found, rate) if not cell.fault.is_harmful]
-    parts = [_text(_LEFT + i * _BOX + _BOX / 2, _TOP - 12, name, "middle") for i, name in enumerate(NAMES)]
+    parts = [_text(_LEFT + i * _BOX + _BOX / 2, _TOP - 12, heading(name), "middle") for i, name in enumerate(NAMES)]
     for row, cell in enumerate(every):
         y = _TOP + row * _ROW
         parts.append(_text(_LEFT - 10, y + 20, f"{cell.fault.title} (n {len(cell.runs)})", "end"))
         for i, name in enumerate(NAMES):
-            share = cell.column(name).share("rolled_back")
+            column = cell.column(name)
+            if not column.runs:
+                continue
+            share = column.share("rolled_back")
             x = _LEFT + i * _BOX
             parts.append(
                 f'<rect x="{x}" y="{y}" width="{_BOX - 3}" height="{_ROW - 3}" fill="#c1440e" '
@@ -36,7 +50,7 @@ def false_alarms(found: Results, rate: float) -> str:
 
 
 def times(found: Results, rate: float) -> str:
-    """When half of the rollbacks had happened, on a logarithmic axis; a bar where nobody could know earlier."""
+    """When half of the runs were rolled back, on a logarithmic axis; a bar where nobody could know earlier."""
     every = [cell for cell in cells(found, rate) if cell.fault.is_harmful]
     healthy = next((cell for cell in cells(found, rate) if cell.name == "none"), None)
     bottom = _TOP + _ROW * len(every)
@@ -53,13 +67,14 @@ def _row(cell: CellOf, healthy: CellOf | None, y: float) -> Iterator[str]:
         x = _x(cell.bound_s)
         yield f'<line x1="{x:.1f}" y1="{y - 11}" x2="{x:.1f}" y2="{y + 11}" stroke="#000" stroke-width="2"/>'
     for i, name in enumerate(NAMES):
-        found = cell.column(name).times_s
-        if found:
-            yield _dot(_x(float(np.median(found))), y + (i - len(NAMES) / 2) * 2, i, _is_trusted(name, healthy))
+        column = cell.column(name)
+        if column.runs and math.isfinite(column.median_s):
+            yield _dot(_x(column.median_s), y + (i - len(NAMES) / 2) * 2, i, _is_trusted(name, healthy))
 
 
 def _is_trusted(name: str, healthy: CellOf | None) -> bool:
-    return healthy is None or healthy.column(name).share("rolled_back") <= _UNTRUSTED
+    column = None if healthy is None else healthy.column(name)
+    return column is None or not column.runs or column.share("rolled_back") <= _UNTRUSTED
 
 
 def _axis(bottom: float) -> Iterator[str]:
@@ -71,17 +86,15 @@ def _axis(bottom: float) -> Iterator[str]:
 
 def _legend(healthy: CellOf | None, y: float) -> Iterator[str]:
     for i, name in enumerate(NAMES):
-        x, line = _LEFT + (i % 5) * 140, y + (i // 5) * 20
+        x, line = _LEFT + (i % 6) * 125, y + (i // 6) * 20
         yield _dot(x, line - 4, i, _is_trusted(name, healthy))
-        yield _text(x + 10, line, name, "start")
+        yield _text(x + 10, line, heading(name), "start")
     yield _text(_LEFT, y + 44, "hollow: rolled back more than a fifth of healthy canaries; bar: Wald's bound", "start")
 
 
 def _dot(x: float, y: float, number: int, trusted: bool) -> str:  # noqa: FBT001
     fill = _COLOURS[number] if trusted else "none"
-    return (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{6 if number == 0 else 4}" fill="{fill}" stroke="{_COLOURS[number]}"/>'
-    )
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{6 if NAMES[number] == OURS else 4}" fill="{fill}" stroke="{_COLOURS[number]}"/>'
 
 
 def _x(at_s: float) -> float:

@@ -1,7 +1,7 @@
 """What was simulated so far: JSON lines, appended run by run, so that a stopped simulation goes on where it was."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,11 @@ _ENDS: dict[str, End] = {"r": "rolled_back", "p": "proceeded", "h": "held"}
 _LETTERS = {end: letter for letter, end in _ENDS.items()}
 
 
+_NOT_ASKED = "-"
+
+
 class OtherJudgesError(ValueError):
-    """The file holds results of other judges than those of this code: begin a new one."""
+    """The file holds results of judges that this code does not know: begin a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,17 @@ class Run:
     seed: int
     bound_s: float | None
     cpu_s: float
-    said: tuple[Said, ...]
-    """In the order of :data:`NAMES`."""
+    said: Mapping[str, Said]
+    """By judge. A judge that was added later was not asked yet."""
+
+    @property
+    def unasked(self) -> tuple[str, ...]:
+        """Judges that have still to see this stream."""
+        return tuple(name for name in NAMES if name not in self.said)
 
     def line(self) -> str:
         """As it is kept: ``r322:12`` is a rollback at 322 s with 12 sessions harmed."""
-        said = [f"{_LETTERS[s.verdict.end]}{s.verdict.at_s:g}:{s.harmed}" for s in self.said]
+        said = [_text(self.said[name]) if name in self.said else _NOT_ASKED for name in NAMES]
         content: dict[str, Any] = {
             "rate": self.rate,
             "fault": self.fault,
@@ -53,15 +61,20 @@ class Run:
         return json.dumps({**content, "said": " ".join(said)}, separators=(",", ":"))
 
     @classmethod
-    def read(cls, content: dict[str, Any]) -> "Run":
-        """From a line's JSON."""
-        said = []
-        for text in content["said"].split():
-            at, _, harmed = text[1:].partition(":")
-            said.append(Said(Verdict(_ENDS[text[0]], float(at)), int(harmed)))
-        return cls(
-            content["rate"], content["fault"], content["seed"], content.get("bound"), content["cpu"], tuple(said)
-        )
+    def read(cls, content: dict[str, Any], judges: Sequence[str]) -> "Run":
+        """From a line's JSON, whose words are in the order of `judges`."""
+        words = zip(judges, content["said"].split(), strict=True)
+        said = {judge: _said(word) for judge, word in words if word != _NOT_ASKED}
+        return cls(content["rate"], content["fault"], content["seed"], content.get("bound"), content["cpu"], said)
+
+
+def _text(said: Said) -> str:
+    return f"{_LETTERS[said.verdict.end]}{said.verdict.at_s:g}:{said.harmed}"
+
+
+def _said(word: str) -> Said:
+    at, _, harmed = word[1:].partition(":")
+    return Said(Verdict(_ENDS[word[0]], float(at)), int(harmed))
 
 
 @dataclass(slots=True)
@@ -73,19 +86,25 @@ class Results:
     """By rate: the limits of the tuned rule."""
     machine: str = "an unknown machine"
     """What began them."""
+    judges: tuple[str, ...] = ()
+    """In the order of the newest lines."""
 
     @classmethod
     def load(cls, file: Path) -> "Results":
         """Raises :class:`OtherJudgesError`. A line that was cut off by a kill is passed over."""
-        found = cls()
+        found, runs = cls(), dict[tuple[float, str, int], Run]()
         for content in _lines(file):
-            if "judges" in content and tuple(content["judges"]) != NAMES:
-                raise OtherJudgesError(f"{file} holds results of {content['judges']}, not of {list(NAMES)}")
+            if "judges" in content:
+                found.judges = tuple(content["judges"])
+                if unknown := [judge for judge in found.judges if judge not in NAMES]:
+                    raise OtherJudgesError(f"{file} holds results of {unknown}; known are {list(NAMES)}")
             found.machine = content.get("machine", found.machine)
             if "tuned" in content:
                 found.tuned[content["rate"]] = Tuned(*content["tuned"])
             if "said" in content:
-                found.runs.append(Run.read(content))
+                run = Run.read(content, found.judges)
+                runs[run.rate, run.fault, run.seed] = run  # a later line knows what further judges say
+        found.runs = list(runs.values())
         return found
 
     def many(self, rate: float, fault: str) -> int:
@@ -94,12 +113,16 @@ class Results:
 
 
 def append(file: Path, line: str) -> None:
-    """One more line, on disk before anything else is done; the first names the judges."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """One more line, on disk before anything else is done."""
     with file.open("a", encoding="utf-8") as out:
-        if not out.tell():
-            out.write(json.dumps({"judges": NAMES, "machine": machine()}) + "\n")
         out.write(line + "\n")
+
+
+def begin(file: Path, found: Results) -> None:
+    """Name the judges that are asked from here on, unless the newest lines name them."""
+    if found.judges != NAMES:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        append(file, json.dumps({"judges": NAMES, "machine": machine()}))
 
 
 def tuned_line(rate: float, tuned: Tuned, of: int) -> str:

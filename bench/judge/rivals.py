@@ -1,7 +1,8 @@
 """Every judge over the same rollout: when it would have rolled back, or how it ended. One function a judge.
 
 davylamp's, Kayenta's, Flagger's and Argo's are the shipped policies. What judges of values over time measure does not depend on
-when it is looked at, so it is measured once: Flagger and Argo run to the end in one go, Kayenta sees its first minutes. What teams write themselves, a z-test and a threshold on a moving minute, stands here.
+when it is looked at, so it is measured once: Flagger and Argo run to the end in one go, Kayenta sees its first minutes. What teams write themselves, sums that are compared, a
+z-test and a threshold on a moving minute, stands here.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from judge.policies.threshold.conditions import parse_condition
 from judge.policies.threshold.measuring import for_argo, for_flagger
 from judge.policies.threshold.policy import relative_to_baseline
 from judge.stats.histogram import quantile, threshold
+from schemas.policies import FIRST_REVISION, USUAL_REVISION, Revision
 
 End = Literal["rolled_back", "proceeded", "held"]
 
@@ -53,11 +55,11 @@ FEWEST_CALLS = 20
 _MANY = 1_000_000
 
 
-def ours(rollout: Rollout) -> Verdict:
+def ours(rollout: Rollout, revision: Revision = FIRST_REVISION) -> Verdict:
     """davylamp's policy. What is neither breached nor proved by the end is held, as the default plan has it."""
-    comparison = Sequential().begin(TRIAL)
+    comparison = Sequential(revision).begin(TRIAL)
     next_s, within = 0.0, False
-    for window in rollout.windows():
+    for window in rollout.windows:
         comparison.add(window)
         at_s = window.end_ms / 1000
         if at_s < next_s and at_s < HORIZON_S:
@@ -130,6 +132,30 @@ def z_test(rollout: Rollout) -> Verdict:
     return Verdict("rolled_back", float(out[0] + 1) * 2 * WINDOW_S) if len(out) else Verdict("proceeded")
 
 
+def naive(rollout: Rollout) -> Verdict:
+    """Each minute all that was counted so far, compared as it is: out when one of the plan's margins is exceeded."""
+    per_minute = round(60 / WINDOW_S)
+    sums = rollout.counts.cumsum(axis=0)[per_minute - 1 :: per_minute].astype(np.float64)
+    bins = rollout.histograms.cumsum(axis=0)[per_minute - 1 :: per_minute]
+    for minute, (counts, histograms) in enumerate(zip(sums, bins, strict=True), start=1):
+        n, errors, tools, failed, _ = counts.T
+        if n[1] >= FEWEST_CALLS and (
+            _exceeds(errors, n, 0.005) or _exceeds(failed, tools, 0.01) or _is_slower(histograms)
+        ):
+            return Verdict("rolled_back", 60.0 * minute)
+    return Verdict("proceeded")
+
+
+def _exceeds(bad: Floats, n: Floats, margin: float) -> bool:
+    baseline, canary = bad / np.maximum(n, 1)
+    return bool(canary > baseline + margin)
+
+
+def _is_slower(histograms: Ints) -> bool:
+    baseline, canary = (quantile(h, 0.99) or 0.0 for h in histograms)
+    return canary > 1.1 * baseline
+
+
 def _slow(histograms: Ints) -> Floats:
     """Requests above the baseline's p99, and the canary's above 1.1 times that."""
     found = threshold(histograms[0], 0.99, 0.10)
@@ -173,7 +199,8 @@ _FIVE_MINUTES = tuple(float(s) for s in range(300, int(HORIZON_S) + 1, 300))
 _STAGE_ENDS = (*STARTS_S[1:], HORIZON_S)
 
 JUDGES: Mapping[str, Callable[[Rollout], Verdict]] = {
-    "ours": ours,
+    "revision 1": ours,
+    "revision 2": partial(ours, revision=2),
     "Flagger static": flagger_static,
     "Flagger relative": flagger_relative,
     "Argo 5 s": partial(argo_every, every_s=5.0, over_s=30.0),
@@ -181,7 +208,10 @@ JUDGES: Mapping[str, Callable[[Rollout], Verdict]] = {
     "Kayenta 5 min": partial(kayenta, looks_s=_FIVE_MINUTES),
     "Kayenta at the end": partial(kayenta, looks_s=_STAGE_ENDS),
     "z peeked": z_test,
+    "naive sums": naive,
 }
-"""By the name in tables. The tuned rule stands beside them: it needs its limits."""
+"""By the name in results: davylamp's own by the revision of its policy. The tuned rule stands beside them: it needs its limits."""
 TUNED = "tuned rule"
 """Its name there."""
+OURS = f"revision {USUAL_REVISION}"
+"""What a new plan is judged by."""

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from bench.judge.faults import FAULTS
 from bench.judge.limit import bound_s
-from bench.judge.results import NAMES, Results, Run, Said, append, tuned_line
+from bench.judge.results import Results, Run, Said, append, begin, tuned_line
 from bench.judge.rivals import JUDGES, TUNED, Tuned, moving, tuned_rule
 from bench.judge.traffic import stream
 from bench.judge.windows import Rollout
@@ -28,12 +29,18 @@ def goal(rate: float, fault: str) -> int:
 def simulate(
     file: Path, rates: tuple[float, ...], going_on: Callable[[], bool], faults: Collection[str] = FAULTS
 ) -> Results:
-    """Runs that are there already are not made again."""
+    """Runs that are there already are not made again; judges that were added since are asked about their streams first."""
     found = Results.load(file)
+    if going_on():
+        begin(file, found)
     for rate in rates:
         if rate not in found.tuned and going_on():
             found.tuned[rate] = tuned(rate, TUNING)
             append(file, tuned_line(rate, found.tuned[rate], TUNING))
+    for place, run in enumerate(found.runs):
+        if run.unasked and run.rate in rates and run.fault in faults and going_on():
+            found.runs[place] = completed(run, found.tuned[run.rate])
+            append(file, found.runs[place].line())
     while going_on():
         cell = emptiest(found, rates, faults)
         if cell is None:
@@ -58,13 +65,19 @@ def emptiest(found: Results, rates: tuple[float, ...], faults: Collection[str] =
 
 def simulated(rate: float, fault: str, seed: int, limits: Tuned) -> Run:
     """One stream through every judge."""
+    return completed(Run(rate, fault, seed, None, 0.0, {}), limits)
+
+
+def completed(run: Run, limits: Tuned) -> Run:
+    """The run's stream through the judges that have not seen it."""
     began = time.process_time()
-    rollout = Rollout(stream(rate, FAULTS[fault], seed))
-    said = []
-    for name in NAMES:
+    rollout = Rollout(stream(run.rate, FAULTS[run.fault], run.seed))
+    said = dict(run.said)
+    for name in run.unasked:
         verdict = tuned_rule(rollout, limits) if name == TUNED else JUDGES[name](rollout)
-        said.append(Said(verdict, rollout.stream.harmed_by(verdict.at_s)))
-    return Run(rate, fault, seed, bound_s(rollout, FAULTS[fault]), time.process_time() - began, tuple(said))
+        said[name] = Said(verdict, rollout.stream.harmed_by(verdict.at_s))
+    bound = bound_s(rollout, FAULTS[run.fault])
+    return replace(run, bound_s=bound, cpu_s=run.cpu_s + time.process_time() - began, said=said)
 
 
 def tuned(rate: float, many: int) -> Tuned:

@@ -2,18 +2,21 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bench.judge.faults import FAULTS, RATES, Fault
 from bench.judge.results import NAMES, Results, Run, Said
+from bench.judge.rivals import OURS
 from bench.judge.simulate import goal
 
 _FEW = 5
 """Below so many times a median has no standard error worth telling."""
 _RESAMPLES = 400
+_RARE = 0.01
+"""Seldom or nearly always is told with a decimal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,22 @@ class Column:
         return tuple(sorted(s.verdict.at_s - self.fault.begins_s for s in self.caught))
 
     @property
+    def _all_times_s(self) -> list[float]:
+        """Of what was not over before there was a fault. What was not found is found never: else whoever finds little were praised."""
+        early = sum(map(self._is_early, self.said))
+        return [*self.times_s, *[math.inf] * (self.runs - early - len(self.times_s))]
+
+    @property
+    def median_s(self) -> float:
+        """Infinite where less than half were found."""
+        return statistics.median(self._all_times_s)
+
+    @property
+    def p95_s(self) -> float:
+        """Infinite where less were found."""
+        return self._all_times_s[math.ceil(0.95 * len(self._all_times_s)) - 1]
+
+    @property
     def harmed(self) -> float:
         """Median of the sessions that were harmed by then."""
         return float(np.median([s.harmed for s in self.caught]))
@@ -71,7 +90,7 @@ class CellOf:
 
     def column(self, judge: str) -> Column:
         """What one judge said."""
-        return Column(self.fault, tuple(run.said[NAMES.index(judge)] for run in self.runs))
+        return Column(self.fault, tuple(run.said[judge] for run in self.runs if judge in run.said))
 
     @property
     def bound_s(self) -> float | None:
@@ -104,18 +123,31 @@ def _of_rate(found: Results, rate: float) -> str:
 
 
 def _healthy(every: Sequence[CellOf]) -> str:
-    rows = [[_title(cell), *(_false(cell.column(judge)) for judge in NAMES)] for cell in every]
-    return markdown(["runs", *NAMES], rows)
+    rows = [[_title(cell), *(_cell(_false, cell, judge) for judge in NAMES)] for cell in every]
+    return markdown(["runs", *map(heading, NAMES)], rows)
 
 
 def _harmful(every: Sequence[CellOf]) -> str:
-    rows = [[_title(cell), *(_true(cell.column(judge)) for judge in NAMES), *_bound(cell)] for cell in every]
-    return markdown(["runs", *NAMES, "Wald's bound", "ours / bound"], rows)
+    rows = [[_title(cell), *(_cell(_true, cell, judge) for judge in NAMES), *_bound(cell)] for cell in every]
+    return markdown(["runs", *map(heading, NAMES), "Wald's bound", "ours / bound"], rows)
+
+
+def heading(judge: str) -> str:
+    """Of a judge's column."""
+    return "ours" if judge == OURS else f"ours, {judge}" if judge.startswith("revision") else judge
 
 
 def _title(cell: CellOf) -> str:
     n, wanted = len(cell.runs), goal(cell.rate, cell.name)
     return f"{cell.fault.title} ({n} of {wanted})" if n < wanted else f"{cell.fault.title} ({n})"
+
+
+def _cell(tell: Callable[[Column], str], cell: CellOf, judge: str) -> str:
+    """A judge that was added later may have seen fewer of the streams."""
+    column = cell.column(judge)
+    if not column.runs:
+        return "–"
+    return tell(column) if column.runs == len(cell.runs) else f"{tell(column)} (of {column.runs})"
 
 
 def _false(column: Column) -> str:
@@ -128,9 +160,8 @@ def _true(column: Column) -> str:
     told = []
     times = column.times_s
     if times:
-        told.append(
-            f"{_seconds(float(np.median(times)))}{error_of_median(times)} / {_seconds(_p95(times))} · {column.harmed:.0f}"
-        )
+        error = error_of_median(times) if len(times) == column.runs else ""
+        told.append(f"{_seconds(column.median_s)}{error} / {_seconds(column.p95_s)} · {column.harmed:.0f}")
     if len(times) < column.runs:
         told.append(f"{percent(len(times) / column.runs, column.runs)} found")
     for word, share in (("early", column.early), ("wrong", column.share("proceeded")), ("held", column.share("held"))):
@@ -141,11 +172,10 @@ def _true(column: Column) -> str:
 
 def _bound(cell: CellOf) -> list[str]:
     """And how many times longer ours takes, where it finds more than half."""
-    bound, column = cell.bound_s, cell.column("ours")
-    if bound is None:
+    bound, column = cell.bound_s, cell.column(OURS)
+    if bound is None or not column.runs:
         return ["–", "–"]
-    every = [*column.times_s, *[math.inf] * (column.runs - len(column.times_s))]
-    ratio = statistics.median(every) / bound
+    ratio = column.median_s / bound
     return [_seconds(bound), f"{ratio:.1f}" if math.isfinite(ratio) else "–"]
 
 
@@ -156,7 +186,8 @@ def percent(share: float, runs: int) -> str:
         limit = 100 * min(3 / runs, 1.0)
         digits = 0 if limit >= 1 else 1
         return f"{100 * share:.0f} % ({sign} {limit if share == 0 else 100 - limit:.{digits}f} %)"
-    return f"{100 * share:.0f} ± {100 * math.sqrt(share * (1 - share) / runs):.0f} %"
+    digits = 1 if min(share, 1 - share) < _RARE else 0
+    return f"{100 * share:.{digits}f} ± {100 * math.sqrt(share * (1 - share) / runs):.{digits}f} %"
 
 
 def error_of_median(times: Sequence[float]) -> str:
@@ -168,12 +199,8 @@ def error_of_median(times: Sequence[float]) -> str:
     return f" ± {float(medians.std()):.0f}"
 
 
-def _p95(times: Sequence[float]) -> float:
-    return times[math.ceil(0.95 * len(times)) - 1]
-
-
 def _seconds(value: float) -> str:
-    return f"{value:.0f} s"
+    return f"{value:.0f} s" if math.isfinite(value) else "never"
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -6,6 +6,7 @@ fault harmed is known. Stages come at their planned times, whoever judges: so ev
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 from statistics import NormalDist
 
 import numpy as np
@@ -40,10 +41,12 @@ GAP_S = 8.0
 LONGEST = 500
 TOOL_MIX = np.array([0.30, 0.20, 0.12, 0.10, 0.08, 0.07, 0.05, 0.03, 0.03, 0.02])
 RARE_TOOL = 8
+EACH_CALL = np.ones(LONGEST)
 HEAVY_CALLS, HEAVY_GAP_S = 2000, 0.3
 FLOOR_MS = 64.0
 """Bucket histograms begin here: below any p90 of these streams."""
 _BIRTHS_S = 300.0
+_DRAWN = 4_000
 _INCIDENT_ERRORS, _INCIDENT_SLOWER = 0.30, 3.0
 
 
@@ -170,7 +173,7 @@ def stream(rate: float, fault: Fault, seed: int, until_s: float = HORIZON_S, cut
     weather, counted = _Weather.of(random), _Counted.none(cuts)
     for from_s in np.arange(0.0, until_s, _BIRTHS_S).tolist():
         births = weather.births_s(rate, from_s)
-        sizes = 1 + np.minimum(random.lognormal(math.log(5), 1.3, len(births)), LONGEST - 1).astype(np.int64)
+        sizes = _sizes(random, len(births))
         _count(counted, births, _calls(random, births, sizes, GAP_S), weather, fault)
     if fault.heavy_every_s is not None:
         births = np.sort(random.uniform(0, HORIZON_S, random.poisson(HORIZON_S / fault.heavy_every_s)))
@@ -205,6 +208,31 @@ def _calls(random: np.random.Generator, births: Floats, sizes: Ints, gap_s: floa
     kept = at < HORIZON_S
     number = np.arange(len(session)) - np.repeat(first, sizes)
     return _Calls(session[kept], number[kept], at[kept], age[kept])
+
+
+def expected_of_canary(rate: float, at_s: float, worth: Floats = EACH_CALL) -> float:
+    """What the canary's calls are worth by then, on average and without weather: `worth` is of a session's first call, second …
+
+    Calls beyond its length are worth nothing. Sessions of all stages count.
+    """
+    age_s, number = _drawn()
+    of_call = np.where(number < len(worth), worth[np.minimum(number, len(worth) - 1)], 0.0)
+    steps = zip(STARTS_S, np.diff(SHARES, prepend=0.0).tolist(), strict=True)
+    a_session = math.fsum(share * float(np.maximum(at_s - start - age_s, 0.0) @ of_call) for start, share in steps)
+    return rate * a_session / _DRAWN
+
+
+@cache
+def _drawn() -> tuple[Floats, Ints]:
+    """Ages and numbers of all calls of so many sessions."""
+    random = np.random.default_rng(0)
+    calls = _calls(random, np.zeros(_DRAWN), _sizes(random, _DRAWN), GAP_S)
+    return calls.age_s, calls.number
+
+
+def _sizes(random: np.random.Generator, n: int) -> Ints:
+    """Calls of sessions."""
+    return 1 + np.minimum(random.lognormal(math.log(5), 1.3, n), LONGEST - 1).astype(np.int64)
 
 
 def _count(counted: _Counted, births: Floats, calls: _Calls, weather: _Weather, fault: Fault) -> None:

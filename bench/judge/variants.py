@@ -27,7 +27,7 @@ Change = tuple[str, str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What differs from the shipped policy."""
+    """What differs from revision 1 of the policy."""
 
     title: str
     changes: tuple[Change, ...] = ()
@@ -36,7 +36,7 @@ class Variant:
     known_dispersion: bool = False
     """Told how clumped the canary's errors are over the whole run."""
     cuts: Cuts = USUAL
-    """Windows and shares: other ones than as shipped make another comparison of the same sessions."""
+    """Windows and shares: other ones than the usual make another comparison of the same sessions."""
     looks_open: bool = False
     """Each second, at windows that still fill."""
     late_s: float = 0.0
@@ -105,7 +105,7 @@ _FIVE_BETS = _bets(np.exp(np.geomspace(np.log(1.2), np.log(60), 5)))
 _EARLY = _restarts(0.80, 0.10, 0.10)
 
 VARIANTS: Mapping[str, Variant] = {
-    "shipped": Variant("as shipped"),
+    "shipped": Variant("as shipped: revision 1"),
     "dispersion": Variant("told the run's dispersion", known_dispersion=True),
     "bet": Variant("told the best bet", best_bet=True),
     "errors": Variant("all of alpha for `error_rate`", _ONLY_ERRORS),
@@ -119,7 +119,7 @@ VARIANTS: Mapping[str, Variant] = {
     ),
     "nu4": Variant("nu 4 instead of 8", _nu(4)),
     "nu2": Variant("nu 2", _nu(2)),
-    "nu0": Variant("nu 0: the canary's own dispersion alone", _nu(_NONE)),
+    "nu0": Variant("nu 0: the canary's own dispersion alone (revision 2)", _nu(_NONE)),
     "bets8": Variant("8 bets instead of 14", _EIGHT_BETS),
     "bets5": Variant("5 bets", _FIVE_BETS),
     "start80": Variant("0.80 of the weight on the start, 0.10 on restarts of either kind", _EARLY),
@@ -152,7 +152,7 @@ LOOKS: Mapping[str, Variant] = {
         looks_open=True,
     ),
 }
-"""How and at what the policy looks: the shipped constants, but for one of them."""
+"""How and at what the policy looks: the constants of revision 1, but for one of them."""
 
 
 @contextmanager

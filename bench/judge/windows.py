@@ -67,8 +67,12 @@ class Rollout:
         """Of one."""
         return round(1000 * self.stream.cuts.window_s)
 
-    def windows(self) -> Iterator[TrialWindow]:
+    @cached_property
+    def windows(self) -> tuple[TrialWindow, ...]:
         """In order of time; such without a request are left out, as everywhere."""
+        return tuple(self._windows())
+
+    def _windows(self) -> Iterator[TrialWindow]:
         for number in range(self.many):
             strata = {}
             for stage in range(len(SHARES)):

@@ -16,6 +16,7 @@ from schemas.policies import (
     FIRST_REVISION,
     MARGINAL,
     PASSING,
+    USUAL_REVISION,
     PolicyChoice,
     PolicyName,
 )
@@ -35,7 +36,9 @@ class AsPlanned:
 
 
 def sequential(plan: Plan) -> Sequential:
-    """davylamp's own, by the constants that the plan names: it may name another policy all the same."""
+    """davylamp's own, by the constants that the plan names; a plan that names another policy gets the usual ones."""
+    if plan.policy is not None and plan.policy.name != "sequential":
+        return Sequential(USUAL_REVISION)
     return Sequential((plan.policy and plan.policy.revision) or FIRST_REVISION)
 
 

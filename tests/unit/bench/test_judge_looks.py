@@ -37,7 +37,7 @@ def test_a_larger_first_stage_takes_more_of_the_same_sessions() -> None:
 
 
 def test_a_window_that_has_ended_holds_what_it_holds_when_it_is_final() -> None:
-    for final in ROLLOUT.windows():
+    for final in ROLLOUT.windows:
         start_s = final.start_ms // 1000
         ended = FILLING.upto(start_s, start_s + 5, 5)
         assert ended is not None

@@ -13,6 +13,7 @@ from bench.judge.traffic import (
     STARTS_S,
     WINDOWS,
     Stream,
+    expected_of_canary,
     slower_than,
     stream,
 )
@@ -66,6 +67,12 @@ def test_each_stage_has_its_share_of_the_sessions_born_in_it() -> None:
     assert STARTS_S[2] == sum(stage.duration_s for stage in PLAN.stages[:2])
 
 
+def test_the_canary_has_about_as_many_calls_as_are_expected() -> None:
+    several = [stream(10.0, FAULTS["none"], seed, 900.0) for seed in range(4)]
+    seen = np.mean([Rollout(one).counts[:, 1, 0].cumsum()[[59, 119, 179]] for one in several], axis=0)
+    assert seen == pytest.approx([expected_of_canary(10.0, s) for s in (300.0, 600.0, 900.0)], rel=0.2)
+
+
 def test_the_usual_p99_is_that_of_a_healthy_baseline(healthy: Stream) -> None:
     found = quantile(np.asarray(Rollout(healthy).histograms[:, 0].sum(axis=0)), 0.99)
     assert slower_than(NOMINAL_P99_MS) == pytest.approx(0.01)
@@ -74,7 +81,7 @@ def test_the_usual_p99_is_that_of_a_healthy_baseline(healthy: Stream) -> None:
 
 def test_windows_and_values_over_time_say_the_same(healthy: Stream) -> None:
     rollout = Rollout(healthy)
-    windows = list(rollout.windows())
+    windows = rollout.windows
     assert [w.end_ms for w in windows] == sorted({w.end_ms for w in windows})
     for side, cohort in enumerate(COHORTS):
         cells = [cell for w in windows for cell in w.cells(cohort)]
@@ -92,7 +99,7 @@ def test_windows_and_values_over_time_say_the_same(healthy: Stream) -> None:
 
 def test_bucket_histograms_hold_what_is_above_their_floor(healthy: Stream) -> None:
     rollout = Rollout(healthy)
-    for window in list(rollout.windows())[500:520]:
+    for window in rollout.windows[500:520]:
         for cell in window.cells("baseline"):
             assert cell.bucket_floor is not None
             above = sum(n for index, n in cell.histogram.items() if index // 4 >= cell.bucket_floor)
@@ -150,6 +157,21 @@ def test_walds_bound_is_the_clumps_over_the_information_of_a_call() -> None:
     calls = rollout.counts[:, 1, 0].cumsum()
     assert calls[int(bound // 5) - 1] <= needed <= calls[int(bound // 5)]
     assert bound_s(rollout, FAULTS["none"]) is None
+
+
+def test_the_bound_of_a_tool_that_fails_is_that_of_its_own_calls() -> None:
+    fault = FAULTS["tool+100"]
+    rollout = Rollout(stream(10.0, fault, 3))
+    bound = bound_s(rollout, fault)
+    assert bound is not None
+    told = [
+        tool.n
+        for w in rollout.windows
+        if w.end_ms <= 1000 * bound + 5000
+        for c in w.cells("canary")
+        if (tool := c.tools.get("tool8"))
+    ]
+    assert sum(told[:-1]) <= np.log(20) / divergence(1.0, 0.075) <= sum(told)
 
 
 def test_what_there_is_too_little_traffic_for_has_no_bound() -> None:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from schemas.plan import Plan, as_written, judged_by
+from schemas.plan import WRITTEN, Plan, as_written
 from schemas.policies import COMPARED, PolicyChoice
 from status.mistakes import mistakes
 from tests.builders import ONLY_ERRORS, plan
@@ -40,18 +40,30 @@ def test_a_policy_makes_it_another_plan_and_reads_back_as_it_was_written() -> No
     assert chosen.hash != plan(policy="threshold").hash != plan().hash
 
 
-def test_a_plan_that_names_no_revision_means_the_first_for_ever() -> None:
+def test_a_plan_of_the_ledger_that_names_no_revision_means_the_first_for_ever() -> None:
     assert plan(policy="sequential").policy == PolicyChoice(name="sequential")
     assert b"revision" not in plan(policy="sequential").dump()
-    assert as_written(plan()).dump() == plan().dump()
 
 
-def test_once_another_revision_is_usual_a_plan_that_is_handed_in_names_it() -> None:
-    for unnamed in (plan(), plan(policy="sequential")):
-        assert judged_by(unnamed, 2).policy == PolicyChoice(name="sequential", revision=2)
-        assert judged_by(unnamed, 1) is unnamed
+@pytest.mark.parametrize("unnamed", [{}, {"policy": "sequential"}, {"policy": None}])
+def test_a_plan_that_a_person_hands_in_gets_the_usual_revision_if_it_names_none(
+    unnamed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {"service": "orders", "canary": "v2", **unnamed}
+    monkeypatch.setattr("schemas.policies.USUAL_REVISION", 2)
+    usual = PolicyChoice(name="sequential", revision=2)
+    for handed_in in (as_written(Plan.model_validate(content)), Plan.model_validate(content, context=WRITTEN)):
+        assert handed_in.policy == usual
+        assert as_written(handed_in) == handed_in
+
+
+def test_a_plan_keeps_the_policy_and_the_revision_that_it_names() -> None:
     for named in (plan(policy={"name": "sequential", "revision": 1}), plan(policy="kayenta")):
-        assert judged_by(named, 2) is named
+        assert as_written(named) == named
+
+
+def test_while_the_first_revision_is_usual_nothing_is_written_into_a_plan() -> None:
+    assert as_written(plan()).dump() == plan().dump()
 
 
 @pytest.mark.parametrize(
