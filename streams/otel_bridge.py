@@ -60,6 +60,8 @@ class Tally:
     """Spans that cannot be read, and requests that say too little; the log says why, of each."""
     malformed: int = 0
     """Messages."""
+    lost: int = 0
+    """Messages that the topic's retention took before they were read."""
 
 
 def events_of(raws: Sequence[bytes], tally: Tally, tools: AnsweredTools) -> Iterator[RequestEvent]:
@@ -100,8 +102,11 @@ class Bridge:
         self._consumer, self._producer, self._settings = consumer, producer, settings
         self.tally, self._tools = Tally(), AnsweredTools()
         self._messages: list[Any] = []
+        self._member: Any = None
+        """As whom it polled: what the group knows it as by the time of a commit may be another, whose partitions are others."""
         producer.init_transactions(_ANSWER_S)
-        consumer.subscribe([settings.source], on_revoke=self._revoked, on_lost=self._revoked)
+        callbacks = {"on_assign": self._assigned, "on_revoke": self._revoked, "on_lost": self._revoked}
+        consumer.subscribe([settings.source], **callbacks)
 
     def step(self) -> None:
         """Some messages, if there are any. Raises ``KafkaException``: the process ends, and is started again."""
@@ -116,7 +121,7 @@ class Bridge:
             self._send(event)
         nexts = {(m.topic(), m.partition()): m.offset() + 1 for m in messages}
         read = [TopicPartition(*place, offset) for place, offset in nexts.items()]
-        self._producer.send_offsets_to_transaction(read, self._consumer.consumer_group_metadata(), _ANSWER_S)
+        self._producer.send_offsets_to_transaction(read, self._member, _ANSWER_S)
         self._producer.commit_transaction(_ANSWER_S)
 
     def close(self) -> None:
@@ -126,18 +131,43 @@ class Bridge:
     def _gather(self) -> list[Any]:
         # A rebalance may happen in any of these calls: it takes what was polled of a lost partition off the list.
         self._messages = []
-        self._messages += self._consumer.consume(1, _WAIT_S)
-        size = sum(map(len, self._messages))
-        while self._messages and size < _POLL_BYTES and len(self._messages) < _POLL_MESSAGES:
-            more = self._consumer.consume(_SLICE, 0)
-            if not more:
-                break
-            self._messages += more
+        more = self._poll(1, _WAIT_S)
+        size = sum(map(len, more))
+        while more and size < _POLL_BYTES and len(self._messages) < _POLL_MESSAGES:
+            more = self._poll(_SLICE, 0)
             size += sum(map(len, more))
         for message in self._messages:
             if message.error() is not None:
                 raise KafkaException(message.error())
         return self._messages
+
+    def _poll(self, count: int, timeout_s: float) -> list[Any]:
+        more = list(self._consumer.consume(count, timeout_s))
+        self._messages += more
+        if self._member is None and more:
+            self._member = self._consumer.consumer_group_metadata()
+        return more
+
+    def _assigned(self, _: Any, parts: Sequence[TopicPartition]) -> None:
+        committed = self._consumer.committed(parts, _ANSWER_S) if parts else ()
+        self._consumer.assign([TopicPartition(part.topic, part.partition, self._start(part)) for part in committed])
+        self._member = None
+
+    def _start(self, committed: TopicPartition) -> int:
+        """Where to read on; what retention took meanwhile is counted, and said."""
+        if committed.error is not None:
+            raise KafkaException(committed.error)
+        low, high = self._consumer.get_watermark_offsets(committed, _ANSWER_S)
+        place = {"partition": committed.partition, "committed": committed.offset, "first": low, "end": high}
+        if committed.offset > high:
+            logger.warning(
+                "the spans' topic was made anew: read from its start", extra={"action": "spans_anew", **place}
+            )
+            return int(low)
+        if 0 <= committed.offset < low:
+            self.tally.lost += low - committed.offset
+            logger.warning("retention took spans unread", extra={"action": "spans_lost", **place})
+        return int(max(committed.offset, low))
 
     def _revoked(self, _: Any, parts: Sequence[TopicPartition]) -> None:
         """Whoever gets a partition reads it from its commit: what was polled of it and is not sent yet is theirs.
@@ -170,7 +200,7 @@ def make_bridge(settings: OtelBridgeSettings, kafka: KafkaSettings) -> Bridge:
             "session.timeout.ms": 10_000,
             "heartbeat.interval.ms": 1000,
             "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
+            "auto.offset.reset": "error",  # it says itself where it begins; what it may not skip in silence ends it
             "isolation.level": "read_committed",
         }
     )

@@ -41,6 +41,8 @@ class Broker:
     members: dict[At, "Member"] = field(default_factory=dict)
     """Whose a partition is."""
     generation: int = 1
+    retained: dict[At, int] = field(default_factory=dict)
+    """First offset that retention has left."""
     logs: dict[At, list[tuple[Record, Transaction] | None]] = field(default_factory=lambda: defaultdict(list))
     """None: the marker of a transaction's end."""
 
@@ -88,7 +90,7 @@ class Broker:
         owner = self.members.get(at)
         self.members[at] = member
         if owner is None:
-            member.assign(at)
+            member.given(at)
         else:
             owner.told.append(at)
 
@@ -238,8 +240,24 @@ class Member:
     def subscribe(self, _topics: Sequence[str], **callbacks: Callable[[Any, list[TopicPartition]], None]) -> None:
         self._callbacks = callbacks
 
-    def assign(self, at: At) -> None:
-        self.positions[at] = self.broker.places.get(at, 0)
+    def given(self, at: At) -> None:
+        """The group gives it a partition."""
+        if "on_assign" in self._callbacks:
+            self._callbacks["on_assign"](self, [TopicPartition(*at)])
+        else:
+            self.positions[at] = self.broker.places.get(at, 0)
+
+    def committed(self, parts: Sequence[TopicPartition], _timeout: float) -> list[TopicPartition]:
+        return [
+            TopicPartition(p.topic, p.partition, self.broker.places.get((p.topic, p.partition), -1001)) for p in parts
+        ]
+
+    def get_watermark_offsets(self, part: TopicPartition, _timeout: float) -> tuple[int, int]:
+        at = part.topic, part.partition
+        return self.broker.retained.get(at, 0), len(self.broker.logs[at])
+
+    def assign(self, parts: Sequence[TopicPartition]) -> None:
+        self.positions |= {(part.topic, part.partition): part.offset for part in parts}
 
     def consume(self, count: int, _timeout: float) -> list[Message]:
         self._note("consume")
@@ -269,7 +287,7 @@ class Member:
         self._calls_back = False
         self.positions.pop(at)
         self.broker.generation += 1
-        self.broker.members[at].assign(at)
+        self.broker.members[at].given(at)
 
     def _note(self, name: str) -> None:
         if self._calls_back:

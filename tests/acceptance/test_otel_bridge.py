@@ -17,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from davylamp_sdk._event import RequestEvent
+from streams.otel_bridge import GROUP
 from streams.otlp import _SCOPES
 from tests.streams_ground import PARTITIONS, PATIENCE_S, SERVICE, Ground, ground, tell
 from tests.telemetry import BASELINE, CANARY, is_tick
@@ -100,11 +101,12 @@ def send(kafka: KafkaSettings, first: int, last: int) -> None:
 
 
 @contextmanager
-def bridge(made: Ground) -> Iterator["subprocess.Popen[bytes]"]:
+def bridge(made: Ground, instance: str = "one") -> Iterator["subprocess.Popen[bytes]"]:
     environ = {k: v for k, v in os.environ.items() if not k.startswith("DAVYLAMP_")} | {
         "DAVYLAMP_KAFKA_BOOTSTRAP": made.kafka.bootstrap,
         "DAVYLAMP_OTEL_BRIDGE_SOURCE": SOURCE,
         "DAVYLAMP_OTEL_BRIDGE_TOPIC": made.topic,
+        "DAVYLAMP_OTEL_BRIDGE_INSTANCE": instance,
     }
     with (made.folder / "bridge.log").open("ab") as log:
         process = subprocess.Popen([sys.executable, "-m", "streams.otel_bridge"], env=environ, stdout=log, stderr=log)
@@ -164,3 +166,49 @@ async def test_each_span_is_counted_once_though_the_bridge_is_killed_in_the_midd
         said = await made.assert_exact()
         counted = {o: sum(row.get(f"outcome {o}", 0) for row in said.cells.values()) for o in OUTCOMES}
         assert counted == {o: len(range(i, REQUESTS, len(OUTCOMES))) for i, o in enumerate(OUTCOMES)}
+
+
+def taken_by_retention(kafka: KafkaSettings, partition: int) -> int:
+    """Let a partition lose all that it holds; of how many spans a bridge has not sent yet."""
+    consumer = Consumer(kafka.librdkafka("test-otel") | {"group.id": GROUP, "enable.auto.commit": False})
+    (committed,) = consumer.committed([TopicPartition(SOURCE, partition)], PATIENCE_S)
+    _, end = consumer.get_watermark_offsets(committed, PATIENCE_S)
+    consumer.assign([committed])
+    unread = [consumer.poll(PATIENCE_S) for _ in range(committed.offset, end)]
+    consumer.close()
+    with AdminClient(kafka.librdkafka("test-otel")) as admin:
+        for done in admin.delete_records([TopicPartition(SOURCE, partition, end)]).values():
+            done.result(20)
+    return A_MESSAGE * len([message for message in unread if message is not None and message.value() != b"{"])
+
+
+async def until(made: Ground, n: int) -> list[RequestEvent]:
+    """The events, once there are so many."""
+    async with asyncio.timeout(PATIENCE_S):
+        events = await events_of(made)
+        while len(events) < n:
+            await asyncio.sleep(0.5)
+            events = await events_of(made)
+    return events
+
+
+async def test_bridges_that_take_partitions_over_send_each_span_once_and_name_what_retention_took(
+    kafka: KafkaSettings, tmp_path: Path
+) -> None:
+    async with ground(kafka, tmp_path, "otel") as made:
+        await asyncio.to_thread(send, kafka, 0, 200)
+        with bridge(made) as first:
+            await until(made, 2000)
+            first.terminate()
+            await asyncio.to_thread(first.wait, PATIENCE_S)
+        await asyncio.to_thread(send, kafka, 200, 400)
+        lost = await asyncio.to_thread(taken_by_retention, kafka, 0)
+        await asyncio.to_thread(send, kafka, 400, MESSAGES)
+        with bridge(made):
+            await until(made, 2001)
+            with bridge(made, "other"):  # joins in the middle, and is killed at the end
+                await until(made, REQUESTS * 3 // 4 - lost)
+            events = await until(made, REQUESTS - lost)
+        assert lost > 0
+        assert "spans_lost" in (made.folder / "bridge.log").read_text()
+        assert len({(e.producer, e.sequence) for e in events}) == len(events) == REQUESTS - lost

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from davylamp_sdk._event import RequestEvent
-from streams.otel_bridge import Bridge, OtelBridgeSettings
+from streams.otel_bridge import Bridge, OtelBridgeSettings, Tally
 from tests.transactions import Broker, Member, Producer
 from tests.unit.streams.test_otel_bridge import PING, message, span_of
 
@@ -76,7 +76,26 @@ def put_out_of_the_group(scene: Scene, producer: Producer) -> None:
     producer.send_offsets_to_transaction = too_late  # type: ignore[method-assign, assignment]
 
 
-@pytest.mark.parametrize("fails", [refused, fenced, fenced_when_the_log_has_them, put_out_of_the_group])
+def put_out_of_the_group_and_back_as_another_member(scene: Scene, producer: Producer) -> None:
+    begin = producer.begin_transaction
+
+    def too_late() -> None:
+        scene.broker.generation += 1  # librdkafka has heard of it, the bridge has not polled since
+        begin()
+
+    producer.begin_transaction = too_late  # type: ignore[method-assign]
+
+
+FAILURES = (
+    refused,
+    fenced,
+    fenced_when_the_log_has_them,
+    put_out_of_the_group,
+    put_out_of_the_group_and_back_as_another_member,
+)
+
+
+@pytest.mark.parametrize("fails", FAILURES)
 def test_where_it_fails_in_the_middle_nothing_is_known_and_who_is_started_again_sends_it_once(
     fails: Callable[[Scene, Producer], None],
 ) -> None:
@@ -111,6 +130,28 @@ def test_what_it_polled_of_a_partition_that_the_group_takes_in_the_middle_is_sen
     bridge.step()
     scene.assert_once()
     assert member.in_callback == []
+
+
+@pytest.mark.parametrize(
+    ("committed", "retained", "start", "tally", "action"),
+    [
+        (None, 1, 1, Tally(), []),  # nobody has read what is gone, and nobody asked for it
+        (1, 0, 1, Tally(), []),
+        (1, 1, 1, Tally(), []),
+        (2, 2, 2, Tally(), []),
+        (0, 2, 2, Tally(lost=2), ["spans_lost"]),
+        (9, 1, 1, Tally(), ["spans_anew"]),
+    ],
+)
+def test_it_reads_on_where_it_was_and_says_what_retention_took(
+    committed: int | None, retained: int, start: int, tally: Tally, action: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = Scene()
+    scene.broker.places |= {} if committed is None else {(SOURCE, 0): committed}
+    scene.broker.retained[SOURCE, 0] = retained
+    bridge, member, _ = scene.owner()
+    assert (member.positions, bridge.tally) == ({(SOURCE, 0): start}, tally)
+    assert [vars(record)["action"] for record in caplog.records] == action
 
 
 def test_a_bridge_that_is_killed_in_the_middle_holds_up_nobody_once_it_is_started_again() -> None:
