@@ -5,9 +5,10 @@ asks nothing any more, and what is left is the dispersion, which is cumulative o
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from itertools import takewhile
 from typing import get_args
 
 import numpy as np
@@ -40,15 +41,14 @@ def with_client(healthy: Stream, failing: int, seed: int) -> Stream:
 
 def ends(healthy: Stream, seed: int, failing: Sequence[int], revision: Revision) -> list[bool]:
     """Whether it is rolled back, for each number of calls: by the shipped policy and the default plan."""
-    before, first_ms = Sequential(revision).begin(TRIAL), 1000 * WINDOW_S * FIRST
-    for window in Rollout(healthy).windows:
-        if window.end_ms <= first_ms:
-            before.add(window)
-    rollouts = [Rollout(with_client(healthy, n, seed)) for n in failing]
-    return [is_rolled_back(deepcopy(before), [w for w in r.windows if w.end_ms > first_ms]) for r in rollouts]
+    before = Sequential(revision).begin(TRIAL)
+    for window in takewhile(lambda w: w.end_ms <= 1000 * WINDOW_S * FIRST, Rollout(healthy).windows_from(0)):
+        before.add(window)
+    rollouts = [Rollout(with_client(healthy, calls, seed)) for calls in failing]
+    return [is_rolled_back(deepcopy(before), rollout.windows_from(FIRST)) for rollout in rollouts]
 
 
-def is_rolled_back(comparison: SequentialComparison, windows: Sequence[TrialWindow]) -> bool:
+def is_rolled_back(comparison: SequentialComparison, windows: Iterable[TrialWindow]) -> bool:
     """Looked at with each window, until one is enough."""
     for window in windows:
         comparison.add(window)

@@ -70,10 +70,11 @@ class Rollout:
     @cached_property
     def windows(self) -> tuple[TrialWindow, ...]:
         """In order of time; such without a request are left out, as everywhere."""
-        return tuple(self._windows())
+        return tuple(self.windows_from(0))
 
-    def _windows(self) -> Iterator[TrialWindow]:
-        for number in range(self.many):
+    def windows_from(self, first: int) -> Iterator[TrialWindow]:
+        """The same, from that number on, made as they are taken."""
+        for number in range(first, self.many):
             strata = {}
             for stage in range(len(SHARES)):
                 cells = [number * CELLS + 2 * stage + cohort for cohort in (0, 1)]

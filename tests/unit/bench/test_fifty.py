@@ -9,7 +9,7 @@ import pytest
 from bench.fifty import RATES, SLOWEST, Answer, Found, plan, service, slowest, table
 from bench.processes import Scheduled, cpu_s, memory_mb, scheduled
 
-TICKS_S = 0.05
+TICKS_S = 0.1
 """`/proc` counts in hundredths of a second, twice."""
 
 

@@ -8,7 +8,7 @@ import pytest
 from bench.judge import one_client
 from bench.judge.faults import FAULTS
 from bench.judge.one_client import FIRST, MANY, ends, table, with_client
-from bench.judge.traffic import STARTS_S, WINDOW_S, stream
+from bench.judge.traffic import STARTS_S, WINDOW_S, Cuts, stream
 
 HEALTHY = stream(1.0, FAULTS["none"], 0)
 
@@ -29,8 +29,9 @@ def test_no_calls_are_no_client() -> None:
 
 
 def test_the_policy_looks_from_the_clients_minute_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(one_client, "FIRST", int(280 / WINDOW_S))
-    outage, healthy = (stream(1.0, FAULTS[name], 0, until_s=300.0) for name in ("outage", "none"))
+    monkeypatch.setattr(one_client, "FIRST", 12)
+    short = Cuts(horizon_s=120.0)
+    outage, healthy = (stream(10.0, FAULTS[name], 0, short.horizon_s, short) for name in ("outage", "none"))
     assert ends(outage, 0, (0,), 1) == [True]
     assert ends(healthy, 0, (0,), 2) == [False]
 
