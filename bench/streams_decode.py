@@ -7,6 +7,7 @@ events; and as ratios to `json.loads` of the same bytes, alone: decoding into ch
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -32,6 +33,8 @@ POLL_MESSAGES, POLL_BYTES = 2000, 512 * 1024
 
 NOW = 1_795_485_600_000
 PAIRS = (("v1", "7.1.session.786db6f38e0cd8b7"), ("v2", "7.1.session.0123456789abcdef"))
+PRODUCERS = 20
+"""Servers that send single events, half of each version; of many services that share a topic two each."""
 OUTCOMES = ("ok",) * 47 + ("tool_error", "rpc_error", "timeout")
 
 
@@ -56,11 +59,12 @@ def events(n: int) -> list[dict[str, object]]:
     ]
 
 
-def batches(rows: Sequence[dict[str, object]], n: int) -> list[bytes]:
-    """The requests in messages of ``n``, as the SDK writes them, of a producer each version."""
+def batches(rows: Sequence[dict[str, object]], n: int, services: int = 1) -> list[bytes]:
+    """The requests in messages of ``n``, as the SDK writes them, of a producer each service and version, in turns."""
     made = []
     for number, start in enumerate(range(0, len(rows), n)):
-        version, label = PAIRS[number % len(PAIRS)]
+        producer = number % (len(PAIRS) * services)
+        version, label = PAIRS[producer % len(PAIRS)]
         names: dict[str, int] = {}
         some = [{**row, "assignment": f"{label};{version}"} for row in rows[start : start + n]]
         columns = {
@@ -73,28 +77,42 @@ def batches(rows: Sequence[dict[str, object]], n: int) -> list[bytes]:
             for name in ("session_age_ms", "session_gap_ms")
         }
         first = [i for i, row in enumerate(some) if row["first_of_session"]]
-        said = _who(version, start) | columns | plain | ages | {"names": list(names), "first_of_session": first}
+        said = _who(producer, start, services) | columns | plain | ages
+        said |= {"names": list(names), "first_of_session": first}
         made.append(EventBatch.model_validate(said).dump())
     return made
 
 
-def singles(rows: Sequence[dict[str, object]]) -> list[bytes]:
-    """The requests as a message each."""
-    said = [
-        RequestEvent.model_validate(_who(version, i) | row | {"assignment": f"{label};{version}"})
-        for i, row in enumerate(rows)
-        for version, label in (PAIRS[i // 100 % len(PAIRS)],)
-    ]
-    return [event.dump() for event in said]
+def senders(n: int, services: int = 1) -> list[int]:
+    """Which server sends each of so many single events: their messages stand among each other, as a topic has them."""
+    dice = random.Random(20131)
+    return [dice.randrange(max(PRODUCERS, len(PAIRS) * services)) for _ in range(n)]
 
 
-def _who(version: str, sequence: int) -> dict[str, object]:
+def version_of(producer: int) -> str:
+    """What a server runs."""
+    return PAIRS[producer % len(PAIRS)][0]
+
+
+def singles(rows: Sequence[dict[str, object]], services: int = 1) -> list[bytes]:
+    """The requests as a message each; every producer counts its own."""
+    made, sent = [], Counter[int]()
+    for producer, row in zip(senders(len(rows), services), rows, strict=True):
+        version, label = PAIRS[producer % len(PAIRS)]
+        said = _who(producer, sent[producer], services) | row | {"assignment": f"{label};{version}"}
+        made.append(RequestEvent.model_validate(said).dump())
+        sent[producer] += 1
+    return made
+
+
+def _who(producer: int, sequence: int, services: int) -> dict[str, object]:
+    version, service = version_of(producer), producer // len(PAIRS) % services
     return {
-        "producer": f"0f7d2b6c8a9e138a4e2f0d9b1c37a65{version[-1]}",
+        "producer": f"0f7d2b6c8a9e138a4e2f0d9b1c37{producer:04x}",
         "sequence": sequence,
-        "service": "orders",
+        "service": f"orders-{service}" if services > 1 else "orders",
         "version": version,
-        "instance": f"orders-{version}-7c9f",
+        "instance": f"orders-{version}-{producer}",
     }
 
 

@@ -61,11 +61,11 @@ class Nowhere(MemoryOutbox):
         self.sent += len(record.value or b"")
 
 
-def polls(form: Form) -> list[list[Record]]:
+def polls(form: Form, services: int = 1) -> list[list[Record]]:
     """What a consumer gets, poll by poll."""
     found: list[list[Record]] = [[]]
     size = 0
-    for offset, sent in enumerate(messages(form)):
+    for offset, sent in enumerate(messages(form, services)):
         if size >= POLL_BYTES or len(found[-1]) == POLL_MESSAGES:
             found.append([])
             size = 0

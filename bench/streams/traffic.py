@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from bench.streams_decode import EVENTS as SOME
-from bench.streams_decode import PAIRS, batches, events, singles
+from bench.streams_decode import batches, events, senders, singles, version_of
 from schemas.outcomes import LATENCY_COUNTED
 
 
@@ -26,7 +26,7 @@ FORMS = (Form("batches of 500", 500, 3_000_000), Form("batches of 100", 100, 1_5
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A message: of whom, and what."""
+    """A message: of which cohort, and what."""
 
     key: bytes
     value: bytes
@@ -38,22 +38,21 @@ def _rows() -> list[dict[str, object]]:
 
 
 @cache
-def _some(a_message: int) -> list[bytes]:
-    return singles(_rows()) if a_message == 1 else batches(_rows(), a_message)
+def _some(a_message: int, services: int = 1) -> list[bytes]:
+    return singles(_rows(), services) if a_message == 1 else batches(_rows(), a_message, services)
 
 
-def messages(form: Form) -> Iterator[Sent]:
-    """The same hundred thousand requests again and again, with sequences that count on: none is a duplicate."""
-    some = _some(form.a_message)
+def messages(form: Form, services: int = 1) -> Iterator[Sent]:
+    """The same hundred thousand requests again and again, with sequences that go on: none is a duplicate."""
+    some = _some(form.a_message, services)
     for again in range(form.events // SOME):
-        for number, value in enumerate(some):
-            at = number * form.a_message
-            yield Sent(producer_of(value), value.replace(_sequence(at), _sequence(at + again * SOME), 1))
+        for value in some:
+            yield Sent(cohort_of(value), _later(value, again * SOME))
 
 
-def producer_of(value: bytes) -> bytes:
-    """The key of a message."""
-    return value.split(b'"producer":"', 1)[1].split(b'"', 1)[0]
+def cohort_of(value: bytes) -> bytes:
+    """The key of a message: so those who count by key need not sort a topic anew by cohort."""
+    return value.split(b'"version":"', 1)[1].split(b'"', 1)[0]
 
 
 def bytes_an_event(form: Form) -> float:
@@ -63,11 +62,10 @@ def bytes_an_event(form: Form) -> float:
 
 def truth(form: Form) -> dict[str, tuple[int, float]]:
     """Count and p99 in milliseconds of each cohort."""
-    rows, step = _rows(), max(form.a_message, 100)
+    of = senders(SOME) if form.a_message == 1 else [i // form.a_message for i in range(SOME)]
     cohorts: dict[str, list[dict[str, object]]] = {}
-    for number, start in enumerate(range(0, SOME, step)):
-        version, _ = PAIRS[number % len(PAIRS)]
-        cohorts.setdefault(version, []).extend(rows[start : start + step])
+    for producer, row in zip(of, _rows(), strict=True):
+        cohorts.setdefault(version_of(producer), []).append(row)
     return {
         cohort: (len(mine) * form.events // SOME, float(np.quantile(_latencies(mine), 0.99)))
         for cohort, mine in cohorts.items()
@@ -78,5 +76,7 @@ def _latencies(rows: Sequence[dict[str, object]]) -> list[float]:
     return [float(str(row["duration_ms"])) for row in rows if row["outcome"] in LATENCY_COUNTED]
 
 
-def _sequence(number: int) -> bytes:
-    return b'"sequence":%d,' % number
+def _later(value: bytes, by: int) -> bytes:
+    head, rest = value.split(b'"sequence":', 1)
+    number, rest = rest.split(b",", 1)
+    return b'%s"sequence":%d,%s' % (head, int(number) + by, rest)

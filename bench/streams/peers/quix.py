@@ -89,7 +89,7 @@ def main() -> None:
 
     if "BENCH_MEMORY" in os.environ:
         frame.update(count, metadata=True)
-    else:  # the key is the producer, and each producer is of one cohort: nothing has to be repartitioned
+    else:  # the key is the cohort: nothing has to be repartitioned
         frame.apply(decoded).tumbling_window(job.WINDOW_MS).agg(found=Histogram(progress)).final()
     app.run()
 

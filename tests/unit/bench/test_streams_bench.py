@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.streams import profile
+from bench.streams import profile, shared
 from bench.streams.__main__ import kept, read_back, table
 from bench.streams.contenders import OURS, PLAIN, RAW, Contender, Ground
 from bench.streams.measure import Run, run
-from bench.streams.traffic import FORMS, Form, messages, producer_of, truth
+from bench.streams.traffic import FORMS, Form, cohort_of, messages, truth
 from schemas.outcomes import LATENCY_COUNTED
 from schemas.windows import CohortWindow
 from streams.batches import Batch
@@ -27,10 +27,25 @@ from transport.settings import KafkaSettings
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_every_form_is_read_and_its_sequences_count_on(form: Form) -> None:
     some = list(islice(messages(form), 3))
-    events = [event for sent in some for event in read(record(0, 1, sent.value))[0]]
-    assert [event.sequence for event in events] == list(range(3 * form.a_message))
-    assert all(sent.key == producer_of(sent.value) for sent in some)
+    rounds = list(islice(messages(replace(form, events=200_000)), 0, None, 100_000 // form.a_message))
+    first, again = (read(record(0, 1, sent.value))[0][0] for sent in rounds)
+    assert (first.producer, first.sequence, again.sequence) == (again.producer, 0, 100_000)
+    assert all(
+        sent.key == cohort_of(sent.value) == read(record(0, 1, sent.value))[0][0].version.encode() for sent in some
+    )
     assert all(isinstance(decode(record(0, 1, sent.value)), Batch) == (form.a_message > 1) for sent in some)
+
+
+def test_services_that_share_a_topic_are_told_beside_one_alone() -> None:
+    text = shared.table({"singles": [200_000.0, 190_000.0, 100_000.0]}, 3)
+    assert "| | one service | 2 services | 20 services |" in text
+    assert "| singles | 200,000 | 190,000 (0.95 ×) | 100,000 (0.50 ×) |" in text
+
+
+def test_the_truth_is_that_of_the_single_events() -> None:
+    said = [sent.value for sent in messages(replace(FORMS[2], events=100_000))]
+    counted = {version: sum(b'"version":"%s"' % version.encode() in one for one in said) for version in ("v1", "v2")}
+    assert counted == {cohort: n for cohort, (n, _) in truth(replace(FORMS[2], events=100_000)).items()}
 
 
 def test_the_truth_is_that_of_the_messages() -> None:

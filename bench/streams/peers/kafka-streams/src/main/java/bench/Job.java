@@ -19,8 +19,8 @@ import org.apache.kafka.streams.state.QueryableStoreTypes;
 import org.apache.kafka.streams.state.Stores;
 
 /**
- * Kafka Streams by its DSL: decode, validate, tumbling window, count and p99 per cohort. The key is the producer, and each
- * producer is of one cohort: nothing has to be repartitioned. The store is in memory, with its changelog as is the default.
+ * Kafka Streams by its DSL: decode, validate, tumbling window, count and p99 per cohort. The key is the cohort: nothing
+ * has to be repartitioned. The store is in memory, with its changelog as is the default.
  */
 public final class Job {
     private static final long TELL_NS = 50_000_000;
