@@ -69,11 +69,11 @@ SHAPES: Mapping[str, Shape] = {
 }
 
 
-def trial(*checks: str, margin: str) -> Trial:
+def trial(*checks: str, margin: str, alpha: float = 0.05) -> Trial:
     """Of a plan that has only these checks."""
     off = {name: "off" for name in Checks.model_fields if name not in {"custom", *checks}}
     wanted = {**off, **{check: {"within": margin} for check in checks}}
-    plan = Plan.model_validate({"service": "bench", "canary": "v2", "checks": wanted})
+    plan = Plan.model_validate({"service": "bench", "canary": "v2", "checks": wanted, "alpha": alpha})
     versions = {v: {"endpoints": ["127.0.0.1:1"]} for v in ("v1", "v2")}
     service = Service.model_validate({"service": "bench", "baseline": "v1", "versions": versions})
     return Trial.of(Opening(plan=plan, service=service, seed=SEED), 1, "v1")
@@ -103,8 +103,8 @@ def caught(shape: Shape, runs: int) -> Found:
     for seed in range(runs):
         chance, comparison = np.random.default_rng([seed, 6]), Sequential().begin(LATENCY)
         for minute in range(MINUTES):
-            cells = [_latencies(chance, "v1", _usual(chance, MINUTE_CALLS))]
-            cells.append(_latencies(chance, "v2", shape(chance, MINUTE_CALLS)))
+            cells = [latencies(chance, "v1", _usual(chance, MINUTE_CALLS))]
+            cells.append(latencies(chance, "v2", shape(chance, MINUTE_CALLS)))
             comparison.add(LATENCY.window((minute + 1) * MINUTE_MS, MINUTE_MS, cells))
             breached = comparison.assess((), TIMES).breached_by
             if breached is not None:
@@ -120,7 +120,8 @@ def _told(comparison: Comparison) -> tuple[float, float]:
     return result.baseline.value or math.nan, result.canary.value or math.nan
 
 
-def _latencies(chance: np.random.Generator, version: str, ms: Floats) -> Cell:
+def latencies(chance: np.random.Generator, version: str, ms: Floats) -> Cell:
+    """A cell of calls, each a session's own."""
     fine, places = np.clip(bins_of(ms), 0, BINS - 1), chance.integers(0, BUCKETS, len(ms))
     many = np.bincount(places, minlength=BUCKETS).tolist()
     by_bucket: dict[int, dict[int, int]] = {}
