@@ -32,7 +32,7 @@ class Dispersion:
     @property
     def larger(self) -> float:
         """Of both cohorts' own: few bad requests of the canary that happen to be scattered do not make it small."""
-        return max(self.pooled, self.baseline)
+        return max(self.canary, self.baseline)
 
     @property
     def widespread(self) -> bool:
