@@ -64,7 +64,7 @@ class Routers:
         """Raises :class:`transport.settings.SettingsError` for a CA that cannot be read, or what can be no token."""
         if not is_token(token.get_secret_value()):
             raise SettingsError(
-                "[direct] token: a token is of ASCII characters, without a space: give the routers' own"
+                "[direct] token: a token is of printable ASCII characters, without a space at its ends: give the routers' own"
             )
         self._urls = tuple(dict.fromkeys(url.rstrip("/") for url in urls))
         self._headers = {"authorization": f"Bearer {token.get_secret_value()}"}

@@ -139,6 +139,21 @@ def test_another_token_is_refused_by_the_router(monkeypatch: pytest.MonkeyPatch)
     assert canary_weight(balancer) == 2_000
 
 
+def test_a_token_with_a_space_keeps_nobody_from_a_rollback(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = "a token of this field alone"
+    made, balancer = _run(router(START))
+    shell = Shell(monkeypatch, {A: listening(made, token)})
+    code, output = shell.run("--rollout", "1", DAVYLAMP_DIRECT_TOKEN=token)
+    assert (code, canary_weight(balancer)) == (0, 0), output
+
+
+@pytest.mark.parametrize("token", ["ü" * 16, "two\nlines of a token", " at its end "])
+def test_what_no_header_can_carry_is_no_token(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    made, _ = _run(router(START))
+    code, output = Shell(monkeypatch, {A: listening(made)}).run("--rollout", "1", DAVYLAMP_DIRECT_TOKEN=token)
+    assert (code, "[direct] token: a token is of printable ASCII" in " ".join(output.split())) == (2, True), output
+
+
 def test_a_proxy_that_has_not_acknowledged_leaves_it_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
     made, balancer = _run(router(START))
     balancer.connect("mute", None)
