@@ -90,7 +90,7 @@ def test_a_stack_whose_kafka_is_not_there_ends_with_what_is_wrong(
     ("environment", "words"),
     [
         ({"DAVYLAMP_TOKEN": "ü"}, "DAVYLAMP_TOKEN is no token"),
-        ({"DAVYLAMP_TOKEN": "two words"}, "DAVYLAMP_TOKEN is no token"),
+        ({"DAVYLAMP_TOKEN": "two\nlines"}, "DAVYLAMP_TOKEN is no token"),
         ({"DAVYLAMP_URL": "http://[::1"}, "http://[::1 is no URL"),
     ],
 )
