@@ -6,7 +6,7 @@ from bench.judge.faults import FAULTS, RATES
 from bench.judge.plots import false_alarms, times
 from bench.judge.results import Results
 from bench.judge.rivals import OURS
-from bench.judge.tables import cells, markdown, percent, tables
+from bench.judge.tables import cells, ended, markdown, percent, tables
 from bench.judge.targets import targets
 from bench.judge.traffic import CALLS_PER_SESSION
 from bench.judge.windows import PLAN
@@ -75,11 +75,10 @@ def ours(found: Results) -> str:
     every = [cell for rate in RATES for cell in cells(found, rate)]
     healthy = [cell.column(OURS) for cell in every if not cell.fault.is_harmful]
     harmful = [cell.column(OURS) for cell in every if cell.fault.is_harmful]
-    n, out = sum(c.runs for c in healthy), sum(c.share("rolled_back") * c.runs for c in healthy if c.runs)
-    m, wrong = sum(c.runs for c in harmful), sum(c.share("proceeded") * c.runs for c in harmful if c.runs)
+    (out, n), (wrong, m) = ended(healthy, "rolled_back"), ended(harmful, "proceeded")
     parts = []
     if n:
-        parts.append(f"rolled back {out:.0f} of {n} canaries with nothing beyond a margin ({percent(out / n, n)})")
+        parts.append(f"rolled back {out} of {n} canaries with nothing beyond a margin ({percent(out / n, n)})")
     if m:
-        parts.append(f"let {wrong:.0f} of {m} bad ones proceed as proved ({percent(wrong / m, m)})")
+        parts.append(f"let {wrong} of {m} bad ones proceed as proved ({percent(wrong / m, m)})")
     return "Over all cells davylamp's policy " + " and ".join(parts) + "."

@@ -49,6 +49,8 @@ class Tuned:
 EVERY_S, CALM_EVERY_S, EAGER_S = 5.0, 30.0, 600.0
 """Ours looks at each window in the first ten minutes and whenever it is suspicious, and each 30 s otherwise, to save time."""
 STATIC_ERRORS, STATIC_SLOWER = 0.01, 1.5
+ERRORS, TOOL_FAILURES = PLAN.checks.error_rate.within, PLAN.checks.tool_success.within
+SLOWER = PLAN.checks.latency_p99.within
 Z_LIMIT = NormalDist().inv_cdf(1 - 0.05 / 3)
 MOVING_S = 60.0
 FEWEST_CALLS = 20
@@ -127,7 +129,7 @@ def z_test(rollout: Rollout) -> Verdict:
     sums = rollout.counts.cumsum(axis=0)[1::2].astype(np.float64)
     n, tools = sums[..., 0], sums[..., 2]
     slow = np.stack([_slow(h) for h in rollout.histograms.cumsum(axis=0)[1::2]])
-    z = np.stack([_z(sums[..., 1], n, 0.005), _z(sums[..., 3], tools, 0.01), _z(slow, n, 0.0)])
+    z = np.stack([_z(sums[..., 1], n, ERRORS), _z(sums[..., 3], tools, TOOL_FAILURES), _z(slow, n, 0.0)])
     out = np.nonzero((z >= Z_LIMIT).any(axis=0))[0]
     return Verdict("rolled_back", float(out[0] + 1) * 2 * WINDOW_S) if len(out) else Verdict("proceeded")
 
@@ -140,7 +142,7 @@ def naive(rollout: Rollout) -> Verdict:
     for minute, (counts, histograms) in enumerate(zip(sums, bins, strict=True), start=1):
         n, errors, tools, failed, _ = counts.T
         if n[1] >= FEWEST_CALLS and (
-            _exceeds(errors, n, 0.005) or _exceeds(failed, tools, 0.01) or _is_slower(histograms)
+            _exceeds(errors, n, ERRORS) or _exceeds(failed, tools, TOOL_FAILURES) or _is_slower(histograms)
         ):
             return Verdict("rolled_back", 60.0 * minute)
     return Verdict("proceeded")
@@ -153,12 +155,12 @@ def _exceeds(bad: Floats, n: Floats, margin: float) -> bool:
 
 def _is_slower(histograms: Ints) -> bool:
     baseline, canary = (quantile(h, 0.99) or 0.0 for h in histograms)
-    return canary > 1.1 * baseline
+    return canary > (1 + SLOWER) * baseline
 
 
 def _slow(histograms: Ints) -> Floats:
     """Requests above the baseline's p99, and the canary's above 1.1 times that."""
-    found = threshold(histograms[0], 0.99, 0.10)
+    found = threshold(histograms[0], 0.99, SLOWER)
     if found is None:
         return np.zeros(2)
     return np.array([histograms[0, found.baseline :].sum(), histograms[1, found.canary :].sum()], np.float64)

@@ -2,14 +2,14 @@
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bench.judge.faults import FAULTS, RATES, Fault
 from bench.judge.results import NAMES, Results, Run, Said
-from bench.judge.rivals import OURS
+from bench.judge.rivals import OURS, End
 from bench.judge.simulate import goal
 
 _FEW = 5
@@ -97,6 +97,12 @@ class CellOf:
         """Median of Wald's bound; None without any."""
         found = [run.bound_s for run in self.runs if run.bound_s is not None]
         return float(np.median(found)) if len(found) == len(self.runs) else None
+
+
+def ended(columns: Iterable[Column], end: End) -> tuple[int, int]:
+    """How many runs of several cells ended so, and of how many."""
+    ends = [said.verdict.end for column in columns for said in column.said]
+    return ends.count(end), len(ends)
 
 
 def cells(found: Results, rate: float) -> list[CellOf]:

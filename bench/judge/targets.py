@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from bench.judge.faults import FAULTS
 from bench.judge.limit import CLUMPS, expected_bound_s, robust_bound_s
 from bench.judge.results import NAMES, Results
-from bench.judge.tables import CellOf, Column, cells, heading, markdown, percent
+from bench.judge.rivals import End
+from bench.judge.tables import CellOf, Column, cells, ended, heading, markdown, percent
 from bench.judge.traffic import WINDOW_S
 
 RATE = 10.0
@@ -43,17 +44,16 @@ def targets(found: Results) -> str:
     return markdown(["", "at most", *map(heading, _REVISIONS)], rows)
 
 
-def _shares(title: str, every: Sequence[CellOf], end: str, most: float) -> list[str]:
+def _shares(title: str, every: Sequence[CellOf], end: End, most: float) -> list[str]:
     told = [_share([cell.column(name) for cell in every], end, most) for name in _REVISIONS]
     return [title, f"{100 * most:.0f} %", *told]
 
 
-def _share(columns: Sequence[Column], end: str, most: float) -> str:
-    runs = sum(column.runs for column in columns)
+def _share(columns: Sequence[Column], end: End, most: float) -> str:
+    seen, runs = ended(columns, end)
     if not runs:
         return "–"
-    share = sum(column.share(end) * column.runs for column in columns if column.runs) / runs
-    return f"{percent(share, runs)} of {runs:,}{'' if share <= most else ', **missed**'}"
+    return f"{percent(seen / runs, runs)} of {runs:,}{'' if seen / runs <= most else ', **missed**'}"
 
 
 def _times(cell: CellOf) -> list[list[str]]:
