@@ -1,7 +1,7 @@
 """`python -m bench.judge [--minutes 5] [--rates 1 10 100] [--faults …] [--results FILE] [--write]`.
 
 Simulates as long as it may, prints the tables of all that was simulated so far, and with `--write` writes
-`docs/statistics.md` and its plots from it. `--minutes 0` simulates nothing: it makes the tables from the results that are
+`docs/statistics.md` and its plots from it, and the results once more with a line a run. `--minutes 0` simulates nothing: it makes the tables from the results that are
 shipped.
 """
 
@@ -31,6 +31,7 @@ def main() -> None:
     found = simulate(options.results, tuple(options.rates), lambda: time.monotonic() < end, options.faults)
     print(tables(found))
     if options.write:
+        found.save(options.results)
         write(found)
 
 

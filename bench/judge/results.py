@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.judge.rivals import JUDGES, TUNED, End, Tuned, Verdict
+from bench.judge.faults import FAULTS
+from bench.judge.rivals import JUDGES, TUNED, TUNING, End, Tuned, Verdict
 from bench.report import machine
 
 FILE = Path(__file__).parents[2] / "docs" / "statistics" / "results.jsonl"
@@ -107,6 +108,17 @@ class Results:
         found.runs = list(runs.values())
         return found
 
+    def save(self, file: Path) -> None:
+        """A line a run, cell by cell: what further judges said later stands beside what the first ones did."""
+        cells = {fault: place for place, fault in enumerate(FAULTS)}
+        self.runs.sort(key=lambda run: (run.rate, cells[run.fault], run.seed))
+        lines = (
+            _head(self.machine),
+            *(tuned_line(rate, self.tuned[rate]) for rate in sorted(self.tuned)),
+            *(run.line() for run in self.runs),
+        )
+        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
     def many(self, rate: float, fault: str) -> int:
         """How often a cell was simulated."""
         return sum(run.rate == rate and run.fault == fault for run in self.runs)
@@ -122,13 +134,17 @@ def begin(file: Path, found: Results) -> None:
     """Name the judges that are asked from here on, unless the newest lines name them."""
     if found.judges != NAMES:
         file.parent.mkdir(parents=True, exist_ok=True)
-        append(file, json.dumps({"judges": NAMES, "machine": machine()}))
+        append(file, _head(machine()))
 
 
-def tuned_line(rate: float, tuned: Tuned, of: int) -> str:
+def tuned_line(rate: float, tuned: Tuned) -> str:
     """The limits, and of how many healthy rollouts they are."""
     limits = [round(v, 6) for v in (tuned.error_rate, tuned.tool_failures, tuned.p99_ms)]
-    return json.dumps({"rate": rate, "tuned": limits, "of": of}, separators=(",", ":"))
+    return json.dumps({"rate": rate, "tuned": limits, "of": TUNING}, separators=(",", ":"))
+
+
+def _head(of: str) -> str:
+    return json.dumps({"judges": NAMES, "machine": of})
 
 
 def _lines(file: Path) -> Iterable[dict[str, Any]]:

@@ -46,6 +46,8 @@ class Tuned:
     p99_ms: float
 
 
+TUNING = 20
+"""Healthy rollouts that the tuned rule is tuned on: other ones than it is judged by."""
 EVERY_S, CALM_EVERY_S, EAGER_S = 5.0, 30.0, 600.0
 """Ours looks at each window in the first ten minutes and whenever it is suspicious, and each 30 s otherwise, to save time."""
 STATIC_ERRORS, STATIC_SLOWER = 0.01, 1.5

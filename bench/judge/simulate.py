@@ -10,14 +10,12 @@ import numpy as np
 from bench.judge.faults import FAULTS
 from bench.judge.limit import bound_s
 from bench.judge.results import Results, Run, Said, append, begin, tuned_line
-from bench.judge.rivals import JUDGES, TUNED, Tuned, moving, tuned_rule
+from bench.judge.rivals import JUDGES, TUNED, TUNING, Tuned, moving, tuned_rule
 from bench.judge.traffic import stream
 from bench.judge.windows import Rollout
 
 GOALS = {1.0: 100, 10.0: 200, 100.0: 20}
 """Runs of a cell; half as many of one that must be rolled back."""
-TUNING = 20
-"""Healthy rollouts that the tuned rule is tuned on: other ones than it is judged by."""
 _TUNING_SEED = 1_000_000
 
 
@@ -36,7 +34,7 @@ def simulate(
     for rate in rates:
         if rate not in found.tuned and going_on():
             found.tuned[rate] = tuned(rate, TUNING)
-            append(file, tuned_line(rate, found.tuned[rate], TUNING))
+            append(file, tuned_line(rate, found.tuned[rate]))
     for place, run in enumerate(found.runs):
         if run.unasked and run.rate in rates and run.fault in faults and going_on():
             found.runs[place] = completed(run, found.tuned[run.rate])
