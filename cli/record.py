@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +14,7 @@ from cli.rollouts import ROLLOUT_HELP, lasted_ms, read_log, read_telemetry, roll
 from cli.terminal import EXIT_UNDECIDED, fail
 
 if TYPE_CHECKING:
+    from transport.log import Record
     from transport.recording import Header
     from transport.spool import Spool
 
@@ -46,33 +47,46 @@ def record(
 
 
 async def _windows(service: str, rollout: int | None, file: Path, key: bytes | None) -> str:
-    from judge.fold import TOPICS
+    """By way of files beside the recording, for it may be long."""
     from judge.recording import header_of, records_of
-    from judge.verify import Records
-    from transport.log import by_topic
     from transport.recording import write_recording
+    from transport.shelf import Shelf
 
-    log = await read_log(service, "davylamp-record")
-    header = header_of(log, service, rollout)
-    records: Records = by_topic(records_of(log, header))
-    if key is not None:
-        from cli.replaying import MACHINE
-        from judge.anonymous import anonymized
-
-        header, records = anonymized(header, records, key, MACHINE)
-    count = write_recording(file, header, (record for topic in TOPICS for record in records.get(topic, ())))
+    with Shelf(file.parent) as shelf:
+        log = await read_log(service, "davylamp-record", shelf)
+        header = header_of(log, service, rollout)
+        if key is None:
+            count = write_recording(file, header, records_of(log, header))
+        else:
+            header, count = _renamed(file, header, records_of(log, header), key)
     return f"rollout {header.rollout} of {header.service}, {count} records"
+
+
+def _renamed(file: Path, header: "Header", records: Iterable["Record"], key: bytes) -> tuple["Header", int]:
+    from cli.replaying import MACHINE
+    from judge.anonymous import anonymized
+    from judge.fold import TOPICS
+    from transport.recording import write_recording
+    from transport.shelf import Shelf
+
+    with Shelf(file.parent) as shelf:
+        for one in records:
+            shelf.put(one)
+        header, renamed = anonymized(header, shelf.records(), key, MACHINE)
+        return header, write_recording(file, header, (r for topic in TOPICS for r in renamed.get(topic, ())))
 
 
 async def _events(service: str, rollout: int | None, file: Path, key: bytes | None) -> str:
     """Since the rollout began, as far as the log still holds it; by way of files beside the recording, for it may be long."""
     from cli.recorded_telemetry import said_of
     from judge.recording import header_of
+    from transport.shelf import Shelf
     from transport.spool import Spool
 
-    records = await read_log(service, "davylamp-record")
-    header = header_of(records, service, rollout)
-    lasted = lasted_ms(header, records)
+    with Shelf(file.parent) as shelf:
+        records = await read_log(service, "davylamp-record", shelf)
+        header = header_of(records, service, rollout)
+        lasted = lasted_ms(header, records)
     with TemporaryDirectory(dir=file.parent, prefix=f".{file.name}.") as folder, Spool(Path(folder)) as spool:
         async with aclosing(read_telemetry(header.definition.telemetry, *lasted)) as sent:
             async for record in sent:

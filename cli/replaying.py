@@ -121,7 +121,9 @@ def _standing(header: Header, records: Records, at_ms: int) -> str:
         if link.entry.decided_at <= at_ms:
             chain, _ = chain.read(link.entry, link.record.offset)
     tape = Tape(records, header.service)
-    read = {topic: [r for r in records.get(topic, ()) if r.timestamp_ms <= at_ms] for topic in INPUTS}
-    offsets = {f"{topic}-{tape.partition}": told[-1].offset + 1 for topic, told in read.items() if told}
-    cut = Cut(offsets=offsets, now=at_ms)
-    return render_standing(MACHINE.decide(tape.state(chain, cut), cut).view, _started_ms(header, records))
+    ends = {
+        topic: max((r.offset + 1 for r in records.get(topic, ()) if r.timestamp_ms <= at_ms), default=0)
+        for topic in INPUTS
+    }
+    cut = Cut(offsets={f"{topic}-{tape.partition}": end for topic, end in ends.items() if end}, now=at_ms)
+    return render_standing(tape.decide(MACHINE, chain, cut).view, _started_ms(header, records))

@@ -10,6 +10,7 @@ from transport.recording import Header
 
 if TYPE_CHECKING:
     from judge.verify import Records
+    from transport.shelf import Shelf
 
 ROLLOUT_HELP = "SERVICE for its newest rollout, or SERVICE/NUMBER."
 
@@ -22,8 +23,11 @@ def rollout_named(text: str) -> tuple[str, int | None]:
     return service, int(number) if separator else None
 
 
-async def read_log(service: str, client: str) -> "Records":
-    """The service's partition of what the judge reads, up to where it ends now. Ends the command if it cannot be read."""
+async def read_log(service: str, client: str, shelf: "Shelf") -> "Records":
+    """The service's partition of what the judge reads, up to where it ends now: it lies on the shelf, for it may be long.
+
+    Ends the command if it cannot be read.
+    """
     from judge.fold import TOPICS
     from judge.verify import read_partition
     from schemas.partitions import partition_of
@@ -36,11 +40,12 @@ async def read_log(service: str, client: str) -> "Records":
         fail(str(error), EXIT_WRONG)
     reader = KafkaReader(kafka, client, TOPICS)
     try:
-        return await read_partition(reader, partition_of(service, kafka.control_partitions))
+        await read_partition(reader, partition_of(service, kafka.control_partitions), shelf.put)
     except LogError as error:
         fail(str(error))
     finally:
         await reader.close()
+    return shelf.records()
 
 
 def lasted_ms(header: Header, records: "Records") -> tuple[int, int | None]:

@@ -88,6 +88,8 @@ async def _verify(service: str, rollout: int | None) -> list[Verdict]:
     from judge.policies.choice import AsPlanned
     from judge.rollout.machine import Machine
     from judge.verify import verify as recomputed
+    from transport.shelf import Shelf
 
-    records = await read_log(service, "davylamp-verify")
-    return recomputed(records, service, rollout, Machine(AsPlanned(), __version__))
+    with Shelf() as shelf:
+        records = await read_log(service, "davylamp-verify", shelf)
+        return recomputed(records, service, rollout, Machine(AsPlanned(), __version__))

@@ -4,9 +4,9 @@ Sentences name what they speak of, so the judge writes its entries anew over the
 the same numbers is checked, entry by entry. What people wrote has the names replaced and their own words left out.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from pydantic import ValidationError
 
@@ -16,7 +16,7 @@ from judge.impossible import unreadable
 from judge.pseudonyms import REPLACED, Pseudonyms
 from judge.rollout.machine import Machine
 from judge.verdicts import Same
-from judge.verify import Link, Records, Tape, by_person, links, verify
+from judge.verify import Changes, Link, Records, Tape, by_person, links, verify
 from schemas.control import Command, ProxyReport, RouteChange
 from schemas.decisions import LedgerEntry
 from schemas.ledger import ServiceLedger
@@ -37,34 +37,25 @@ def anonymized(header: Header, records: Records, key: bytes, machine: Machine) -
 
     Raises :class:`NamesDecideError`.
     """
-    chain = list(links(records, header.service))
-    openings = {link.entry.rollout: link.entry.opening for link in chain if link.entry.opening is not None}
+    opened = [link.entry for link in links(records, header.service) if link.entry.opening is not None]
+    openings = {entry.rollout: entry.opening for entry in opened if entry.opening is not None}
     names = Pseudonyms(key, custom=frozenset(n for o in openings.values() for n in o.plan.checks.custom))
     names = replace(names, seeds={n: (o.seed, names.seed(o.seed)) for n, o in openings.items()})
-    plans = {
-        link.entry.plan_hash: names.plan(link.entry.opening.plan).hash
-        for link in chain
-        if link.entry.opening is not None
-    }
-    service = names.of("service", header.service)
-    renamed: Records = {
-        "services": [*_anew(records.get("services", ()), Service, names.service)],
-        "rollout-commands": [*_anew(records.get("rollout-commands", ()), Command, names.command)],
-        "route-changes": [*_anew(records.get("route-changes", ()), RouteChange, names.route)],
-        "proxy-reports": [*_counts_anew(records.get("proxy-reports", ()), ProxyReport, names.report, service)],
-        "cohort-windows": [*_counts_anew(records.get("cohort-windows", ()), CohortWindow, names.window, service)],
-    }
-    tape = Tape(renamed, service)
+    plans = {e.plan_hash: names.plan(e.opening.plan).hash for e in opened if e.opening is not None}
+    service, renaming = names.of("service", header.service), _Renaming(names, plans)
+    anew = _changes(names, renaming, service)
+    tape = Tape(records, service, anew)
     verdicts = verify(records, header.service, header.rollout, machine, of_any_version=True)
     same = {verdict.entry.id for verdict in verdicts if isinstance(verdict, Same)}
-    written = list(_ledger(chain, _Renaming(names, plans), tape, machine, same))
+    written = list(_ledger(links(records, header.service), renaming, tape, machine, same))
     others = {
         "service": tape.service,
         "plan": names.plan(header.plan),
         "definition": names.service(header.definition),
         "anonymized": True,
     }
-    return header.model_copy(update=others), {**tape.records, LEDGER: written}
+    renamed: Records = {topic: _Changed(records.get(topic, ()), change) for topic, change in anew.items()}
+    return header.model_copy(update=others), {**renamed, LEDGER: written}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,48 +101,73 @@ class _Renaming:
 
 
 def _ledger(
-    chain: Sequence[Link], renaming: _Renaming, tape: Tape, machine: Machine, same: set[str]
+    chain: Iterable[Link], renaming: _Renaming, tape: Tape, machine: Machine, same: set[str]
 ) -> Iterator[Record]:
-    named = tape.records
     newest = ServiceLedger()
     before = {newest.head_id: newest}
     for link in chain:
-        tape.records = _pointed(named, renaming)
         entry = renaming.entry(link.entry)
         if link.entry.id in same and not by_person(link.entry):
             entry = _decided(before[entry.after], entry, tape, machine)
         renaming.ids[link.entry.id] = entry.id
         newest, _ = newest.read(entry, link.record.offset)
+        if entry.kind == "start":
+            before.clear()  # as `links` does
         before[newest.head_id] = newest
         yield _with(link.record, entry)
-    tape.records = _pointed(named, renaming)
 
 
-def _pointed(named: Records, renaming: _Renaming) -> Records:
-    """What was read already names entries that have their new ids: it stays as it was read."""
+class _Changed(Sequence[Record]):
+    """Records, each changed when it is asked for: windows of weeks need no memory."""
+
+    def __init__(self, records: Sequence[Record], change: Callable[[Record], Record]) -> None:
+        self._records, self._change = records, change
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return map(self._change, self._records)
+
+    @overload
+    def __getitem__(self, place: int) -> Record: ...
+    @overload
+    def __getitem__(self, place: slice) -> "_Changed": ...
+    def __getitem__(self, place: int | slice) -> "Record | _Changed":
+        if isinstance(place, slice):
+            return _Changed(self._records[place], self._change)
+        return self._change(self._records[place])
+
+
+def _changes(names: Pseudonyms, renaming: _Renaming, service: str) -> Changes:
+    """By topic. What names an entry follows as soon as that has its new id: an entry is decided after those that its inputs name."""
+
+    def command(record: Record) -> Record:
+        return _with(record, renaming.command(names.command(Command.read(record.value or b""))))
+
+    def route(record: Record) -> Record:
+        return _with(record, renaming.route(names.route(RouteChange.read(record.value or b""))))
+
     return {
-        **named,
-        "route-changes": [*_anew(named["route-changes"], RouteChange, renaming.route)],
-        "rollout-commands": [*_anew(named["rollout-commands"], Command, renaming.command)],
+        "services": lambda record: _with(record, names.service(Service.read(record.value or b""))),
+        "rollout-commands": command,
+        "route-changes": route,
+        "proxy-reports": _counts_anew(ProxyReport, names.report, service),
+        "cohort-windows": _counts_anew(CohortWindow, names.window, service),
     }
 
 
-def _anew(records: Sequence[Record], model: type[M], change: Callable[[M], M]) -> Iterator[Record]:
-    """Each record changed; one that takes a service away says nothing that could be."""
-    for record in records:
-        if record.value is not None:
-            yield _with(record, change(model.read(record.value)))
+def _counts_anew(model: type[M], change: Callable[[M], M], service: str) -> Callable[[Record], Record]:
+    """Of a record that could not be read nothing is known but that it was there."""
 
-
-def _counts_anew(records: Sequence[Record], model: type[M], change: Callable[[M], M], service: str) -> Iterator[Record]:
-    """The same; of one that could not be read nothing is known but that it was there."""
-    for record in records:
+    def changed(record: Record) -> Record:
         try:
             message = model.read(record.value or b"")
         except ValidationError:
-            yield replace(record, key=service.encode(), value=unreadable(service), headers={})
-        else:
-            yield _with(record, change(message))
+            return replace(record, key=service.encode(), value=unreadable(service), headers={})
+        return _with(record, change(message))
+
+    return changed
 
 
 def _with(record: Record, message: Message) -> Record:
@@ -161,7 +177,7 @@ def _with(record: Record, message: Message) -> Record:
 
 def _decided(chain: ServiceLedger, renamed: LedgerEntry, tape: Tape, machine: Machine) -> LedgerEntry:
     judge = replace(machine, code_version=renamed.code_version)
-    entry = judge.decide(tape.state(chain, renamed.cut), renamed.cut).entry
+    entry = tape.decide(judge, chain, renamed.cut).entry
     if entry is None or _figures(entry) != _figures(renamed):
         raise NamesDecideError(
             f"the {renamed.kind} of rollout {renamed.rollout} would be another one under other names"

@@ -4,14 +4,14 @@ A what-if asks the judge along the course that the rollout really took, for traf
 recorded entries are written anew with the other plan in them, and all that names an entry (routes, commands) follows. Pure.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from davylamp_sdk._message import Message
-from judge.verify import Records, Tape, links
+from judge.verify import Changes, Records, Tape, links
 from schemas.control import Command, RouteChange
 from schemas.decisions import LedgerEntry
 from schemas.ledger import ServiceLedger, Void
@@ -71,7 +71,7 @@ def course(records: Records, service: str, rollout: int, plan: Plan) -> Course:
         chain, result = chain.read(expected, link.record.offset)
         if isinstance(result, Void):
             raise OtherCourseError(f"the recorded {entry.kind} is not possible under this plan: {result.reason}")
-    return Course((*legs, Leg(chain, None)), Tape(_retold(records, ids, plan, command), service))
+    return Course((*legs, Leg(chain, None)), Tape(records, service, _retold(ids, plan, command)))
 
 
 def _under(plan: Plan, entry: LedgerEntry, ids: Mapping[str, str]) -> LedgerEntry:
@@ -96,8 +96,8 @@ def _refuse_other_shares(recorded: Plan, asked: Plan) -> None:
         )
 
 
-def _retold(records: Records, ids: Mapping[str, str], plan: Plan, start: str | None) -> Records:
-    """The inputs with the ids of the course. The rollout is asked for with its plan."""
+def _retold(ids: Mapping[str, str], plan: Plan, start: str | None) -> Changes:
+    """To the inputs with the ids of the course. The rollout is asked for with its plan."""
 
     def named(entry: str) -> str:
         return ids.get(entry, entry)
@@ -110,17 +110,16 @@ def _retold(records: Records, ids: Mapping[str, str], plan: Plan, start: str | N
         opening = command.opening.model_copy(update={"plan": plan}) if command.opening and mine else command.opening
         return command.model_copy(update={"seen": named(command.seen), "opening": opening})
 
-    return {
-        **records,
-        "route-changes": [*_each(records.get("route-changes", ()), RouteChange, route)],
-        "rollout-commands": [*_each(records.get("rollout-commands", ()), Command, asked)],
-    }
+    return {"route-changes": _each(RouteChange, route), "rollout-commands": _each(Command, asked)}
 
 
-def _each(records: Sequence[Record], model: type[M], anew: Callable[[M], M]) -> Iterator[Record]:
+def _each(model: type[M], anew: Callable[[M], M]) -> Callable[[Record], Record]:
     """What is not understood stays as it is: the judge passes over it."""
-    for record in records:
+
+    def change(record: Record) -> Record:
         try:
-            yield replace(record, value=anew(model.read(record.value or b"")).dump())
+            return replace(record, value=anew(model.read(record.value or b"")).dump())
         except ValidationError:
-            yield record
+            return record
+
+    return change

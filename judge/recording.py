@@ -4,7 +4,7 @@ Much of a log is older than the rollout. It is left out, but for what still spea
 to it, the proxies that exist, what had been acknowledged, and the reports from which the next differences are taken.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ from judge.impossible import ImpossibleReportError, service_named_in, unreadable
 from judge.proxies import ProxyBook
 from judge.rollout.look import HOUR_BEFORE_MS
 from judge.rollout.state import CLOCKS_DIFFER_MS, ServiceState
-from judge.verify import Link, Records, links
+from judge.verify import Records, links
 from schemas.control import Command, ProxyReport, RouteChange
 from schemas.decisions import LedgerEntry, Opening
 from schemas.service import Service
@@ -48,20 +48,15 @@ def header_of(records: Records, service: str, rollout: int | None) -> Header:
 
 def records_of(records: Records, header: Header) -> Iterator[Record]:
     """In the order of :data:`judge.fold.TOPICS`, each topic by offset."""
-    chain = list(links(records, header.service))
-    began = _written_ms(chain, header.rollout)
-    over = _written_ms(chain, header.rollout + 1)
-    since_ms = (began or 0) - HOUR_BEFORE_MS - CLOCKS_DIFFER_MS
+    written = _written_ms(records, header.service)
+    over = written.get(header.rollout + 1)
+    since_ms = written.get(header.rollout, 0) - HOUR_BEFORE_MS - CLOCKS_DIFFER_MS
     for topic in INPUTS:
-        told = [pair for pair in _told(records.get(topic, ()), header.service, _MODELS[topic]) if _upto(pair[0], over)]
-        older = [pair for pair in told if pair[0].timestamp_ms < since_ms]
-        kept = {record.offset for record, _ in told[len(older) :]} | _STILL_SPEAKING[topic](older)
-        found = [record for record, _ in told if record.offset in kept]
-        if topic in COUNTS:
-            read = {record.offset for record, _ in told}
-            left = (r for r in records.get(topic, ()) if r.offset not in read and r.timestamp_ms >= since_ms)
-            found += _missed(filter(lambda r: _upto(r, over), left), header.service)
-        yield from sorted(found, key=lambda record: record.offset)
+        told = records.get(topic, ())
+        older = (record for record in told if record.timestamp_ms < since_ms)
+        speaking = _STILL_SPEAKING[topic](_told(older, header.service, _MODELS[topic]))
+        kept = (r for r in told if _upto(r, over) and (r.timestamp_ms >= since_ms or r.offset in speaking))
+        yield from _of_service(kept, header.service, topic)
     for record in records.get(LEDGER, ()):
         if _upto(record, over, itself=False) and _says(record, header.service, LedgerEntry):
             yield record
@@ -73,28 +68,34 @@ def _opening(start: LedgerEntry) -> Opening:
     return start.opening
 
 
-def _written_ms(chain: Sequence[Link], rollout: int) -> int | None:
-    """When the log took the start of a rollout; None if it holds none."""
-    starts = (link for link in chain if link.entry.rollout == rollout and link.entry.kind == "start")
-    return next((link.record.timestamp_ms for link in starts), None)
+def _written_ms(records: Records, service: str) -> dict[int, int]:
+    """By rollout: when the log took its start."""
+    starts = (link for link in links(records, service) if link.entry.kind == "start")
+    return {link.entry.rollout: link.record.timestamp_ms for link in starts}
 
 
 def _upto(record: Record, over_ms: int | None, *, itself: bool = True) -> bool:
     return over_ms is None or record.timestamp_ms < over_ms + itself
 
 
-def _told(records: Sequence[Record], service: str, model: type[M]) -> Iterator[Told[M]]:
+def _told(records: Iterable[Record], service: str, model: type[M]) -> Iterator[Told[M]]:
     for record in records:
         found = _says(record, service, model)
         if found is not None:
             yield record, found
 
 
-def _missed(records: Iterable[Record], service: str) -> Iterator[Record]:
-    """What could not be read, of the service: it holds a rollout. Its content is unknown, so it is left out."""
+def _of_service(records: Iterable[Record], service: str, topic: Topic) -> Iterator[Record]:
+    """Counts that could not be read are missed, and hold a rollout: their content is unknown, so it is left out."""
     for record in records:
-        if service_named_in(record.value) == service:
+        if _says(record, service, _MODELS[topic]) is not None:
+            yield record
+        elif topic in COUNTS and _is_missed(record, service):
             yield replace(record, value=unreadable(service))
+
+
+def _is_missed(record: Record, service: str) -> bool:
+    return service_named_in(record.value) == service
 
 
 def _says(record: Record, service: str, model: type[M]) -> M | None:
@@ -106,15 +107,15 @@ def _says(record: Record, service: str, model: type[M]) -> M | None:
     return found if getattr(found, "service", None) == service else None
 
 
-def _nothing(_: Sequence[Told[Message]]) -> set[int]:
+def _nothing(_: Iterable[Told[Message]]) -> set[int]:
     return set()
 
 
-def _everything(older: Sequence[Told[Message]]) -> set[int]:
+def _everything(older: Iterable[Told[Message]]) -> set[int]:
     return {record.offset for record, _ in older}
 
 
-def _standing_routes(older: Sequence[Told[RouteChange]]) -> set[int]:
+def _standing_routes(older: Iterable[Told[RouteChange]]) -> set[int]:
     """Where a proxy came to exist or was forgotten, and where an entry came into force, with what all routers said then."""
     state, newest, kept = ServiceState(""), dict[str, int](), set[int]()
     for record, change in older:
@@ -126,7 +127,7 @@ def _standing_routes(older: Sequence[Told[RouteChange]]) -> set[int]:
     return kept | set(newest.values())
 
 
-def _bases(older: Sequence[Told[ProxyReport]]) -> set[int]:
+def _bases(older: Iterable[Told[ProxyReport]]) -> set[int]:
     """Of each life of a proxy the report from which its next difference is taken."""
     book, bases = ProxyBook(), dict[tuple[str, int], int]()
     for record, report in older:

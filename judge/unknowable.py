@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from judge.policies.cohort_series import Tally, cohort_series, total_of
+from judge.policies.cohort_series import Tally, total_of
 from judge.whatif import Said, WhatIf
+from schemas.labels import Label
 from schemas.outcomes import ERROR_BAD, total
 from schemas.units import format_share
-from schemas.windows import CohortWindow
+from schemas.window_book import WindowBook
+from schemas.windows import Cell, CohortWindow
 
 
 def unknowable(found: WhatIf) -> tuple[str, ...]:
@@ -85,8 +87,18 @@ _SILENT: Mapping[str, Callable[[WhatIf, Said], Iterator[str]]] = {
 def _canary_after(found: WhatIf, at_ms: int) -> Tally:
     """What the canary's sessions did in final windows that ended later."""
     tape, standing = found.course.tape, found.course.legs[-1].before.standing
-    windows = (CohortWindow.read(r.value) for r in tape.records.get("cohort-windows", ()) if r.value)
-    opening = standing.opening
-    canary = opening.plan.canary if opening else standing.canary or ""
-    series = cohort_series((w for w in windows if w.service == tape.service), "", canary, standing.rollout)
-    return total_of(slot.canary for slot in series.slots if slot.end_ms > at_ms)
+    canary = standing.opening.plan.canary if standing.opening else standing.canary or ""
+    book, after = WindowBook(), Tally()
+    for record in tape.records.get("cohort-windows", ()):
+        window = CohortWindow.read(record.value) if record.value else None
+        if window is None or window.service != tape.service:
+            continue
+        book.read(window)
+        later = (final for final in book.take_final() if final.window_end > at_ms)
+        after = total_of((after, *(Tally.of(c) for w in later for c in w.cells if _is_of(c, canary, standing.rollout))))
+    return after
+
+
+def _is_of(cell: Cell, version: str, rollout: int) -> bool:
+    label = Label.parse(cell.label)
+    return cell.version == version and label is not None and label.rollout == rollout

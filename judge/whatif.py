@@ -70,7 +70,7 @@ def _differences(course: Course, machine: Machine, until_ms: int | None) -> Iter
         for look in _looks(course, number):
             if _later_than(until_ms, look.cut.now):
                 return
-            decision = machine.decide(course.tape.state(leg.before, look.cut), look.cut)
+            decision = course.tape.decide(machine, leg.before, look.cut)
             if _agrees(decision.entry, leg.ends, look.cut.now):
                 break
             kind = decision.entry.kind if decision.entry else None

@@ -27,6 +27,7 @@ from transport.kafka_log import KafkaReader
 from transport.local_kafka import LocalKafka
 from transport.ports import free_ports
 from transport.settings import KafkaSettings
+from transport.shelf import Shelf
 from transport.supervisor import Child, Supervisor
 from transport.topics import ensure_topics
 
@@ -131,8 +132,9 @@ async def test_people_recompute_what_was_decided_by_their_own_name(
     for key in ("bootstrap", "security_protocol", "sasl_username"):
         monkeypatch.setenv(f"DAVYLAMP_KAFKA_{key.upper()}", getattr(settings, key))
     monkeypatch.setenv("DAVYLAMP_KAFKA_SASL_PASSWORD", USERS["people"])
-    records = await read_log("orders", "davylamp-verify")
-    assert len(records["rollout-decisions"]) == 2
+    with Shelf() as shelf:
+        records = await read_log("orders", "davylamp-verify", shelf)
+        assert len(records["rollout-decisions"]) == 2
     sender = KafkaSender.of(settings)
     await sender.begin()
     assert len(await sender.put_all(Posting("mcp-requests.dlq", 0, None, b"", {}))) == 1

@@ -26,6 +26,7 @@ from tests.telemetry import record as sent
 from tests.unit.judge.rollouts import CHECKS, Rollout, broken
 from transport.log import Batch, Record
 from transport.recording import Header, open_recording, write_recording
+from transport.shelf import Shelf
 
 
 def run(*arguments: str) -> Result:
@@ -55,7 +56,7 @@ def file(rollout: Rollout, header: Header, tmp_path: Path) -> str:
 
 @pytest.fixture
 def log(rollout: Rollout, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def read(_: str, __: str) -> Records:
+    async def read(_: str, __: str, ___: Shelf) -> Records:
         return rollout.tapes
 
     for module in (record, replay):
@@ -182,6 +183,54 @@ def test_what_a_busy_topic_holds_is_recorded_in_its_order_and_never_in_memory_at
         assert path.read_bytes() == expected.read_bytes()
     with path.open("rb") as raw:
         assert [(r.partition, r.offset) for r in open_recording(raw).records] == [(r.partition, r.offset) for r in mine]
+
+
+class LongLog:
+    """A reader of all that the judge reads, in small batches."""
+
+    records: tuple[Record, ...] = ()
+    at_once = 5
+
+    def __init__(self, *_: Any) -> None:
+        """Whatever is asked for."""
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        for first in range(0, len(self.records), self.at_once):
+            found = self.records[first : first + self.at_once]
+            copied = (Counted(*(getattr(r, field) for field in Record.__slots__)) for r in found)
+            yield Batch(tuple(copied), caught_up=first + self.at_once >= len(self.records))
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(
+    "asked_for",
+    [
+        ["verify", "orders"],
+        ["replay", "orders/1"],
+        ["replay", "orders/1", "--until", "20s"],
+        ["replay", "orders/1", "--policy", "threshold"],
+        ["record", "orders/1"],
+        ["record", "orders/1", "--anonymize"],
+    ],
+    ids=" ".join,
+)
+def test_what_the_judge_read_is_never_in_memory_at_once(
+    asked_for: list[str], rollout: Rollout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LongLog, "records", tuple(r for records in rollout.tapes.values() for r in records))
+    monkeypatch.setattr("transport.kafka_log.KafkaReader", LongLog)
+    for module in ("recording", "shelf"):
+        monkeypatch.setattr(f"transport.{module}.Record", Counted)
+    before = Counted.alive
+    monkeypatch.setattr(Counted, "most", before)
+    file = ["-o", str(tmp_path / "r.gz")] if asked_for[0] == "record" else []
+    got = CliRunner().invoke(app, [*asked_for, *file])
+    assert got.exit_code == 0, got.output
+    assert len(LongLog.records) == 60
+    assert Counted.most - before <= 2 * LongLog.at_once + 9
+    assert [path.name for path in tmp_path.iterdir()] == (["r.gz"] if file else [])
 
 
 @pytest.mark.parametrize("anonymize", [False, True])

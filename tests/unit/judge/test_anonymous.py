@@ -29,7 +29,8 @@ NAMES = {"orders", "v1", "v2", "v3", "anna", "127.0.0.1:8001", "127.0.0.1:8002",
 def anonymous(rollout: Rollout, key: bytes = b"key") -> tuple[Header, Records, Header, Records]:
     header = header_of(rollout.tapes, "orders", None)
     records = by_topic(records_of(rollout.tapes, header))
-    return (header, records, *anonymized(header, records, key, MACHINE))
+    other, renamed = anonymized(header, records, key, MACHINE)
+    return header, records, other, {topic: [*told] for topic, told in renamed.items()}
 
 
 def texts(content: Any) -> set[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,7 +27,7 @@ from schemas.windows import Bucket, Cell, CohortWindow, Metric, MetricBucket, To
 from status.rollback import rollback_entry
 from tests.builders import SEED, SERVICE, entry, opening, route
 from tests.unit.judge.rollouts import CHECKS, MACHINE, T0, Rollout, Tapes, broken, cell, promoted, window
-from transport.log import Record
+from transport.log import Record, by_topic
 
 
 def kinds(verdicts: Iterable[Verdict]) -> list[tuple[str, type]]:
@@ -230,9 +231,51 @@ async def test_the_log_itself_is_read_to_its_end_and_no_other_partition_counts()
     rollout = await broken()
     await rollout.log.put("cohort-windows", 1, window(T0, partition=7, partitions=9).dump())
     reader = rollout.log.reader(*TOPICS)
-    verdicts = verify(await read_partition(reader, 0), "orders", 1, MACHINE)
+    read: list[Record] = []
+    await read_partition(reader, 0, read.append)
+    verdicts = verify(by_topic(read), "orders", 1, MACHINE)
     assert verdicts == judged(rollout.tapes, 1)
     assert {type(v) for v in verdicts} == {Same}
+
+
+class Held:
+    """Counts how many cells of windows there are at once, in place of the windows' model."""
+
+    def __init__(self) -> None:
+        self._cells: list[weakref.ref[Cell]] = []
+        self.most = 0
+        self.read_windows = 0
+
+    def read(self, raw: bytes) -> CohortWindow:
+        found = CohortWindow.read(raw)
+        self.read_windows += 1
+        self._cells = [cell for cell in self._cells if cell() is not None] + [weakref.ref(c) for c in found.cells]
+        self.most = max(self.most, len(self._cells))
+        return found
+
+
+async def with_long_ago(seconds: int) -> Tapes:
+    """A second rollout, long after the first one, whose sessions were still heard meanwhile, as were another service's."""
+    rollout = await broken()
+    for _ in range(seconds):
+        rollout.clock.advance(1)
+        now = rollout.clock.now_ms()
+        told = window(now, cell("v1", 2, 80, 0), cell("v2", 2, 80, 0))
+        for each in (told, told.model_copy(update={"service": "stock"}), window(now, partition=1)):
+            await rollout.put("cohort-windows", each)
+    await rollout.ask("start", opening=opening("v3", checks=CHECKS))
+    return rollout.tapes
+
+
+async def test_before_the_first_cut_only_windows_that_somebody_may_ask_for_are_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tapes, held = await with_long_ago(100), Held()
+    monkeypatch.setattr("judge.verify._LET_GO_EVERY", 16)
+    monkeypatch.setattr("judge.fold.CohortWindow", held)
+    assert kinds(judged(tapes, 2)) == [("start", Same)]
+    assert held.read_windows > 300
+    assert held.most < 50
 
 
 # A decision is a function of how far each topic was read: the order in which they came leaves no trace.
@@ -379,11 +422,11 @@ def folded(tapes: Tapes, order: Iterable[str], *, look: bool) -> Fold:
 def test_in_whatever_order_the_topics_came_one_cut_gives_one_entry(
     tapes: Tapes, chance: random.Random, seconds: int
 ) -> None:
-    by_topic = [topic for topic, records in tapes.items() for _ in records]
-    shuffled = chance.sample(by_topic, len(by_topic))
+    in_turn = [topic for topic, records in tapes.items() for _ in records]
+    shuffled = chance.sample(in_turn, len(in_turn))
     folds = [
-        folded(tapes, by_topic, look=False),
-        folded(tapes, reversed(by_topic), look=False),
+        folded(tapes, in_turn, look=False),
+        folded(tapes, reversed(in_turn), look=False),
         folded(tapes, shuffled, look=True),
     ]
     cuts = [fold.cut("orders", T0 + 1000 * seconds) for fold in folds]
