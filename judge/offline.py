@@ -12,7 +12,8 @@ from judge.policies.kayenta.wire import judge_document
 from judge.policies.port import Assessment, StageTimes
 from judge.policies.threshold import argo, flagger, measuring
 from judge.policies.threshold import policy as threshold
-from judge.policies.threshold.document import Document, RuleError, read_document
+from judge.policies.threshold.document import Document, read_document
+from judge.policies.threshold.fields import RuleError
 from judge.policies.threshold.wire import argo_report, flagger_report
 from judge.recorded import Recorded, recorded_series, recorded_state
 
@@ -63,8 +64,9 @@ def _threshold_document(document: Any) -> Report:
     if found.measured is None:
         raise RuleError("measurements: is missing: metric → list of values, null where there was none")
     if isinstance(found.rule, flagger.Analysis):
-        length = max((len(values) for values in found.measured.values()), default=0)
-        by_tick = [{name: v[i] if i < len(v) else None for name, v in found.measured.items()} for i in range(length)]
+        by_tick = [
+            dict(zip(found.measured, values, strict=True)) for values in zip(*found.measured.values(), strict=True)
+        ]
         return _flagger_run(found.rule, by_tick, found.ignored)
     return _argo_run(argo.run(found.rule, argo.listed(found.measured)), found.ignored)
 

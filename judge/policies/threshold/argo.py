@@ -26,7 +26,7 @@ _ENDS_THE_RUN: frozenset[Phase] = frozenset({"Failed", "Error", "Inconclusive"})
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric of an AnalysisTemplate. Defaults are Argo's."""
+    """One metric of an AnalysisTemplate (``Metric`` in ``pkg/apis/rollouts/v1alpha1/analysis_types.go``). Defaults are Argo's."""
 
     name: str
     success: Condition | None = None
@@ -39,6 +39,7 @@ class Metric:
     """-1 switches it off."""
     inconclusive_limit: int = 0
     consecutive_error_limit: int = 4
+    """``DefaultConsecutiveErrorLimit`` in ``utils/defaults/defaults.go``."""
     consecutive_success_limit: int = 0
     """0 switches it off."""
     dry_run: bool = False
@@ -69,12 +70,11 @@ class Metric:
         return self.count or (None if self.interval_s is not None else 1)
 
     def measure(self, value: float | None) -> Measurement:
-        """What one value is (``EvaluateResult`` in ``utils/evaluate/evaluate.go``); None is an error of the provider.
+        """What one value is (``EvaluateResult`` in ``utils/evaluate/evaluate.go``); None: the provider answered with nothing.
 
-        Without any condition every value is successful. With both, what meets neither is inconclusive.
+        Without any condition every answer is successful, that with nothing in it too: nobody looks at it. A condition that
+        looks at a value that is not there is an error. With both, what meets neither is inconclusive.
         """
-        if value is None and self.success is None and self.failure is None:
-            return "Error"
         try:
             success = self.success.holds(value) if self.success else None
             failure = self.failure.holds(value) if self.failure else None
@@ -90,7 +90,7 @@ class OutOfDataError(Exception):
 
 
 Provider = Callable[[Metric, int, float], float | None]
-"""From a metric, how often it was measured before, and seconds since the start: its value, or None for an error.
+"""From a metric, how often it was measured before, and seconds since the start: its value, or None where there is none.
 
 Raises :class:`OutOfDataError` where the data ends.
 """
@@ -152,7 +152,11 @@ class AnalysisRun:
 
 
 def run(metrics: Sequence[Metric], provider: Provider) -> AnalysisRun:
-    """Measure in the order of time until the run ends or the provider has nothing more. Measuring takes no time here."""
+    """Measure in the order of time until the run ends or the provider has nothing more. Measuring takes no time here.
+
+    When which metric is due: ``generateMetricTasks`` in ``analysis/analysis.go``. One that ends the run does so for those that
+    are due at the same moment only after they were measured too.
+    """
     runs = {metric.name: MetricRun(metric) for metric in metrics}
     due = [(metric.initial_delay_s, position) for position, metric in enumerate(metrics)]
     heapq.heapify(due)
@@ -174,7 +178,7 @@ def run(metrics: Sequence[Metric], provider: Provider) -> AnalysisRun:
 
 
 def listed(measured: Mapping[str, Sequence[float | None]]) -> Provider:
-    """A provider that gives the values of a list, by metric; None in it is an error."""
+    """A provider that gives the values of a list, by metric; None in it is an answer with nothing."""
 
     def provider(metric: Metric, index: int, _: float) -> float | None:
         values = measured.get(metric.name, ())
@@ -186,7 +190,7 @@ def listed(measured: Mapping[str, Sequence[float | None]]) -> Provider:
 
 
 def _assess(run: MetricRun) -> tuple[Phase, str]:
-    """Where the counts leave a metric, and why."""
+    """Where the counts leave a metric, and why (``assessMetricStatus``)."""
     metric = run.metric
     beyond = _beyond_a_limit(run)
     if beyond is not None:
@@ -202,7 +206,9 @@ def _assess(run: MetricRun) -> tuple[Phase, str]:
 
 
 def _beyond_a_limit(run: MetricRun) -> tuple[Phase, str] | None:
-    """Of several the worst sort of news wins: errors over inconclusive over failed."""
+    """Of several limits the last one asked wins: errors over inconclusive over failed
+    (``assessMetricFailureInconclusiveOrError``).
+    """
     metric = run.metric
     limits: tuple[tuple[Phase, str, int, str, int], ...] = (
         ("Error", "consecutiveErrors", run.consecutive_error, "consecutiveErrorLimit", metric.consecutive_error_limit),

@@ -1,9 +1,13 @@
 """The conditions of an Argo AnalysisTemplate, as far as they compare one value with numbers. Pure.
 
 Argo evaluates ``successCondition`` and ``failureCondition`` in the language of expr-lang/expr. Known here: ``result`` and
-``result[0]`` (one value either way), ``len(result)``, ``isNaN(…)``, numbers, ``< <= > >= == !=``, ``&& || !`` (also as
-words) and parentheses. Anything else is refused rather than guessed, and so is what Argo answers with an error at every
-measurement: a condition that is no truth, or a number where a truth belongs (``EvalCondition`` in ``utils/evaluate/evaluate.go``).
+``result[0]`` (one value either way), ``len(result)``, ``default(result, NUMBER)``, ``isNaN(…)``, ``isInf(…)``, numbers,
+``< <= > >= == !=``, ``&& || !`` (also as words) and parentheses. Anything else is refused rather than guessed, and so is what
+Argo answers with an error at every measurement: a condition that is no truth, or a number where a truth belongs
+(``EvalCondition`` and ``defaultFunc`` in ``utils/evaluate/evaluate.go``).
+
+A provider that had no value answers with an empty list (Prometheus) or with nil (Datadog): ``len(result)`` is then 0,
+``default`` gives its number, and whatever else looks at the value is an error.
 """
 
 import math
@@ -20,8 +24,11 @@ Kind = Literal["number", "truth"]
 MOST_TOKENS = 200
 """A longer condition is refused: nobody writes one, and parentheses are read by recursion."""
 _TOKEN = re.compile(
-    r"\s*(result\[0\]|result|len\(result\)|isNaN|and|or|not|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|&&|\|\||[<>=!]=|[<>!()-])"
+    r"\s*(result\[0\]|len\(result\)|(?:result|default|isNaN|isInf|and|or|not)(?!\w)"
+    r"|(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?(?!\w)|&&|\|\||[<>=!]=|[<>!(),-])"
 )
+_ASKS: dict[str, Callable[[float], bool]] = {"isNaN": math.isnan, "isInf": math.isinf}
+"""Functions from a number to a truth."""
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -141,12 +148,18 @@ class _Parser:
             return _Part("number", _minus(self.given("number", self.operand())))
         if token == "(":  # noqa: S105
             return self._closed(self.either())
-        if token == "isNaN" and self._take("("):  # noqa: S105
-            return _Part("truth", _is_nan(self.given("number", self._closed(self.either()))))
+        if token[0] in ".0123456789":
+            return _Part("number", _constant(float(token)))
+        return self._named(token)
+
+    def _named(self, token: str) -> _Part:
+        """The result, or a function of it. A function's name alone does not belong anywhere."""
         if token in _OPERANDS:
             return _Part("number", _OPERANDS[token])
-        if token[0].isdigit():
-            return _Part("number", _constant(float(token)))
+        if token in _ASKS and self._take("("):
+            return _Part("truth", _asked(_ASKS[token], self.given("number", self._closed(self.either()))))
+        if token == "default" and all(map(self._take, ("(", "result", ","))):  # noqa: S105
+            return _Part("number", _default(self.given("number", self._closed(self.either()))))
         self._at -= 1
         raise self.stuck()
 
@@ -191,8 +204,12 @@ def _minus(inside: Evaluate) -> Evaluate:
     return lambda value: -inside(value)
 
 
-def _is_nan(inside: Evaluate) -> Evaluate:
-    return lambda value: math.isnan(inside(value))
+def _asked(ask: Callable[[float], bool], inside: Evaluate) -> Evaluate:
+    return lambda value: ask(inside(value))
+
+
+def _default(otherwise: Evaluate) -> Evaluate:
+    return lambda value: otherwise(value) if value is None else value
 
 
 def _constant(number: float) -> Evaluate:

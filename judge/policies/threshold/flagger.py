@@ -9,7 +9,10 @@ True to fluxcd/flagger v1.44.0 (commit 15bd6ad); places are named below. A tick 
 3. Otherwise check every metric. One that fails, or cannot be measured, costs one failed check and the step is not taken.
 4. Otherwise take the next step, or promote after the last one.
 
-The count is never taken back: it is of failures in the whole rollout, not in a row.
+The count is never taken back: it is of failures in the whole rollout, not in a row (``SetStatusFailedChecks`` is called with one
+more, and ``setStatusWeight`` in ``pkg/canary/status.go`` leaves it). Only another revision of the canary begins anew. A webhook
+of type ``rollout`` costs a failed check like a metric, one that waits for a person (``confirm-…``) costs none: neither is known
+here.
 """
 
 import math
@@ -29,7 +32,10 @@ Action = Literal["started", "advanced", "halted", "promoting", "rolled_back"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric and the range in which it passes, ends included; without a range it always passes."""
+    """A metric and the range in which it passes, ends included; without a range it always passes.
+
+    ``runBuiltinMetricChecks`` and ``runMetricChecks`` in ``pkg/controller/scheduler_metrics.go``: below ``min`` or above ``max`` fails.
+    """
 
     name: str
     minimum: float | None = None
@@ -37,10 +43,14 @@ class Metric:
     interval_s: float = 60.0
     """The time over which it is measured (``MetricInterval``)."""
     whole: bool = False
-    """Compared without its fraction, as Flagger does with ``request-duration`` in milliseconds."""
+    """Compared without its fraction, as Flagger does with ``request-duration`` in milliseconds (``GetRequestDuration`` in
+    ``pkg/metrics/observers``).
+    """
 
     def complaint(self, value: float | None) -> str | None:
-        """What is wrong with a value; None and NaN are "no values found", which fails like any other."""
+        """What is wrong with a value; None and NaN are "no values found", which fails like any other (``RunQuery`` in
+        ``pkg/metrics/providers/prometheus.go``).
+        """
         if value is None or math.isnan(value):
             return f"no values found for {self.name}"
         value = float(int(value)) if self.whole and math.isfinite(value) else value

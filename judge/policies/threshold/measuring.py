@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from judge.policies.cohort_series import VALUES, CohortSeries, Slot, Tally
 from judge.policies.threshold import argo, flagger
-from judge.policies.threshold.document import RuleError
+from judge.policies.threshold.fields import RuleError
 
 _AGAINST_BASELINE: Mapping[str, Callable[[float, float], float]] = {
     "difference": lambda canary, baseline: canary - baseline,

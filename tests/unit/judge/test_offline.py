@@ -115,10 +115,10 @@ def test_flaggers_document_brings_its_own_measurements() -> None:
     assert report.content["ignored"] == ["analysis.webhooks"]
 
 
-def test_a_list_that_is_shorter_than_another_lacks_values() -> None:
+def test_a_value_that_is_null_is_one_that_the_metric_lacks() -> None:
     document = {
         **flagger({"name": "a", "thresholdRange": {}}, {"name": "b", "thresholdRange": {}}),
-        "measurements": {"a": [1, 1], "b": [1]},
+        "measurements": {"b": [1, None], "a": [1, 1]},
     }
     judged = POLICIES["threshold"].of_document
     assert judged is not None

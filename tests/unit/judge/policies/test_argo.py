@@ -36,6 +36,12 @@ def ran(values: list[float | None], **changes: Any) -> AnalysisRun:
         ("len(result) == 0 || result[0] < 1", None, True),
         ("result == -1.5e-3", -0.0015, True),
         ("0.95 <= result", 1.0, True),
+        (".95 <= result", 0.96, True),
+        ("isInf(result) or result > 5", float("-inf"), True),
+        ("default(result, 0) < 0.05", None, True),
+        ("default(result, 1) < 0.05", None, False),
+        ("default(result, 0) < 0.05", 0.1, False),
+        ("len(result) > 0 && result[0] < 1", None, False),
     ],
 )
 def test_conditions_are_read_as_argo_reads_them(text: str, value: float | None, *, holds: bool) -> None:
@@ -44,7 +50,23 @@ def test_conditions_are_read_as_argo_reads_them(text: str, value: float | None, 
 
 @pytest.mark.parametrize(
     "text",
-    ["result.success > 1", "result <", "(result < 1", "all(result, {# < 1})", "result < 1 2", "isNaN result", ")"],
+    [
+        "result.success > 1",
+        "result <",
+        "(result < 1",
+        "all(result, {# < 1})",
+        "result < 1 2",
+        "isNaN result",
+        ")",
+        "1 < result < 2",
+        "(result < 1)orresult > 2",
+        "result > 0.05and result < 1",
+        "results < 1",
+        "result < \u0663",
+        "default(result) < 1",
+        "default(result[0], 1) < 2",
+        "default < 2",
+    ],
 )
 def test_a_condition_that_is_not_understood_is_refused_and_quoted(text: str) -> None:
     with pytest.raises(ValueError, match="condition") as refused:
@@ -91,13 +113,19 @@ def test_a_condition_cannot_look_at_what_is_not_there() -> None:
     ("conditions", "value", "expected"),
     [
         ({}, 0.5, "Successful"),
-        ({}, None, "Error"),
+        ({}, None, "Successful"),
+        ({}, float("nan"), "Successful"),
         ({"success": OK}, 0.01, "Successful"),
         ({"success": OK}, 0.1, "Failed"),
         ({"success": OK}, float("nan"), "Failed"),
         ({"success": OK}, None, "Error"),
         ({"failure": BAD}, 0.1, "Successful"),
         ({"failure": BAD}, 0.3, "Failed"),
+        ({"failure": BAD}, float("nan"), "Successful"),
+        ({"failure": BAD}, None, "Error"),
+        ({"success": parse_condition("default(result, 0) < 0.05")}, None, "Successful"),
+        ({"success": parse_condition("len(result) == 0 || result[0] < 0.05")}, None, "Successful"),
+        ({"success": OK, "failure": BAD}, float("nan"), "Inconclusive"),
         ({"success": OK, "failure": BAD}, 0.01, "Successful"),
         ({"success": OK, "failure": BAD}, 0.1, "Inconclusive"),
         ({"success": OK, "failure": BAD}, 0.3, "Failed"),
@@ -122,6 +150,13 @@ def test_failures_are_counted_over_the_whole_run() -> None:
     assert ran([0.1, 0.0, 0.0, 0.1], failure_limit=1).phase == "Failed"
 
 
+def test_a_failure_that_ends_the_count_is_assessed_by_the_limit_first() -> None:
+    """`assessMetricStatus` asks the limits before `consecutiveSuccessLimit` and before the count."""
+    assert ran([0.0, 0.1], count=2).phase == "Failed"
+    assert ran([0.0, 0.1], count=2, failure_limit=1).phase == "Successful"
+    assert ran([0.1, 0.0, 0.0], count=3, failure_limit=0, consecutive_success_limit=2).phase == "Failed"
+
+
 def test_a_switched_off_failure_limit_never_fails() -> None:
     assert ran([0.1] * 50, failure_limit=-1, consecutive_success_limit=1).phase == "Running"
 
@@ -132,6 +167,20 @@ def test_errors_count_in_a_row_and_the_fifth_ends_the_run_after_forty_seconds() 
     got = ran([None] * 5)
     assert (got.phase, got.at_s) == ("Error", 40.0)
     assert "consecutiveErrors (5) > consecutiveErrorLimit (4)" in got.message
+
+
+def test_a_measurement_that_is_no_error_ends_the_row_of_errors_and_a_failed_one_that_of_successes() -> None:
+    """`runMeasurements`: each sort but Error sets consecutiveError to 0, each but Successful sets consecutiveSuccess to 0."""
+    for other in (0.0, 0.1):
+        assert ran([None] * 4 + [other] + [None] * 4, failure_limit=9).metrics[0].consecutive_error == 4
+    for no_success in (0.1, None):
+        state = ran([0.0, 0.0, no_success, 0.0], failure_limit=9).metrics[0]
+        assert state.consecutive_success == 1
+
+
+def test_an_error_counts_neither_towards_the_count_nor_the_failures() -> None:
+    got = ran([None, None, 0.0, None, 0.0], count=2).metrics[0]
+    assert (got.phase, got.count, got.error, got.failed) == ("Successful", 2, 3, 0)
 
 
 def test_inconclusive_ends_the_run_for_a_person() -> None:

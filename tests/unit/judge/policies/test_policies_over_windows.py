@@ -12,7 +12,7 @@ from judge.policies.kayenta.settings import CanaryConfig, ConfigError, EffectLim
 from judge.policies.port import Assessment, StageTimes
 from judge.policies.threshold import argo, flagger
 from judge.policies.threshold.conditions import parse_condition
-from judge.policies.threshold.document import RuleError
+from judge.policies.threshold.fields import RuleError
 from judge.policies.threshold.measuring import for_argo, for_flagger, refuse_unknown, value
 from judge.policies.threshold.policy import Argo, Flagger, relative_to_baseline
 from judge.recorded import Recorded, recorded_state

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from judge.policies.threshold import argo, flagger
-from judge.policies.threshold.document import RuleError, read_document
+from judge.policies.threshold.document import read_document
 from judge.policies.threshold.durations import parse_duration_s
+from judge.policies.threshold.fields import RuleError
 
 CANARY = yaml.safe_load("""
 apiVersion: flagger.app/v1beta1
@@ -77,7 +78,8 @@ def the_metrics(document: Any) -> tuple[argo.Metric, ...]:
 
 
 def test_a_canary_is_read_as_it_lies_in_git() -> None:
-    found = read_document({**CANARY, "measurements": {"tokens": [1, None, "NaN", 2.5]}})
+    measured = {"tokens": [1, None, "NaN", 2.5], "request-success-rate": [99] * 4, "request-duration": [20] * 4}
+    found = read_document({**CANARY, "measurements": measured})
     assert found.rule == flagger.Analysis(
         metrics=(
             flagger.Metric("request-success-rate", minimum=99, interval_s=120),
@@ -88,7 +90,8 @@ def test_a_canary_is_read_as_it_lies_in_git() -> None:
         threshold=5,
         interval_s=60,
     )
-    assert found.measured == {"tokens": [1.0, None, None, 2.5]}
+    assert found.measured is not None
+    assert found.measured["tokens"] == [1.0, None, None, 2.5]
     assert found.ignored == ("analysis.webhooks",)
 
 
@@ -167,6 +170,26 @@ def test_without_a_mesh_everything_is_blue_green() -> None:
     assert steps() == (0,) * 10 + (100,)
 
 
+def test_what_the_analysis_was_called_before_is_read_too() -> None:
+    """`GetAnalysis` in `pkg/apis/flagger/v1beta1/canary.go`."""
+    assert the_analysis({"kind": "Canary", "spec": {"canaryAnalysis": CANARY["spec"]["analysis"]}}) == the_analysis(
+        CANARY
+    )
+
+
+def test_metrics_of_templates_are_asked_after_the_built_in_ones() -> None:
+    """`runAnalysis`: `runBuiltinMetricChecks` before `runMetricChecks`."""
+    metrics = [{"name": "x", "templateRef": {"name": "x"}}, {"name": "request-duration"}, {"name": "y", "query": "up"}]
+    assert [m.name for m in the_analysis(analysis(metrics=metrics)).metrics] == ["request-duration", "y", "x"]
+
+
+def test_a_limit_of_argos_that_is_null_is_not_written() -> None:
+    nothing = dict.fromkeys(("consecutiveErrorLimit", "failureLimit", "count", "interval", "successCondition"))
+    assert the_metrics(argo_with(nothing)) == the_metrics(argo_with({}))
+    assert the_metrics(argo_with(nothing))[0].consecutive_error_limit == 4
+    assert the_metrics(argo_with({"consecutiveErrorLimit": 0}))[0].consecutive_error_limit == 0
+
+
 def test_mirrored_traffic_is_a_step_before_the_first_weight() -> None:
     assert the_analysis(analysis(mirror=True, maxWeight=20)).steps == (0, 10, 20)
     assert the_analysis(analysis(mirror=True, iterations=1)).steps == (0, 100)
@@ -195,7 +218,31 @@ def test_a_flagger_metric_without_any_limit_passes_only_what_is_not_above_zero()
         ({"kind": "Deployment"}, "'Deployment'"),
         ({"rule": "flagger"}, "analysis: is missing"),
         (analysis(metrics=[]), "analysis.metrics"),
-        (analysis(metrics=["x"]), r"analysis.metrics\[0\].name"),
+        (analysis(metrics=["x"]), r"analysis.metrics\[0\]: 'x' is not an object"),
+        (analysis(metrics=[{"name": 5}]), r"analysis.metrics\[0\].name: 5 is not a text"),
+        (analysis(metrics=[{"name": ""}]), r"analysis.metrics\[0\].name: is missing"),
+        (
+            analysis(metrics=[{"name": "x"}, {"name": "x"}]),
+            r"metrics\[1\].name: 'x' is the name of analysis.metrics\[0\]",
+        ),
+        (analysis(metrics=[{"name": "x", "thresholdRange": 5}]), r"metrics\[0\].thresholdRange: 5 is not an object"),
+        (flagger_range(maximum=5), r"thresholdRange.maximum: is not known; did you mean max"),
+        (analysis(metrics=[{"name": "x", "treshold": 5}]), r"\[0\].treshold: is not known; did you mean threshold"),
+        (analysis(treshold=5), "analysis.treshold: is not known; did you mean threshold"),
+        (analysis() | {"measurments": {}}, "measurments: is not known; did you mean measurements"),
+        (analysis() | {"spec": 5}, "spec: 5 is not an object"),
+        ({"rule": ["argo"]}, r"`rule` is \['argo'\]"),
+        (analysis(threshold="--5"), "analysis.threshold: '--5' is not a whole number"),
+        (analysis(threshold="\u00b2"), "analysis.threshold: '\u00b2' is not a whole number"),
+        (analysis(threshold="9" * 5000), "analysis.threshold: '9+' is not a whole number"),
+        (analysis(interval=0), "analysis.interval: '0' is not a duration"),
+        (analysis(interval=[]), r"analysis.interval: '\[\]' is not a duration"),
+        (analysis(interval="9" * 400 + "h"), "analysis.interval: '9+' is longer than Go holds, 292 years"),
+        (analysis(match=0), "analysis.match: is not a list"),
+        (analysis(mirror=0), "analysis.mirror: is neither true nor false"),
+        (argo_with({"successCondition": False}), r"metrics\[0\].successCondition: False is not a text"),
+        (argo_with({"failureCondition": 5}), r"metrics\[0\].failureCondition: 5 is not a text"),
+        (argo_with({"initialDelay": "9" * 400 + "h"}), r"metrics\[0\].initialDelay: '9+' is longer"),
         (analysis(metrics=[{"name": "x", "thresholdRange": {"min": "9"}}]), r"\[0\].thresholdRange.min: '9'"),
         (analysis(metrics=[{"name": "x", "interval": "soon"}]), r"\[0\].interval: 'soon'"),
         (analysis(stepWeight=0), "never moves"),
@@ -226,7 +273,15 @@ def test_a_flagger_metric_without_any_limit_passes_only_what_is_not_above_zero()
         (flagger_range(max=10**400), r"thresholdRange.max: is beyond what a number"),
         (flagger_range(min=99, max=1), r"thresholdRange: no value is above 99 and below 1"),
         (analysis() | {"measurements": {"x": [10**400]}}, r"measurements.x\[0\]: is beyond what a number"),
-        (analysis() | {"measurements": {"x": 1}}, "measurements: is not an object of lists"),
+        (analysis() | {"measurements": [1]}, "measurements: is not an object of lists"),
+        (analysis() | {"measurements": {"x": 1}}, "measurements.x: is not a list of values"),
+        (analysis() | {"measurements": {}}, r"measurements.x: is missing; write \[\] where nothing was measured"),
+        (argo_with({}) | {"measurements": {}}, "measurements.x: is missing"),
+        (argo_with({}) | {"measurements": {"x": [], "X": [1]}}, "measurements.X: is not known; known are x"),
+        (
+            analysis(metrics=[{"name": "x"}, {"name": "y"}]) | {"measurements": {"x": [1, 2], "y": [1]}},
+            "measurements.y: has 1 values, x has 2; write null where it had none",
+        ),
         (analysis() | {"measurements": {"x": [1, "2"]}}, r"measurements.x\[1\]: '2'"),
     ],
 )
@@ -240,7 +295,7 @@ def test_durations_are_gos(text: str, seconds: float) -> None:
     assert parse_duration_s(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "30", "s", "1 m", "-1s", "1d"])
+@pytest.mark.parametrize("text", ["", "30", "s", "1 m", "-1s", "1d", "\u0663s"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         parse_duration_s(text)
