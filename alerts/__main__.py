@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
+from alerts import metrics
 from alerts.agent import TOPICS, Alerts
 from alerts.cause import Severity
 from alerts.delivery import EVERYTHING, Post
@@ -15,6 +16,7 @@ from alerts.unreadable import WINDOWS
 from transport.clock import SystemClock
 from transport.kafka_log import KafkaReader
 from transport.log import LogError
+from transport.metrics_port import open_metrics
 from transport.process import loading_settings, run_together, run_until_signalled, start_logging
 from transport.settings import KafkaSettings, SettingsError
 
@@ -42,6 +44,7 @@ async def serve(kafka: KafkaSettings, settings: AlertsSettings, told: Sequence[T
     status_url = str(settings.status_url) if settings.status_url else None
     try:
         agent = Alerts(reader, clock, post, settings.limits, status_url, windows=windows)
+        open_metrics(settings, "alerts", lambda: metrics.render(agent))
         works = [agent.run()]
         if settings.heartbeat_url is not None:
             watchman = HttpWatchman(settings.heartbeat_url.get_secret_value())
@@ -59,7 +62,7 @@ def main() -> None:
         told = receivers(settings)
     try:
         asyncio.run(serve(kafka, settings, told))
-    except LogError as error:
+    except (LogError, SettingsError) as error:
         sys.exit(f"alerts: {error}")
 
 

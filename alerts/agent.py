@@ -2,9 +2,9 @@
 
 import asyncio
 
-from alerts.cause import Began, Ended, Event, Happened, Limits
+from alerts.cause import Began, Cause, Ended, Event, Happened, Limits
 from alerts.causes import Burning, Causes
-from alerts.delivery import Pause, Post
+from alerts.delivery import Pause, Post, Queue
 from alerts.unreadable import WindowHead
 from alerts.wording import message
 from schemas.control import RolloutView, RouteChange
@@ -52,6 +52,25 @@ class Alerts:
         self._read_ms = 0
         self._ticked_s: float | None = None
         """None until the log has been read to its end."""
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the log has been read to its end."""
+        return self._ticked_s is not None
+
+    @property
+    def away_s(self) -> float:
+        """How long the log has not answered."""
+        return self._reader.away_s
+
+    @property
+    def burning(self) -> tuple[Cause, ...]:
+        """What lasts."""
+        return tuple(burns.cause for burns in self._causes.burning.values())
+
+    def queues(self) -> tuple[Queue, ...]:
+        """How far each receiver has been told."""
+        return self._post.queues()
 
     async def run(self) -> None:
         """Follow the log until it ends or fails: :class:`transport.log.LogError`."""

@@ -36,6 +36,18 @@ class Patience:
     longest_s: float = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How far one receiver has been told."""
+
+    receiver: str
+    waiting: int
+    """Messages that it has not taken."""
+    failing: bool
+    dropped: int
+    """Messages that it will never be told."""
+
+
 class Courier:
     """Brings one receiver what its lane holds, for ever."""
 
@@ -166,6 +178,11 @@ class Post:
     def failing(self) -> tuple[str, ...]:
         """The names of receivers that do not take what they are told."""
         return tuple(name for name, (courier, _) in self._couriers.items() if courier.failing)
+
+    def queues(self) -> tuple[Queue, ...]:
+        """Of every receiver. From any thread."""
+        couriers = [(name, courier) for name, (courier, _) in self._couriers.items()]
+        return tuple(Queue(name, c.lane.waiting, c.failing, c.lane.dropped) for name, c in couriers)
 
     async def run(self) -> None:
         """Deliver and remember for ever; what was delivered when it is cancelled is remembered too."""

@@ -37,6 +37,11 @@ class Lane:
         """What to tell next."""
         return self._waiting[0] if self._waiting else None
 
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
     def offer(self, message: Message) -> None:
         """To be told, unless it was, or its cause came and went untold."""
         if not self._wanted(message):

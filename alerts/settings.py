@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from alerts.cause import Limits, Severity
-from transport.settings import Settings
+from transport.metrics_port import MetricsSettings
 
 _LIMITS = Limits()
 
@@ -63,7 +63,7 @@ def _is_http(url: SecretStr) -> SecretStr:
     return url
 
 
-class AlertsSettings(Settings):
+class AlertsSettings(MetricsSettings):
     """The table ``[alerts]``. The log is always told."""
 
     model_config = ConfigDict(hide_input_in_errors=True)

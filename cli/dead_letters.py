@@ -152,14 +152,34 @@ def why_not(letter: DeadLetter, done: Collection[str], *, by_id: bool = False) -
 
 
 def repaired(letter: DeadLetter, value: bytes) -> DeadLetter:
-    """The letter with what a person made of it. Raises ``ValueError`` where streams could not read that either."""
-    from streams.decoding import BadEvent, Tick, decode  # half the command line's start, for one of its commands
+    """The letter with what a person made of it. Raises ``ValueError`` where who could not read it could not read that either."""
+    from streams.letters import NOT_OTLP  # half the command line's start, for one of its commands
+
+    who, why = (
+        ("the bridge", _no_spans(value))
+        if letter.reason.startswith(NOT_OTLP)
+        else ("streams", _no_event(letter, value))
+    )
+    if why is not None:
+        raise ValueError(f"{letter.id}: {who} could not read what it was repaired to either: {why}")
+    return replace(letter, value=value, original_size=None)
+
+
+def _no_event(letter: DeadLetter, value: bytes) -> str | None:
+    from streams.decoding import BadEvent, Tick, decode
 
     said = decode(Record(letter.topic, letter.partition, letter.offset, letter.at_ms, letter.key, value))
-    if isinstance(said, BadEvent | Tick):
-        why = f"{letter.id}: streams could not read what it was repaired to either: {said}"
-        raise ValueError(why)  # noqa: TRY004 - of its content
-    return replace(letter, value=value, original_size=None)
+    return str(said) if isinstance(said, BadEvent | Tick) else None
+
+
+def _no_spans(value: bytes) -> str | None:
+    from streams.otlp import OtlpError, spans_in
+
+    try:
+        spans_in(value)
+    except OtlpError as error:
+        return str(error)
+    return None
 
 
 async def replay(sender: Sender, letter: DeadLetter) -> Position:

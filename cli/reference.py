@@ -13,23 +13,29 @@ from typing import Any
 from pydantic import BaseModel
 from typer.main import get_command
 
+from alerts import metrics as alerts_metrics
 from alerts.settings import AlertsSettings
 from cli.client import TOKEN_VARIABLE
 from cli.main import app
 from cli.routers import DirectSettings
 from cli.terminal import DEFAULT_URL, EXITS, URL_VARIABLE
+from judge import metrics as judge_metrics
 from judge.app import JudgeSettings
 from judge.remote import RemoteJudgeSettings
+from router import metrics as router_metrics
 from router.settings import RouterSettings
 from schemas.plan import Plan
 from schemas.service import Service
 from schemas.topics import load_topics
 from schemas.units import format_duration_s, format_percent, format_points
-from status import metrics
+from status import metrics as status_metrics
 from status.app import create_app
 from status.settings import StatusSettings
+from streams import metrics as streams_metrics
+from streams import otel_metrics
 from streams.app import StreamsSettings
 from streams.otel_bridge import OtelBridgeSettings
+from transport.exposition import Family, table
 from transport.memory_log import MemoryLog
 from transport.settings import CONFIG_VARIABLE, KafkaSettings, Settings, Table
 
@@ -67,7 +73,7 @@ def pages() -> dict[str, str]:
         "settings.md": _settings(),
         "topics.md": _topics(),
         "api.md": _api(),
-        "metrics.md": metrics.reference(),
+        "metrics.md": _metrics(),
     }
 
 
@@ -79,6 +85,33 @@ def main() -> None:
 
 def _page(title: str, *parts: str) -> str:
     return "\n\n".join([f"# {title}", *(part.strip() for part in parts), "Written by `make reference`."]) + "\n"
+
+
+def _metrics() -> str:
+    sections = [_section(service, *told) for service, told in _TELLS.items()]
+    return _page("Metrics", _ABOUT_METRICS, *sections)
+
+
+_ABOUT_METRICS = """
+The status service tells Prometheus at `/metrics` of its own port (with a viewer's token, where tokens are configured) what all of davylamp
+comes to. Every other service tells what it knows of itself at `/metrics` of a port of its own, which is closed unless
+`metrics_port` is [set](settings.md): it asks for no token, so keep it where only Prometheus reaches it. What to alert on is in
+[be paged](../howto/be-paged.md#by-prometheus). Counters and histograms count from when a process began, those of the status service from
+when it has read the log to its end; gauges are what holds at the scrape.
+"""
+
+_TELLS: dict[str, tuple[str, Mapping[Any, Family]]] = {
+    "status": ("The whole.", status_metrics.METRICS),
+    "streams": ("Each worker of its own partitions.", streams_metrics.METRICS),
+    "judge": ("What only it can know: whether it looks.", judge_metrics.METRICS),
+    "router": ("Each router of the proxies that it knows.", router_metrics.METRICS),
+    "alerts": ("Whether on-call hears of anything.", alerts_metrics.METRICS),
+    "otel-bridge": ("What became of spans.", otel_metrics.METRICS),
+}
+
+
+def _section(service: str, about: str, metrics: Mapping[Any, Family]) -> str:
+    return f"## {service}\n\n{about}\n\n" + _table(("name", "type", "what"), list(table(metrics)))
 
 
 def _cli() -> str:

@@ -47,6 +47,22 @@ class Judge:
         self._shown: dict[str, tuple[RolloutView, float]] = {}
         self._writing: dict[str, asyncio.Task[None]] = {}
         self._caught_up = False
+        self.looked_s: float | None = None
+        """When every service was last looked at, on the clock's monotonic axis."""
+        self.not_judged: dict[str, int] = {}
+        """By service: looks that ended in an error."""
+        self.unacknowledged = 0
+        """Entries of which the log has not said that it has them."""
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the log has been read to its end: nothing is decided before."""
+        return self._caught_up
+
+    def heads(self) -> dict[str, LedgerEntry]:
+        """By service: the newest accepted entry. From any thread."""
+        heads = {state.name: state.chain.head for state in list(self._fold.states.values())}
+        return {name: head for name, head in heads.items() if head is not None}
 
     async def handle(self, batch: Batch) -> None:
         """Fold a batch, then look. Raises what a task of writing could not survive."""
@@ -66,6 +82,7 @@ class Judge:
             if decision is not None:
                 self._propose(state, decision.entry)
                 self._show(decision)
+        self.looked_s = self._clock.monotonic_s()
         await self._give_writers_a_turn()
 
     def _follow(self) -> None:
@@ -80,6 +97,7 @@ class Judge:
         try:
             return self._machine.decide(state, self._fold.cut(state.name, self._clock.now_ms()))
         except Exception:
+            self.not_judged[state.name] = self.not_judged.get(state.name, 0) + 1
             logger.exception("service not judged", extra={"action": "service_not_judged", "service": state.name})
             return None
 
@@ -98,6 +116,7 @@ class Judge:
         try:
             await self._writer.append(LEDGER, entry.service, entry.dump())
         except LogError:
+            self.unacknowledged += 1
             logger.exception(
                 "entry not acknowledged by the log", extra={"action": "entry_unacknowledged", **_about(entry)}
             )

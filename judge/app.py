@@ -12,6 +12,7 @@ import mode
 from pydantic import Field
 
 from davylamp_sdk import __version__
+from judge import metrics
 from judge.agent import Judge
 from judge.fold import TOPICS, WINDOWS
 from judge.policies.choice import AsPlanned
@@ -20,14 +21,15 @@ from transport.clock import SystemClock
 from transport.faust_app import BatchChannel, alive, make_app, run_worker
 from transport.kafka_log import KafkaReader, KafkaWriter
 from transport.log import Batch, Reader, Writer
+from transport.metrics_port import MetricsSettings, open_metrics
 from transport.process import loading_settings, start_logging
-from transport.settings import KafkaSettings, Settings
+from transport.settings import KafkaSettings
 
 _DEPTH = 4
 """Batches that may wait for the agent before the reader pauses."""
 
 
-class JudgeSettings(Settings):
+class JudgeSettings(MetricsSettings):
     """The table ``[judge]``."""
 
     look_every_s: float = Field(default=0.25, gt=0, description="At least so often, also when nothing came.")
@@ -99,12 +101,14 @@ class Follower(mode.Service):
 
 
 def build(settings: JudgeSettings, kafka: KafkaSettings) -> faust.App:
-    """Everything, wired."""
+    """Everything, wired. Raises :class:`transport.settings.SettingsError` if the port of the metrics cannot be opened."""
     app = make_app("judge", kafka, settings.instance, settings.data_folder)
     control = KafkaReader(kafka, f"davylamp-judge/{settings.instance}", [t for t in TOPICS if t != WINDOWS])
     windows = KafkaReader(kafka, f"davylamp-judge-windows/{settings.instance}", [WINDOWS])
     writer = KafkaWriter(kafka, f"davylamp-judge/{settings.instance}")
-    judge = Judge(Machine(AsPlanned(), __version__), writer, SystemClock())
+    clock = SystemClock()
+    judge = Judge(Machine(AsPlanned(), __version__), writer, clock)
+    open_metrics(settings, "judge", lambda: metrics.render(judge, clock, control, windows))
     channel = BatchChannel(app, maxsize=_DEPTH)
 
     @app.agent(channel, name="judge", supervisor_strategy=mode.CrashingSupervisor)
@@ -121,4 +125,5 @@ def main() -> None:
     start_logging()
     with loading_settings():
         settings, kafka = JudgeSettings.load("judge"), KafkaSettings.load("kafka")
-    run_worker(build(settings, kafka))
+        app = build(settings, kafka)
+    run_worker(app)

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from router import direct, report_sinks
+from router import direct, metrics, report_sinks
 from router.agent import Router
 from router.disk import Disk
 from router.envoy_xds import EnvoyXds
@@ -16,8 +16,9 @@ from router.witness import Witness
 from transport.clock import SystemClock
 from transport.kafka_log import KafkaReader, KafkaWriter
 from transport.log import LogError
+from transport.metrics_port import open_metrics
 from transport.process import loading_settings, run_together, run_until_signalled, start_logging
-from transport.settings import KafkaSettings
+from transport.settings import KafkaSettings, SettingsError
 
 
 async def serve(kafka: KafkaSettings, settings: RouterSettings) -> None:
@@ -32,6 +33,7 @@ async def serve(kafka: KafkaSettings, settings: RouterSettings) -> None:
         balancer.serve_beside(report_sinks.handlers(witness, clock, certified=settings.xds_tls is not None))
         try:
             router = Router(settings.name, reader, writer, balancer, clock, keeper, witness)
+            open_metrics(settings, "router", lambda: metrics.render(router))
             await run_until_signalled(_both(router, settings))
         finally:
             await balancer.close()
@@ -56,7 +58,7 @@ def main() -> None:
         kafka, settings = KafkaSettings.load("kafka"), RouterSettings.load("router")
     try:
         asyncio.run(serve(kafka, settings))
-    except (LogError, RouterError) as error:
+    except (LogError, RouterError, SettingsError) as error:
         sys.exit(f"router: {error}")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 from router.answers import Knowledge
 from router.blindness import Blindness, word
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 RECONCILE_S = 1.0
 AWAY_S = 3.0
 """A log that has not answered for so long is not in reach: what is not heard then is nobody's silence."""
+_VERSIONS_KNOWN = 64
+"""Of the routes: a proxy that runs an older one gives a share that nobody here knows."""
 CUT_OFF_S = 10.0
 """A router that has not heard the log for so long lets its proxies go: another one may know better."""
 
@@ -69,7 +72,31 @@ class Router:
         self._proxy_reports = ProxyReports(writer, witness or Witness(name, clock.now_ms()))
         self._blindness = Blindness()
         self._scribe = Scribe(writer, clock)
+        self._asked: dict[str, Mapping[str, int]] = {}
         balancer.remember(self._keeper.proxies.names)
+
+    @property
+    def serving(self) -> bool:
+        """Whether proxies are served now."""
+        return self._serving
+
+    @property
+    def away_s(self) -> float:
+        """How long the log has not answered."""
+        return self._reader.away_s
+
+    @property
+    def latched(self) -> int:
+        """Rollbacks that were said to this router directly and that are not in the ledger yet."""
+        return len(self._keeper.latches.entries)
+
+    def shares(self) -> dict[str, int]:
+        """By service that has had a rollout: the share of new sessions that its canary should get, of 10,000."""
+        return {name: chain.standing.share for name, chain in self._keeper.over(self._fold.ledger).services.items()}
+
+    def share_of(self, version: str | None, service: str) -> int | None:
+        """The canary's share in a version of the routes; None if this router has not asked for that one lately."""
+        return self._asked.get(version or "", {}).get(service)
 
     async def run(self) -> None:
         """Follow the log until it ends or fails: :class:`transport.log.LogError`, :class:`router.errors.RouterError`."""
@@ -167,9 +194,17 @@ class Router:
         ledger = self._keeper.over(self._fold.ledger)
         newest = self._routes.snapshot(ledger, self._fold.services, self._fold.offsets)
         self._pictures.asked(newest)
+        self._note(newest.version)
         await self._balancer.apply(newest)
         self._serving = True
         self.look()
+
+    def _note(self, version: str) -> None:
+        """Under a latch, which is in no offset, one version means two shares: then none is known."""
+        shares = self.shares()
+        known = self._asked.get(version, shares)
+        self._asked[version] = {service: n for service, n in shares.items() if known.get(service) == n}
+        self._asked = dict([*self._asked.items()][-_VERSIONS_KNOWN:])
 
     async def _let_go(self) -> None:
         if self._serving:

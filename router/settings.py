@@ -7,10 +7,10 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 
 from router.tls import MutualTls, ServerTls
-from transport.settings import Settings
+from transport.metrics_port import MetricsSettings
 
 
-class RouterSettings(Settings):
+class RouterSettings(MetricsSettings):
     """The table ``[router]``."""
 
     xds_host: str = Field(default="127.0.0.1", description="Anything but loopback needs the three files below.")

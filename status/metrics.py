@@ -12,6 +12,7 @@ from schemas.decisions import LedgerEntry
 from schemas.units import FULL_SHARE
 from status.page.snapshot import Snapshot
 from status.views import Confirmation
+from transport.exposition import Family, Labels, Sample, family
 
 MetricName = Literal[
     "davylamp_rollout_state",  # Gauge: 1 for the state of a service's newest rollout, 0 for the others
@@ -31,9 +32,7 @@ MetricName = Literal[
     "davylamp_decision_to_acknowledged_seconds",  # Histogram: entry decided → acknowledged by the slowest proxy
 ]
 
-Kind = Literal["gauge", "counter", "histogram"]
-
-METRICS: dict[MetricName, tuple[Kind, str]] = {
+METRICS: dict[MetricName, Family] = {
     "davylamp_rollout_state": ("gauge", "1 for the state of a service's newest rollout, 0 for the others."),
     "davylamp_rollout_share_ratio": ("gauge", "Share of new sessions that the ledger asks for, 0 to 1."),
     "davylamp_rollout_score": ("gauge", "The judge's score, 0 to 100; missing without evidence."),
@@ -69,8 +68,6 @@ APPLYING_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _VERDICTS = ("breached", "within", "undecided", "no_data")
 _REMEMBERED = 4096
 """Windows whose append times are known, and entries whose acknowledgement was counted."""
-
-Labels = tuple[tuple[str, str], ...]
 
 
 @dataclass(slots=True)
@@ -140,9 +137,6 @@ class Counted:
         self.deciding.setdefault(service, Histogram(DECIDING_S)).observe(max(0, took_ms) / 1000)
 
 
-Sample = tuple[str, Labels, float]
-
-
 def render(snapshots: Iterable[Snapshot], counted: Counted, *, followed: bool, away_s: float) -> str:
     """The text format (version 0.0.4), each metric with its type and help once."""
     shown = list(snapshots)
@@ -157,7 +151,7 @@ def render(snapshots: Iterable[Snapshot], counted: Counted, *, followed: bool, a
     for snapshot in shown:
         for name, labels, value in _of(snapshot):
             found.setdefault(name, []).append(("", (("service", snapshot.service), *labels), value))
-    return "".join(_family(name, found.get(name, [])) for name in METRICS)
+    return "".join(family(name, *METRICS[name], found.get(name, [])) for name in METRICS)
 
 
 def _of(snapshot: Snapshot) -> Iterator[tuple[MetricName, Labels, float]]:
@@ -196,42 +190,6 @@ def _histograms(histograms: Mapping[str, Histogram]) -> Iterator[Sample]:
             yield "_bucket", (label, ("le", bound)), float(n)
         yield "_sum", (label,), histogram.total
         yield "_count", (label,), float(sum(histogram.counts))
-
-
-def _family(name: MetricName, samples: list[Sample]) -> str:
-    kind, about = METRICS[name]
-    lines = [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
-    lines += [f"{name}{suffix}{_braced(labels)} {value:g}" for suffix, labels, value in samples]
-    return "\n".join([*lines, ""])
-
-
-def _braced(labels: Labels) -> str:
-    if not labels:
-        return ""
-    inside = ",".join(f'{key}="{_escaped(value)}"' for key, value in labels)
-    return f"{{{inside}}}"
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def reference() -> str:
-    """The page of the documentation that lists them."""
-    lines = [
-        "# Metrics",
-        "",
-        "The status service tells Prometheus at `/metrics` (with a viewer's token, where tokens are configured). Counters and",
-        "histograms count from when the process has read the log to its end; gauges are what holds at the scrape.",
-        "",
-        "| name | type | what |",
-        "|---|---|---|",
-        *(f"| `{name}` | {kind} | {about} |" for name, (kind, about) in METRICS.items()),
-        "",
-        "Written by `make reference`.",
-        "",
-    ]
-    return "\n".join(lines)
 
 
 def tell(counted: Counted, message: Message, at_ms: int, confirmed: Mapping[str, Mapping[str, Confirmation]]) -> None:

@@ -15,6 +15,7 @@ from pydantic import Field
 from schemas.topics import Topic
 from streams.handover import Handover
 from streams.ingress import Ingress
+from streams.metrics import Worker
 from streams.outbox import KafkaOutbox, Outbox, producer_settings
 from streams.owner import Owner, Pace
 from streams.publisher import WINDOWS, Publisher
@@ -25,8 +26,9 @@ from transport.clock import SystemClock
 from transport.faust_app import BatchChannel, alive, make_app, run_worker
 from transport.kafka_log import KafkaReader
 from transport.log import Reader
+from transport.metrics_port import MetricsSettings, open_metrics
 from transport.process import loading_settings, start_logging
-from transport.settings import KafkaSettings, Settings
+from transport.settings import KafkaSettings
 
 _SERVICES: Topic = "services"
 _DEPTH = 4
@@ -38,7 +40,7 @@ _ALLOCATIONS = 20_000
 """Between collections of garbage: a poll makes thousands of objects, and none that refer to each other."""
 
 
-class StreamsSettings(Settings):
+class StreamsSettings(MetricsSettings):
     """The table ``[streams]``."""
 
     window_s: float = Field(default=5.0, gt=0, description="May not change under running commits.")
@@ -131,13 +133,18 @@ class Beat(mode.Service):
 
 
 def build(settings: StreamsSettings, kafka: KafkaSettings) -> faust.App:
-    """Everything, wired. Asks the broker for the partitions of the windows' topic: raises ``KafkaException`` without."""
+    """Everything, wired. Asks the broker for the partitions of the windows' topic: raises ``KafkaException`` without.
+
+    Raises :class:`transport.settings.SettingsError` if the port of the metrics cannot be opened.
+    """
     app = make_app("streams-app", kafka, settings.instance, settings.data_folder)  # a group beside the consumer's own
     registry = Registry(settings.topic)
     reader = KafkaReader(kafka, f"davylamp-streams-services/{settings.instance}", [_SERVICES])
     follower = RegistryFollower(reader, registry)
     channel = BatchChannel(app, maxsize=_DEPTH)
-    consumer = Consumer(consumer_settings(kafka, settings.instance))
+    worker = Worker(settings.topic, SystemClock())
+    told = worker.consumer_settings() if settings.metrics_port is not None else {}
+    consumer = Consumer(consumer_settings(kafka, settings.instance) | told)
     outbox = KafkaOutbox(Producer(producer_settings(kafka, f"davylamp-streams-windows/{settings.instance}")))
     telemetry = TelemetryConsumer(
         consumer, settings.topic, settings.window_ms, lambda: outbox.partitions(settings.topic)
@@ -147,7 +154,9 @@ def build(settings: StreamsSettings, kafka: KafkaSettings) -> faust.App:
     ingress = Ingress(channel, telemetry, follower.caught_up.wait, watchdog)
     pace = Pace(settings.topic, settings.window_ms, settings.publish_interval_s, settings.instance)
     publisher = Publisher(outbox, outbox.partitions(WINDOWS))
-    owner = Owner(publisher, pace, SystemClock(), registry.services, telemetry.commit, lambda: watchdog.moved("agent"))
+    commit = worker.committing(telemetry.commit)
+    owner = Owner(publisher, pace, SystemClock(), registry.services, commit, lambda: watchdog.moved("agent"))
+    open_metrics(settings, "streams", lambda: worker.render(owner.partitions, owner.counters))
 
     @app.agent(channel, name="windows", supervisor_strategy=mode.CrashingSupervisor)  # the default one starts it anew
     async def windows(stream: AsyncIterator[Handover]) -> None:
@@ -165,7 +174,7 @@ def main() -> None:
     start_logging()
     with loading_settings():
         settings, kafka = StreamsSettings.load("streams"), KafkaSettings.load("kafka")
-    app = build(settings, kafka)
+        app = build(settings, kafka)
     gc.freeze()  # what is here now stays: no collection has to look at it again
     gc.set_threshold(_ALLOCATIONS)
     run_worker(app)

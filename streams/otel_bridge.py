@@ -9,19 +9,23 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from pydantic import Field
 
 from davylamp_sdk._event import RequestEvent
+from streams.letters import NOT_OTLP, dead_letter
+from streams.otel_metrics import Tally, render
 from streams.otel_spans import UnfitError, event_of, is_request
 from streams.otel_tools import AnsweredTools
 from streams.otlp import OtlpError, Span, Unread, spans_in
+from streams.outbox import Outgoing
+from transport.kafka_log import record_of
+from transport.metrics_port import MetricsSettings, open_metrics
 from transport.process import loading_settings, start_logging
-from transport.settings import KafkaSettings, Settings
+from transport.settings import KafkaSettings
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +39,11 @@ _TRANSACTION_S = 10
 """An open transaction holds up who reads the telemetry, also that of others: a bridge that hangs does so for so long. One that is
 started again ends its former self's at once."""
 _ANSWER_S = 30.0
+LETTERS_AT_ONCE = 20
+"""Dead letters of one transaction: a Collector that writes something else all the time is no flood in the dead-letter topic."""
 
 
-class OtelBridgeSettings(Settings):
+class OtelBridgeSettings(MetricsSettings):
     """The table ``[otel_bridge]``."""
 
     source: str = Field(default="otlp_spans", description="What the Collector's Kafka exporter writes traces to.")
@@ -49,28 +55,20 @@ class OtelBridgeSettings(Settings):
     )
 
 
-@dataclass(slots=True)
-class Tally:
-    """What became of the spans, since the bridge started."""
-
-    requests: int = 0
-    others: int = 0
-    """Spans of anything but an MCP request."""
-    unfit: int = 0
-    """Spans that cannot be read, and requests that say too little; the log says why, of each."""
-    malformed: int = 0
-    """Messages."""
-    lost: int = 0
-    """Messages that the topic's retention took before they were read."""
+Refused = Callable[[int, str], None]
+"""Told of a message that is no OTLP: its number, and why."""
 
 
-def events_of(raws: Sequence[bytes], tally: Tally, tools: AnsweredTools) -> Iterator[RequestEvent]:
+def events_of(
+    raws: Sequence[bytes], tally: Tally, tools: AnsweredTools, refused: Refused = lambda *_: None
+) -> Iterator[RequestEvent]:
     """The events in messages; what is none is counted, and said. ``tools`` learns from them, in their order."""
-    for raw in raws:
+    for number, raw in enumerate(raws):
         try:
             spans = spans_in(raw)
         except OtlpError as error:
             tally.malformed += 1
+            refused(number, f"{NOT_OTLP}: {error}")
             logger.warning("no OTLP trace, skipped", extra={"action": "otlp_skipped", "why": str(error)})
             continue
         by_id = {span.id: span for span in spans if isinstance(span, Span)}
@@ -113,12 +111,21 @@ class Bridge:
         messages = self._gather()
         if not messages:
             return
-        events = list(
-            events_of([m.value() or b"" for m in messages], self.tally, self._tools)
-        )  # before a transaction is open
+        letters: list[Outgoing] = []
+
+        def refused(number: int, why: str) -> None:
+            if len(letters) < LETTERS_AT_ONCE:
+                letters.append(dead_letter(record_of(messages[number]), why))
+            else:
+                self.tally.unkept += 1
+
+        values = [m.value() or b"" for m in messages]
+        events = list(events_of(values, self.tally, self._tools, refused))  # before a transaction is open
         self._producer.begin_transaction()
         for event in events:
-            self._send(event)
+            self._send(Outgoing(self._settings.topic, None, event.producer.encode(), event.dump()))
+        for letter in letters:
+            self._send(letter)
         nexts = {(m.topic(), m.partition()): m.offset() + 1 for m in messages}
         read = [TopicPartition(*place, offset) for place, offset in nexts.items()]
         self._producer.send_offsets_to_transaction(read, self._member, _ANSWER_S)
@@ -179,10 +186,10 @@ class Bridge:
             m for m in self._messages if m.error() is not None or (m.topic(), m.partition()) not in gone
         ]
 
-    def _send(self, event: RequestEvent) -> None:
+    def _send(self, sent: Outgoing) -> None:
         while True:
             try:
-                self._producer.produce(self._settings.topic, event.dump(), event.producer.encode())
+                self._producer.produce(sent.topic, sent.value, sent.key, headers=dict(sent.headers))
             except BufferError:
                 self._producer.poll(_WAIT_S)
                 continue
@@ -226,6 +233,8 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     bridge = make_bridge(settings, kafka)
+    with loading_settings():
+        open_metrics(settings, "otel_bridge", lambda: render(bridge.tally))
     while not stop.is_set():
         bridge.step()
     bridge.close()

@@ -91,6 +91,16 @@ class Owner:
         self._told = Counters()
         self._told_s = float("-inf")
 
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        """Those that this worker owns now."""
+        return tuple(self._owned)
+
+    @property
+    def counters(self) -> Counters:
+        """What is in no window, so far."""
+        return replace(self._counters)
+
     async def handle(self, item: Handover) -> None:
         """Take what the consumer's thread handed over."""
         async with self._turn:

@@ -3,22 +3,16 @@
 from collections.abc import Iterable
 
 from schemas.partitions import partition_of
-from schemas.topics import REPLAYED, Topic
+from schemas.topics import Topic
 from schemas.windows import CohortWindow
 from streams.cells import Told
 from streams.decoding import CONTENT_TYPE, TICK, BadEvent
 from streams.encoding import encode, encode_partial, key_of, key_of_partial
+from streams.letters import dead_letter
 from streams.outbox import Outbox, Outgoing
 from transport.log import Record
 
 WINDOWS: Topic = "cohort-windows"
-DEAD_LETTERS: Topic = "mcp-requests.dlq"
-DEAD_LETTER_BYTES = 900_000
-"""A longer one is cut, or its headers would make it too large for the log that took it."""
-_KEY_BYTES = 1000
-_REASON_BYTES = 1000
-_ORIGIN_BYTES = 300
-"""Of a key, a reason, which quotes what it is about, and the place that a message was sent again from, so much is kept."""
 
 
 class Publisher:
@@ -46,19 +40,7 @@ class Publisher:
 
     async def dead_letter(self, record: Record, bad: BadEvent) -> None:
         """Keep a record that nobody can read, as it came, with where it came from and why it is here."""
-        value = record.value or b""
-        headers = {
-            "reason": str(bad).encode(errors="replace")[:_REASON_BYTES],
-            "topic": record.topic.encode(),
-            "partition": str(record.partition).encode(),
-            "offset": str(record.offset).encode(),
-        }
-        if REPLAYED in record.headers:
-            headers[REPLAYED] = record.headers[REPLAYED][:_ORIGIN_BYTES]
-        if len(value) > DEAD_LETTER_BYTES:
-            headers["original_size"] = str(len(value)).encode()
-        key = None if record.key is None else record.key[:_KEY_BYTES]
-        await self._outbox.send(Outgoing(DEAD_LETTERS, None, key, value[:DEAD_LETTER_BYTES], headers))
+        await self._outbox.send(dead_letter(record, str(bad)))
 
     async def tick(self, topic: str, partition: int) -> None:
         """Let the log of an idle partition say what time it is."""

@@ -77,6 +77,7 @@ def acls(
             Acl(principals[BRIDGE], "READ", "topic", spans),
             Acl(principals[BRIDGE], "WRITE", "transactional_id", GROUP_PREFIX + BRIDGE),
         }
+        found["people"].add(Acl(principals["people"], "WRITE", "topic", spans))  # dead letters sent again
     return tuple(acl for component in found for acl in sorted(found[component]))
 
 

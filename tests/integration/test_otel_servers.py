@@ -11,7 +11,8 @@ from mcp.client import Client
 from mcp.server.mcpserver import MCPServer
 from mcp.shared import _otel
 
-from streams.otel_bridge import Tally, events_of
+from streams.otel_bridge import events_of
+from streams.otel_metrics import Tally
 from streams.otel_tools import AnsweredTools
 from tests.spans import Traced, as_proto
 

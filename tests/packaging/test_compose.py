@@ -17,10 +17,12 @@ from pydantic import ValidationError
 from alerts.settings import AlertsSettings
 from cli.routers import DirectSettings
 from cli.stack import SERVICES
+from judge.app import JudgeSettings
 from router.bootstrap import bootstrap
 from router.settings import RouterSettings
 from schemas.service import Service
 from status.settings import StatusSettings
+from streams.app import StreamsSettings
 from tests.page_server import served
 from tests.page_states import scene
 from tests.typed import check_command, commented
@@ -34,6 +36,8 @@ EXAMPLES = ("orders-v1", "orders-v2")
 FILES = ("docker-compose.yml", "docker-compose.people.yml")
 TABLES: dict[str, type[Settings]] = {
     "KAFKA": KafkaSettings,
+    "STREAMS": StreamsSettings,
+    "JUDGE": JudgeSettings,
     "ROUTER": RouterSettings,
     "STATUS": StatusSettings,
     "ALERTS": AlertsSettings,

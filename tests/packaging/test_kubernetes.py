@@ -18,9 +18,11 @@ from alerts.settings import AlertsSettings
 from cli.main import app
 from cli.routers import DirectSettings
 from cli.stack import SERVICES
+from judge.app import JudgeSettings
 from router.settings import RouterSettings
 from router.tls import MutualTls, ServerTls
 from status.settings import StatusSettings
+from streams.app import StreamsSettings
 from transport.acls import COMPONENTS
 from transport.settings import KafkaSettings, Settings
 
@@ -35,6 +37,8 @@ MANIFESTS: list[dict[str, Any]] = [
 HOWTO = (ROOT / "docs/howto/kubernetes.md").read_text(encoding="utf-8")
 TABLES: dict[str, type[Settings]] = {
     "KAFKA": KafkaSettings,
+    "STREAMS": StreamsSettings,
+    "JUDGE": JudgeSettings,
     "ROUTER": RouterSettings,
     "STATUS": StatusSettings,
     "ALERTS": AlertsSettings,
@@ -167,3 +171,14 @@ def test_the_howtos_certificates_name_every_router_and_every_proxy(tmp_path: Pat
         names = said.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         found = names.get_values_for_type(x509.DNSName)
         assert [host.partition(".")[0] for host in found] == [f"{name}-{i}" for i in range(replicas(name))]
+
+
+def test_prometheus_finds_the_port_where_every_service_tells_what_it_knows() -> None:
+    config = next(m for m in MANIFESTS if m["kind"] == "ConfigMap")["data"]
+    for service in sorted(set(SERVICES) - {"status"}):
+        (template,) = (m["spec"]["template"] for m in MANIFESTS if name(m) == f"StatefulSet/{service}")
+        port = config[f"DAVYLAMP_{service.upper()}_METRICS_PORT"]
+        assert template["metadata"]["annotations"] == {"prometheus.io/scrape": "true", "prometheus.io/port": port}
+        ports = {p["name"]: p["containerPort"] for p in template["spec"]["containers"][0]["ports"]}
+        assert ports["metrics"] == int(port)
+        assert config[f"DAVYLAMP_{service.upper()}_METRICS_HOST"] == "0.0.0.0"

@@ -22,10 +22,11 @@ from cli.dead_letters import (
 )
 from schemas.topics import REPLAYED
 from streams.decoding import BadEvent, decode
+from streams.letters import DEAD_LETTER_BYTES, NOT_OTLP, dead_letter
 from streams.outbox import MemoryOutbox
-from streams.publisher import DEAD_LETTER_BYTES, Publisher
+from streams.publisher import Publisher
 from tests.telemetry import TOPIC, event, record
-from transport.log import Batch, Position
+from transport.log import Batch, Position, Record
 from transport.memory_log import MemoryLog
 
 BAD = {3: b"{", 4: b'{"v": 2}', 5: b"\x1b[31mred\xff\\"}
@@ -250,3 +251,14 @@ async def test_a_letter_that_can_be_read_by_now_is_an_event_again() -> None:
     *_, letter = await found(log)
     await replay(MemorySender(log), letter)
     assert decode(log.records(TOPIC)[-1]) == event(1)
+
+
+def test_spans_are_repaired_to_spans() -> None:
+    sent = dead_letter(replace(record(3, 1000, b"{"), topic="otlp_spans"), f"{NOT_OTLP}: no JSON")
+    kept = Record(DEAD_LETTERS, 0, 7, 1000, sent.key, sent.value, sent.headers)
+    letter = DeadLetter.of(kept)
+    assert letter is not None
+    assert why_not(letter, ()) is None
+    assert repaired(letter, b'{"resourceSpans": []}').value == b'{"resourceSpans": []}'
+    with pytest.raises(ValueError, match="the bridge could not read what it was repaired to either"):
+        repaired(letter, event(1).dump())

@@ -25,7 +25,8 @@ from davylamp_sdk._event import RequestEvent
 from davylamp_sdk._tools import MAX_LEARNED
 from davylamp_sdk._units import session_hash
 from streams.decoding import decode
-from streams.otel_bridge import Bridge, OtelBridgeSettings, Tally, events_of
+from streams.otel_bridge import Bridge, OtelBridgeSettings, events_of
+from streams.otel_metrics import Tally
 from streams.otel_tools import MAX_SERVICES, AnsweredTools
 from streams.otlp import _SCOPES, OtlpError, Span, spans_in
 from tests.mutations import bytes_changed, mutated
@@ -374,9 +375,12 @@ class Said:
     def begin_transaction(self) -> None:
         self.happened.append("begin")
 
-    def produce(self, topic: str, value: bytes, key: bytes) -> None:
+    def produce(self, topic: str, value: bytes, key: bytes, headers: dict[str, bytes]) -> None:
         if self.full:
             raise BufferError
+        if topic == "mcp-requests.dlq":
+            self.happened.append((topic, value, headers["offset"]))
+            return
         self.happened.append((topic, RequestEvent.read(value).method, key))
 
     def poll(self, timeout: float) -> None:
@@ -414,6 +418,15 @@ class Message:
     def offset(self) -> int:
         return self._offset
 
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 1000
+
+    def key(self) -> None:
+        return None
+
+    def headers(self) -> None:
+        return None
+
 
 def test_events_and_the_place_in_the_spans_topic_are_one_transaction() -> None:
     log = Said(b"{", message(span_of(says=PING)), b"{")
@@ -423,7 +436,8 @@ def test_events_and_the_place_in_the_spans_topic_are_one_transaction() -> None:
     bridge.close()
     places = [("otlp_spans", 0, 3), ("otlp_spans", 1, 2)]
     sent = ("mcp-requests", "ping", b"otel/orders-7c9f")
-    assert log.happened == ["init", "begin", sent, (places, "the member"), "commit", "close"]
+    letters = [("mcp-requests.dlq", b"{", offset) for offset in (b"0", b"2")]
+    assert log.happened == ["init", "begin", sent, *letters, (places, "the member"), "commit", "close"]
 
 
 def test_a_full_queue_is_waited_for() -> None:

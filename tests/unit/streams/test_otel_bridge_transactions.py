@@ -5,10 +5,14 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from cli.dead_letters import DEAD_LETTERS, DeadLetter
 from davylamp_sdk._event import RequestEvent
-from streams.otel_bridge import Bridge, OtelBridgeSettings, Tally
+from streams.otel_bridge import LETTERS_AT_ONCE, Bridge, OtelBridgeSettings
+from streams.otel_metrics import Tally, render
 from tests.transactions import Broker, Member, Producer
+from tests.unit.status.test_metrics import samples
 from tests.unit.streams.test_otel_bridge import PING, message, span_of
+from transport.log import Record
 
 SOURCE, TELEMETRY = "otlp_spans", "mcp-requests"
 FIRST, SECOND = ("0a" * 8, "0b" * 8)
@@ -172,3 +176,44 @@ def test_a_bridge_that_is_killed_in_the_middle_holds_up_nobody_once_it_is_starte
     scene.broker.logs[TELEMETRY, 0].clear()
     heir.step()
     scene.assert_once()
+
+
+def letters(scene: Scene) -> list[Record]:
+    return scene.broker.committed(DEAD_LETTERS)
+
+
+def test_a_message_that_is_no_trace_is_kept_with_where_it_came_from_in_the_transaction_that_passes_it() -> None:
+    scene = Scene()
+    scene.broker.append(SOURCE, b"{")
+    bridge, _, producer = scene.owner()
+    seen = list[tuple[int, int]]()
+    scene.broker.changed = lambda: seen.append((len(letters(scene)), scene.broker.places.get((SOURCE, 0), 0)))
+    bridge.step()
+    assert seen == [(1, 3)]
+    (letter,) = map(DeadLetter.of, letters(scene))
+    assert letter is not None
+    assert (letter.origin, letter.value, letter.reason[:10]) == (f"{SOURCE}-0@2", b"{", "not_otlp: ")
+    assert (bridge.tally.requests, bridge.tally.malformed, bridge.tally.unkept) == (2, 1, 0)
+    assert producer.name == "b1"
+
+
+def test_of_a_flood_not_every_message_is_kept_and_all_are_counted() -> None:
+    scene = Scene()
+    for _ in range(LETTERS_AT_ONCE + 5):
+        scene.broker.append(SOURCE, b"{")
+    bridge, _, _ = scene.owner()
+    bridge.step()
+    found = samples(render(bridge.tally))
+    assert len(letters(scene)) == found["davylamp_otel_dead_letters_total"] == LETTERS_AT_ONCE
+    assert found['davylamp_otel_messages_lost_total{reason="malformed"}'] == LETTERS_AT_ONCE + 5
+    assert found['davylamp_otel_messages_lost_total{reason="unkept"}'] == 5
+    assert found['davylamp_otel_spans_total{became="request"}'] == 2
+
+
+def test_a_letter_that_the_log_does_not_take_ends_the_bridge_and_nothing_is_passed() -> None:
+    scene = Scene()
+    scene.broker.append(SOURCE, b"{")
+    scene.broker.refuses = lambda topic, _: topic == DEAD_LETTERS
+    with pytest.raises(KafkaException):
+        scene.owner()[0].step()
+    assert (scene.broker.committed(TELEMETRY), scene.broker.places) == ([], {})
