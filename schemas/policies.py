@@ -69,7 +69,7 @@ class PolicyChoice(Message):
         Revision | None,
         Field(
             description=f"sequential: the constants that it judges by; they never change under a number. Default: {USUAL_REVISION}. "
-            "2 finds moderate rises of errors sooner than 1, and lets one client that fails all the time cost a release where traffic is little."
+            "2 finds moderate rises of errors sooner than 1, and where traffic is little lets one client of the baseline, with thousands of calls, cost a release."
         ),
         AfterValidator(_of("sequential")),
     ] = None
