@@ -18,7 +18,7 @@ demo: $(VENV)/.ready ## a bad canary is rolled back, a healthy one goes to 100 %
 test: $(VENV)/.ready ## all tests of the default run (one rollback and one promotion on real Kafka and Envoy among them)
 	$(BIN)/pytest
 
-COUNTING := $(addprefix tests/acceptance/test_,exact.py dead_letters.py otel_bridge.py)
+COUNTING := $(addprefix tests/acceptance/test_,exact.py exact_stamps.py dead_letters.py otel_bridge.py)
 STORIES := $(addprefix tests/acceptance/test_,faults.py evidence.py control.py)
 
 acceptance: $(VENV)/.ready ## everything on real Kafka and Envoy, faults and counting side by side: about 13 minutes on two idle cores, up to twice as long on busy ones

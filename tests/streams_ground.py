@@ -74,10 +74,18 @@ def tell(words: str) -> None:
     sys.stdout.write(f"\n{words}\n")
 
 
-class Worker:
-    """A process `python -m streams`."""
+def portions(messages: Sequence[bytes], n: int) -> list[list[bytes]]:
+    """In so many parts; equal ones in a row may be parted: then one is a duplicate over a crash."""
+    size = -(-len(messages) // n)
+    return [list(messages[i : i + size]) for i in range(0, len(messages), size)]
 
-    def __init__(self, kafka: KafkaSettings, topic: str, folder: Path, instance: str, window_ms: int) -> None:
+
+class Worker:
+    """A process `python -m streams`, or another program that ends up in the same."""
+
+    def __init__(
+        self, kafka: KafkaSettings, topic: str, folder: Path, instance: str, window_ms: int, program: str | None = None
+    ) -> None:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("DAVYLAMP_")} | {
             "DAVYLAMP_KAFKA_BOOTSTRAP": kafka.bootstrap,
             "DAVYLAMP_STREAMS_TOPIC": topic,
@@ -87,8 +95,9 @@ class Worker:
         }
         self.instance = instance
         self.log = folder / f"{instance}.log"
+        command = [sys.executable, *(["-m", "streams"] if program is None else ["-c", program])]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, "-m", "streams"], env=environ, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
 
     def signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -97,6 +106,28 @@ class Worker:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+def worker_program(off_ms: int = 0, *, by_producers_stamps: bool = False) -> str:
+    """A worker whose host's clock is off: for itself, and in the stamp of whatever it writes where producers stamp.
+
+    Or one whose check asks for producers' stamps instead of the broker's. All that counts is as it ships.
+    """
+    return f"""
+import time
+time_s, time_ns = time.time, time.time_ns
+time.time = lambda: time_s() + {off_ms} / 1000
+time.time_ns = lambda: time_ns() + {off_ms} * 1_000_000
+import confluent_kafka
+from streams import app, telemetry
+if {by_producers_stamps}:
+    telemetry.TIMESTAMP_LOG_APPEND_TIME = confluent_kafka.TIMESTAMP_CREATE_TIME
+class Producer(confluent_kafka.Producer):
+    def produce(self, *words, **more):
+        super().produce(*words, timestamp=int(time.time() * 1000), **more)
+app.Producer = Producer
+app.main()
+"""
 
 
 @dataclass
@@ -117,12 +148,17 @@ class Ground:
     """What became of workers that ended though nobody had told them to: see :func:`ground`."""
     may_end: bool = False
     """Whether a fault may have made them."""
+    programs: dict[str, str] = field(default_factory=dict)
+    """Instance → what its process runs instead of `python -m streams`."""
+    stamp: Callable[[int], int] = lambda _: 0
+    """Partition → stamp of the next message to it, where producers stamp; 0: what time it is."""
     _heard: asyncio.Condition = field(default_factory=asyncio.Condition)
     _sent: int = 0
     _probes: int = 0
 
     def start(self, instance: str = "w0") -> None:
-        self.workers[instance] = Worker(self.kafka, self.topic, self.folder, instance, self.window_ms)
+        program = self.programs.get(instance)
+        self.workers[instance] = Worker(self.kafka, self.topic, self.folder, instance, self.window_ms, program)
 
     async def restart(self, instance: str = "w0") -> None:
         """Kill -9, start again, and wait for its first word of a message that came afterwards."""
@@ -179,12 +215,17 @@ class Ground:
         before = b""
         for i, value in enumerate(messages):
             self._sent += value != before
-            producer.produce(self.topic, value, b"p", partition=self._sent % partitions, on_delivery=self._delivered)
+            place = {"partition": self._sent % partitions, "timestamp": self.stamp(self._sent % partitions)}
+            producer.produce(self.topic, value, b"p", **place, on_delivery=self._delivered)
             before = value
             if i % 10 == 0:
                 producer.poll(0)
                 await asyncio.sleep(pace_s)
         await asyncio.to_thread(producer.flush, PATIENCE_S)
+
+    def lasting(self, portion: Sequence[bytes], seconds: float) -> "asyncio.Task[None]":
+        """Send a portion within about so long."""
+        return asyncio.create_task(self.send(portion, seconds * 10 / len(portion)))
 
     async def probe(self) -> dict[int, int]:
         """An event to each partition, and the offset that each log gave it."""
@@ -193,8 +234,8 @@ class Ground:
         for partition in range(PARTITIONS):
             self._probes += 1
             value = event(self._probes, producer=f"probe-{self.topic}", service=SERVICE).dump()
-            told = partial(self._probed, places)
-            producer.produce(self.topic, value, b"p", partition=partition, on_delivery=told)
+            told, stamp = partial(self._probed, places), self.stamp(partition)
+            producer.produce(self.topic, value, b"p", partition=partition, timestamp=stamp, on_delivery=told)
         assert await asyncio.to_thread(producer.flush, PATIENCE_S) == 0
         return places
 
@@ -232,9 +273,12 @@ class Ground:
         await self.until(final)
         return told(taken), taken
 
-    async def assert_exact(self) -> Said:
-        """Every cell and counter equals a scalar pass over the log; what was acknowledged is counted or named."""
-        log = await self.whole(self.topic)
+    async def assert_exact(self, log: Sequence[Record] | None = None) -> Said:
+        """Every cell and counter equals a scalar pass over the log; what was acknowledged is counted or named.
+
+        ``log``: all that was sent, if that is known; ticks may have come since.
+        """
+        log = await self.whole(self.topic) if log is None else log
         said, _ = await self.said(log)
         assert said == summed(truth((r for r in log if r.partition == p), self.window_ms) for p in range(PARTITIONS))
         messages = [r for r in log if not is_tick(r)]
@@ -261,7 +305,7 @@ async def ground(
     """
     topic = f"exact-{name}"
     with AdminClient(kafka.librdkafka("test-exact")) as admin:
-        config = {"message.timestamp.type": stamps}
+        config = {"message.timestamp.type": stamps, "message.timestamp.after.max.ms": str(1000 * HOUR_MS)}
         for made in admin.create_topics([NewTopic(topic, PARTITIONS, 1, config=config)]).values():
             made.result(20)
     writer = KafkaWriter(kafka, "test-exact")

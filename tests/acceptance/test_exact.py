@@ -23,9 +23,19 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.window_book import WindowBook
 from schemas.windows import CohortWindow
-from tests.streams_ground import PARTITIONS, PATIENCE_S, WINDOW_MS, Ground, ground, tell, values
+from tests.streams_ground import (
+    HOUR_MS,
+    PARTITIONS,
+    PATIENCE_S,
+    WINDOW_MS,
+    Ground,
+    ground,
+    portions,
+    tell,
+    values,
+    worker_program,
+)
 from tests.telemetry import Said, is_tick, summed, truth
-from transport.clock import SystemClock
 from transport.local_kafka import LocalKafka
 from transport.log import Record
 from transport.settings import KafkaSettings
@@ -56,18 +66,12 @@ def messages() -> list[bytes]:
     return values(EVENTS)
 
 
-def portions(messages: Sequence[bytes], n: int) -> list[list[bytes]]:
-    """In so many parts; equal ones in a row may be parted: then one is a duplicate over a crash."""
-    size = -(-len(messages) // n)
-    return [list(messages[i : i + size]) for i in range(0, len(messages), size)]
-
-
 async def test_one_worker_is_killed_ten_times(kafka: KafkaSettings, tmp_path: Path, messages: list[bytes]) -> None:
     """Each time while it counts. How long it is away is told here; `python -m bench.restart` fails beyond 3 s."""
     async with ground(kafka, tmp_path, "killed") as made:
         made.start()
         for portion in portions(messages, 10):
-            sending = lasting(made, portion, 1.0)
+            sending = made.lasting(portion, 1.0)
             await made.hear()
             await made.restart()
             await sending
@@ -75,11 +79,6 @@ async def test_one_worker_is_killed_ten_times(kafka: KafkaSettings, tmp_path: Pa
         assert len(made.restarts_s) == 10
         stale = sum(row.get("stale", 0) for row in said.cells.values())
         assert 0 < stale < EVENTS / 2, "of the producers' clocks one in three is an hour behind"
-
-
-def lasting(made: Ground, portion: Sequence[bytes], seconds: float) -> "asyncio.Task[None]":
-    """Send a portion within about so long."""
-    return asyncio.create_task(made.send(portion, seconds * 10 / len(portion)))
 
 
 FAULTS = ("kill", "kill", "kill", "freeze", "freeze", "freeze", "stop", "stop", "join")
@@ -101,7 +100,7 @@ async def test_workers_are_killed_frozen_told_to_stop_and_joined_by_another(
             made.start(instance)
         for fault, portion in zip(faults, portions(messages, len(faults)), strict=True):
             instance = "w2" if fault == "join" else dice.choice(running)
-            sending = lasting(made, portion, SESSION_S if fault == "freeze" else 1.0)
+            sending = made.lasting(portion, SESSION_S if fault == "freeze" else 1.0)
             if fault != "join":
                 await made.hear(instance)
             await befall(made, fault, instance)
@@ -130,30 +129,34 @@ async def freeze(made: Ground, instance: str) -> None:
 
     Whatever it says of what they have counted, a reader who has heard them counts no more by it.
     """
-    worker, speaker = made.workers[instance], {w.partition: w.instance for w in made.published}
-    its = {partition for partition, name in speaker.items() if name == instance}
-    worker.signal(signal.SIGSTOP)
-    frozen = len(made.published)
-
-    def reached() -> dict[int, int]:
-        """By the others since, with their finals."""
-        finals = (w for w in made.published[frozen:] if w.final and w.instance != instance)
-        return {w.partition: w.through for w in finals}
-
-    await made.until(lambda: its <= reached().keys())
-    book, through, thawed = WindowBook(), reached(), len(made.published)
+    through = await until_replaced(made, instance)
+    book, thawed = WindowBook(), len(made.published)
     for window in made.published:
         book.read(window)
     book.take_final()
     known = book.open_windows()
-    worker.signal(signal.SIGCONT)
+    made.workers[instance].signal(signal.SIGCONT)
     await made.hear(instance)
-    since = [w for w in made.published[thawed:] if w.instance == instance and w.partition in its]
+    since = [w for w in made.published[thawed:] if w.instance == instance and w.partition in through]
     late = [w for w in since if w.through <= through[w.partition]]
     for window in late:
         book.read(window)
     assert (book.take_final(), book.open_windows()) == ((), known)
-    tell(f"{instance} was frozen with partitions {sorted(its)}: afterwards {len(late)} late words of it")
+    tell(f"{instance} was frozen with partitions {sorted(through)}: afterwards {len(late)} late words of it")
+
+
+async def until_replaced(made: Ground, instance: str) -> dict[int, int]:
+    """Freeze it until others have said what is final of all its partitions; how far they have come in those."""
+    speaker, frozen = {w.partition: w.instance for w in made.published}, len(made.published)
+    its = {partition for partition, name in speaker.items() if name == instance}
+    made.workers[instance].signal(signal.SIGSTOP)
+
+    def reached() -> dict[int, int]:
+        finals = (w for w in made.published[frozen:] if w.final and w.instance != instance)
+        return {w.partition: w.through for w in finals if w.partition in its}
+
+    await made.until(lambda: its == reached().keys())
+    return reached()
 
 
 async def test_the_broker_is_restarted_and_then_killed(tmp_path: Path, messages: list[bytes]) -> None:
@@ -170,7 +173,7 @@ async def test_the_broker_is_restarted_and_then_killed(tmp_path: Path, messages:
             made.start()
             faults: list[Callable[[], None]] = [node.stop, partial(kill, node)]
             for fault, portion in zip(faults, portions(messages, 2), strict=True):
-                sending = lasting(made, portion, 4.0)
+                sending = made.lasting(portion, 4.0)
                 await made.hear()
                 await asyncio.to_thread(fault)
                 await asyncio.to_thread(node.start)
@@ -280,34 +283,11 @@ def left_of(partition: int, whole: Sequence[Record], finals: Sequence[CohortWind
 
 
 async def test_partitions_are_idle(kafka: KafkaSettings, tmp_path: Path, messages: list[bytes]) -> None:
-    """All goes to one of four; ticks close the windows of the others."""
+    """All goes to one of four; ticks close the windows of the others, also those of a worker whose clock is an hour ahead."""
     async with ground(kafka, tmp_path, "idle") as made:
+        made.programs["w0"] = worker_program(HOUR_MS)
         made.start()
         await made.send(messages, 0.005, partitions=1)
-        await made.assert_exact()
-
-
-async def test_an_hours_backlog_is_read_at_full_speed(
-    kafka: KafkaSettings, tmp_path: Path, messages: list[bytes]
-) -> None:
-    """As many windows as five-second ones make in an hour: here of 10 ms, for they are of the broker's time.
-
-    200,000 events are then what 55 a second leave behind. The rate at which they were sent is told beside the other.
-    """
-    windows, window_ms, clock = 720, 10, SystemClock()
-    async with ground(kafka, tmp_path, "backlog", window_ms) as made:
-        begun = clock.monotonic_s()
-        await lasting(made, messages, windows * window_ms / 1000)
-        sent_s, begun = clock.monotonic_s() - begun, clock.monotonic_s()
-        backlog = await made.whole(made.topic)
-        stamps = [r.timestamp_ms for r in backlog]
-        assert (max(stamps) - min(stamps)) / window_ms > 0.9 * windows
-        made.start()
-        await made.said(backlog)
-        took_s = clock.monotonic_s() - begun
-        tell(
-            f"backlog: sent {EVENTS / sent_s:.0f} events/s, final {took_s:.1f} s after the start: {EVENTS / took_s:.0f}/s"
-        )
         await made.assert_exact()
 
 
@@ -328,17 +308,3 @@ async def test_a_worker_that_is_given_another_topic_counts_that_and_nothing_else
         await before.send(values(1000)[:-1])
         await before.assert_exact()
         assert "_AUTO_OFFSET_RESET" not in (tmp_path / "w0.log").read_text()
-
-
-async def test_a_topic_in_the_producers_time_is_refused(kafka: KafkaSettings, tmp_path: Path) -> None:
-    """Stamps of producers may jump by hours: a worker ends and says what to set, rather than count by them.
-
-    A broker's own stamps jump with its clock only, which nobody sets here: the model's do (`test_exact_model.py`).
-    """
-    async with ground(kafka, tmp_path, "create-time", stamps="CreateTime") as made:
-        made.start()
-        worker = made.workers.pop("w0")
-        await made.send(values(200))
-        assert await asyncio.to_thread(worker.process.wait, PATIENCE_S) not in (0, None)
-        assert "must have message.timestamp.type=LogAppendTime" in worker.log.read_text()
-        assert made.published == []
