@@ -36,6 +36,10 @@ def judge(
     """Judge what is in files. The verdict is JSON on stdout; 0 = pass, 3 = fail, 4 = undecided, 2 = not understood."""
     from cli.judge_files import judge_document, judge_windows  # numpy with it: other commands start without
 
+    beside = {"--rule": rule, "--baseline": baseline, "--rollout": rollout, "--telemetry": telemetry}
+    lost = [option for option, value in beside.items() if value is not None]
+    if plan is None and lost:
+        fail(f"{', '.join(lost)} means nothing without --plan: add it, or leave it out", EXIT_WRONG)
     try:
         if plan is None:
             report = judge_document(policy, _text(file))

@@ -11,7 +11,7 @@ from cli.strict_yaml import read_yaml
 from davylamp_sdk._message import Message
 from judge.offline import POLICIES, OfflinePolicy, Report, Rule
 from judge.recorded import Recorded
-from schemas.documents import read_json, too_deep
+from schemas.documents import read_json
 from schemas.plan import WRITTEN, Plan
 from schemas.windows import CohortWindow
 from status.mistakes import mistakes
@@ -72,9 +72,7 @@ def _windows(text: str) -> list[CohortWindow]:
     """As readers take them: what a newer writer added does not matter."""
     whole = text.lstrip().startswith("[")
     try:
-        raw = json.loads(text) if whole else list(_lines(text))
-    except RecursionError as error:
-        raise too_deep() from error
+        raw = read_json(text) if whole else list(_lines(text))
     except json.JSONDecodeError as error:
         raise ValueError(f"the windows are no JSON list: {error}") from error
     return [_understood(CohortWindow, item, f"window {number}", extra="ignore") for number, item in enumerate(raw, 1)]
@@ -83,11 +81,13 @@ def _windows(text: str) -> list[CohortWindow]:
 def _lines(text: str) -> Iterator[Any]:
     for number, line in enumerate(text.splitlines(), 1):
         try:
-            yield from [json.loads(line)] if line.strip() else []
+            yield from [read_json(line)] if line.strip() else []
         except json.JSONDecodeError as error:
             raise ValueError(
                 f"line {number} is no JSON: windows are one object a line, or a JSON list of them"
             ) from error
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from error
 
 
 def _understood(model: type[M], content: Any, what: str, extra: Any = None, context: Any = None) -> M:

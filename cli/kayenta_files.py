@@ -19,7 +19,7 @@ def migrated(
 ) -> tuple[str, list[str]]:
     """The plan as YAML, and what a person should see on the terminal as well."""
     try:
-        found = migrate(_json(config, "the canary config"), service, canary, dict(map(_pair, mapping)))
+        found = migrate(_json(config, "the canary config"), service, canary, _targets(mapping))
     except ValidationError as error:
         raise ValueError("; ".join(map(str, mistakes(error.errors(), Plan)))) from error
     beside = stage_remarks(_json(stage, "the stage"), found.plan) if stage else ()
@@ -47,6 +47,16 @@ def _unmapped(found: Migration) -> Iterator[str]:
     for fate in found.fates:
         if fate.check is None:
             yield f"not taken over: {fate.metric!r}: {'; '.join(fate.details)}"
+
+
+def _targets(mapping: Sequence[str]) -> dict[str, str]:
+    """Of two for one metric the last would count, without a word."""
+    pairs = [_pair(text) for text in mapping]
+    found = dict(pairs)
+    twice = next((metric for metric, check in pairs if found[metric] != check), None)
+    if twice is not None:
+        raise ValueError(f"--map {twice!r}: it stands twice, for different checks: leave one of them out")
+    return found
 
 
 def _pair(text: str) -> tuple[str, str]:

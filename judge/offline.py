@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from judge.policies.choice import sequential
 from judge.policies.kayenta import policy as kayenta
+from judge.policies.kayenta.contradictions import refuse_contradictions
 from judge.policies.kayenta.settings import CanaryConfig, Thresholds, score_thresholds
 from judge.policies.kayenta.shapes import refuse_wrong_types
 from judge.policies.kayenta.wire import judge_document
@@ -53,8 +54,10 @@ def _kayenta_windows(recorded: Recorded, rule: Rule | None) -> Report:
         refuse_wrong_types(raw)
         config = CanaryConfig.read(raw)
         kayenta.refuse_unknown(series, config)
-        wanted = score_thresholds(raw, rule.get("scoreThresholds"))
-        policy = kayenta.Kayenta(config, kayenta.USUAL_THRESHOLDS if wanted is None else Thresholds.read(wanted))
+        written = score_thresholds(raw, rule.get("scoreThresholds"))
+        wanted = kayenta.USUAL_THRESHOLDS if written is None else Thresholds.read(written)
+        refuse_contradictions(raw, wanted)
+        policy = kayenta.Kayenta(config, wanted)
     times = StageTimes(1, (series.start_ms,) if series.slots else ())
     return _assessed(policy.assess_series(series, recorded.plan, times))
 
@@ -76,8 +79,11 @@ def _threshold_windows(recorded: Recorded, rule: Rule | None) -> Report:
     found = (
         Document(threshold.relative_to_baseline(recorded.plan).analysis, None) if rule is None else read_document(rule)
     )
+    if found.measured is not None:
+        raise RuleError("measurements: the windows are what was measured: leave them out")
     metrics = found.rule.metrics if isinstance(found.rule, flagger.Analysis) else found.rule
     measuring.refuse_unknown(tuple(metric.name for metric in metrics), series)
+    measuring.refuse_restless(metrics)
     if isinstance(found.rule, flagger.Analysis):
         measured = measuring.for_flagger(series, found.rule, series.start_ms)
         return _flagger_run(found.rule, measured, found.ignored)

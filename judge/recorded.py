@@ -27,7 +27,7 @@ class Recorded:
     """The windows of one rollout, with what they are about."""
 
     windows: Sequence[CohortWindow]
-    """As the topic holds them: those of other services are passed over."""
+    """As the topic holds them, in its order: those of other services are passed over."""
     plan: Plan
     baseline: str | None = None
     """None: the one other version that the windows name."""
@@ -87,6 +87,7 @@ def _finals(recorded: Recorded) -> tuple[CohortWindow, ...]:
             refuse_impossible(window)
     except ImpossibleWindowError as error:
         raise RecordingError(str(error)) from error
+    _refuse_disorder(recorded.own)
     finals = final_windows(recorded.own)
     if not finals:
         service = recorded.plan.service
@@ -97,6 +98,24 @@ def _finals(recorded: Recorded) -> tuple[CohortWindow, ...]:
                 f"between the windows {before.window_start} and {after.window_start} lies more than a rollout lasts"
             )
     return finals
+
+
+def _refuse_disorder(windows: Sequence[CohortWindow]) -> None:
+    """Final windows that no topic holds: of one partition an earlier one after a later, and one twice with other counts.
+
+    The one would be passed over, of the other the first would count. A worker may say a window again after a crash: the same.
+    """
+    told: dict[tuple[int, int, int, int], CohortWindow] = {}
+    newest: dict[int, int] = {}
+    for window in (window for window in windows if window.final):
+        at = window.partition, window.window_start, window.part, window.parts
+        last = newest.setdefault(window.partition, window.window_start)
+        place = f"window {window.window_start} of {window.source}-{window.partition}"
+        if at in told and told[at].cells != window.cells:
+            raise RecordingError(f"{place}: it stands twice, with other counts")
+        if at not in told and window.window_start < last:
+            raise RecordingError(f"{place}: it stands after {last}: leave the windows in the order of their topic")
+        told[at], newest[window.partition] = window, max(last, window.window_start)
 
 
 def _baseline(recorded: Recorded, finals: Sequence[CohortWindow]) -> str:

@@ -86,7 +86,7 @@ class PolicyChoice(Message):
     ] = None
     slot_s: Annotated[
         Duration | None,
-        Field(alias="slot", gt=0, description=f"kayenta: the time that one value is made of. {_SLOT}"),
+        Field(alias="slot", ge=1, description=f"kayenta: the time that one value is made of. {_SLOT}"),
         AfterValidator(_of("kayenta")),
     ] = None
     rule: Annotated[
@@ -96,7 +96,7 @@ class PolicyChoice(Message):
         Duration | None,
         Field(
             alias="interval",
-            gt=0,
+            ge=1,
             description=f"threshold: between two measurements, and over which each is taken. {_SLOT}",
         ),
         AfterValidator(_of("threshold")),

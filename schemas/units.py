@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 FULL_SHARE = 10_000
 """A share is an integer of ten thousand, so that weights are exact on every proxy."""
 
+LONGEST_S = 100 * 365.25 * 86400
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
 
 
@@ -32,6 +33,9 @@ def parse_duration_s(value: Any) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*", value) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f"{value!r} is not a duration; write it like 30s, 10m or 1h")
+    seconds = float(match[1])
+    if seconds * float(_SECONDS[match[2]]) > LONGEST_S:
+        raise ValueError(f"{match[1][:20]}… {match[2]} is longer than a hundred years")
     return float(Decimal(match[1]) * _SECONDS[match[2]])
 
 

@@ -68,7 +68,8 @@ def _message(error: Mapping[str, Any], schema: dict[str, Any]) -> str:
 
 def _length(kind: str, told: Mapping[str, Any]) -> str:
     bound = f"at least {told['min_length']}" if kind == "too_short" else f"at most {told['max_length']}"
-    return f"must have {bound}, not {told['actual_length']}"
+    found = told["actual_length"]
+    return f"must have {bound}" + ("" if found is None else f", not {found}")
 
 
 def _unknown_key(key: str, known: Sequence[str]) -> str:

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from judge.policies.kayenta.classifiers import Classification
+from judge.policies.kayenta.contradictions import refuse_contradictions, refuse_odd_pairs
 from judge.policies.kayenta.judge import NAME, Judgement, judge
 from judge.policies.kayenta.pairs import read_metric_set_pair, read_pair
+from judge.policies.kayenta.remarks import remarks
 from judge.policies.kayenta.scorers import MetricResult
 from judge.policies.kayenta.settings import CanaryConfig, ConfigError, Thresholds, score_thresholds
-from judge.policies.kayenta.shapes import named_twice, refuse_wrong_types
+from judge.policies.kayenta.shapes import refuse_wrong_types
 from judge.policies.kayenta.statistics import Summary
 
 
@@ -21,16 +23,18 @@ def judge_document(document: Any) -> dict[str, Any]:
     """Judge ``{"config", "scoreThresholds", "metrics": [{"name", "control", "experiment"}]}``. Raises :class:`ConfigError`.
 
     Where there are no ``scoreThresholds``, those of the config's classifier count, which Kayenta never reads. Metrics of the
-    config of which nothing was measured are named as ``unjudged``: they have no part in the score.
+    config of which nothing was measured are named as ``unjudged``: they have no part in the score. What the config says and
+    Kayenta reads otherwise, or not at all, is told in ``remarks``.
     """
     config, thresholds, metrics = _request(document, ("config", "scoreThresholds", "metrics"))
     pairs = [read_pair(raw, f"metrics[{i}]") for i, raw in enumerate(metrics)]
     read = _config(config)
-    for wrong in named_twice(config):
-        raise wrong
-    found = report(judge(read, Thresholds.read(score_thresholds(config, thresholds)), pairs))
-    unjudged = _unjudged(read, {pair.name for pair in pairs})
-    return {**found, "unjudged": unjudged} if unjudged else found
+    wanted = Thresholds.read(score_thresholds(config, thresholds))
+    refuse_contradictions(config, wanted)
+    refuse_odd_pairs(pairs)
+    judgement = judge(read, wanted, pairs)
+    unjudged, told = _unjudged(read, judgement), [str(remark) for remark in remarks(config)]
+    return report(judgement) | ({"unjudged": unjudged} if unjudged else {}) | ({"remarks": told} if told else {})
 
 
 def judge_remotely(document: Any) -> dict[str, Any]:
@@ -67,7 +71,9 @@ def _config(raw: Any) -> CanaryConfig:
     return CanaryConfig.read(raw)
 
 
-def _unjudged(config: CanaryConfig, measured: set[str]) -> list[str]:
+def _unjudged(config: CanaryConfig, judgement: Judgement) -> list[str]:
+    """Nothing was measured of them, or on one side nothing."""
+    measured = {result.name for result in judgement.results if result.verdict.label != "Nodata"}
     names = [str(metric["name"]) for metric in config.metrics]
     return [name for name in names if name not in measured and not config.settings(name).muted]
 

@@ -230,6 +230,8 @@ def _argo_metric(metric: Mapping[str, Any], path: str, dry: frozenset[str]) -> a
     refuse_unknown_keys(metric, _ARGO_FIELDS, path)
     written = {theirs: ours for theirs, ours in _ARGO_LIMITS.items() if metric.get(theirs) is not None}
     limits = {ours: whole(metric, theirs, path) for theirs, ours in written.items()}
+    if limits.get("count", 0) < 0:
+        raise RuleError(f"{path}.count: {limits['count']} is below 0: Argo would end at its first measurement")
     name = name_of(metric, path)
     try:
         return argo.Metric(

@@ -6,7 +6,7 @@ users of Flagger write it into their queries. Flagger's own two names are known 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from judge.policies.cohort_series import VALUES, CohortSeries, Slot, Tally
 from judge.policies.threshold import argo, flagger
@@ -20,6 +20,8 @@ _FLAGGERS_OWN: Mapping[str, Callable[[Tally], float]] = {
     "request-success-rate": lambda canary: 100 * (1 - canary.value("error_rate")),
     "request-duration": lambda canary: canary.value("latency_p99"),
 }
+SHORTEST_S = 1.0
+"""Between two measurements over windows."""
 _COUNTED_AS = {"request-success-rate": "error_rate", "request-duration": "latency_p99"}
 
 
@@ -48,6 +50,13 @@ def refuse_unknown(names: tuple[str, ...], series: CohortSeries) -> None:
         if counted_as(name) not in known or (against and against not in _AGAINST_BASELINE):
             listed = ", ".join([*_FLAGGERS_OWN, *VALUES, *sorted(custom)])
             raise RuleError(f"{name}: these windows give {listed}; with .difference or .ratio against the baseline")
+
+
+def refuse_restless(metrics: Sequence[argo.Metric | flagger.Metric]) -> None:
+    """Raises :class:`RuleError` for a metric that is asked for more often than windows can tell anything new."""
+    for metric in metrics:
+        if metric.interval_s is not None and metric.interval_s < SHORTEST_S:
+            raise RuleError(f"{metric.name}: interval is below {SHORTEST_S:g} s: windows tell nothing new so soon")
 
 
 def for_flagger(series: CohortSeries, analysis: flagger.Analysis, start_ms: int) -> list[dict[str, float | None]]:

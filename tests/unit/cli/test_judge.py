@@ -68,11 +68,20 @@ def test_a_mistake_in_the_config_is_wrong_usage_with_its_place(tmp_path: Path) -
     assert "config.metrics[0].analysisConfigurations.canary.critical: 'yes' is not true or false" in got.stderr
 
 
-def test_a_weight_of_any_size_makes_a_score_and_no_traceback(tmp_path: Path) -> None:
+def test_weights_that_would_let_failing_metrics_pass_are_wrong_usage(tmp_path: Path) -> None:
     case = json.loads(json.dumps(CASES["import-a-good"]))
     case["config"]["classifier"]["groupWeights"] = dict.fromkeys(case["config"]["classifier"]["groupWeights"], 1e26)
     got = run("--policy", "kayenta", written(tmp_path, "case.json", case))
-    assert (got.exit_code, json.loads(got.stdout)["score"]["classification"]) == (0, "Pass")
+    assert (got.exit_code, got.stdout) == (2, "")
+    assert "config.classifier.groupWeights: add up to 3e+26, more than 100" in got.stderr
+
+
+@pytest.mark.parametrize("option", ["--rule", "--baseline", "--rollout", "--telemetry"])
+def test_an_option_of_windows_without_a_plan_is_wrong_usage(option: str, tmp_path: Path) -> None:
+    value = "1" if option == "--rollout" else written(tmp_path, "rule.json", {})
+    got = run("--policy", "kayenta", option, value, written(tmp_path, "case.json", CASES["import-a-good"]))
+    assert (got.exit_code, got.stdout) == (2, "")
+    assert f"{option} means nothing without --plan" in got.stderr
 
 
 def test_a_threshold_document_may_be_yaml(tmp_path: Path) -> None:
@@ -138,6 +147,11 @@ def test_what_is_not_understood_is_wrong_usage(arguments: list[str], content: st
         ("", "no final window"),
         ("{}\nx", "line 2 is no JSON: windows are one object a line"),
         ("[x]", "no JSON list"),
+        ('{"v": 1, "v": 1}', "line 1: v stands twice"),
+        ('[{"cells": [{"outcomes": {"ok": 1, "ok": 2}}]}]', "[0].cells[0].outcomes.ok stands twice"),
+        ('\n{"instance": "\\ud800"}', "line 2: '\\ud800' is no text: it holds half a character"),
+        ('{"partition": ' + "9" * 400 + "}", "line 1: a number of 400 digits"),
+        ('{"partition": ' + "9" * 5000 + "}", "line 1: Exceeds the limit"),
     ],
 )
 def test_windows_that_are_none_are_wrong_usage(windows: str, words: str, plan_file: str, tmp_path: Path) -> None:
@@ -257,6 +271,54 @@ def test_score_thresholds_of_a_config_count_over_windows_too(plan_file: str, tmp
 
     assert score() == "fail"
     assert score(scoreThresholds={"pass": 0, "marginal": 0}) == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("policy", "rule", "words"),
+    [
+        (
+            "threshold",
+            {"rule": "argo", "metrics": [{"name": "error_rate", "interval": "1ms"}]},
+            "error_rate: interval is below 1 s: windows tell nothing new so soon",
+        ),
+        (
+            "threshold",
+            {"rule": "argo", "metrics": [{"name": "error_rate"}], "measurements": {"error_rate": [1]}},
+            "measurements: the windows are what was measured",
+        ),
+        (
+            "kayenta",
+            {"metrics": [{"name": "error_rate", "groups": ["g"]}] * 2, "classifier": {}},
+            "config.metrics[1].name: 'error_rate' is the name of an earlier metric",
+        ),
+        (
+            "kayenta",
+            {"metrics": [{"name": "error_rate"}], "classifier": {"scoreThresholds": {"pass": 50, "marginal": 90}}},
+            "scoreThresholds.marginal: 90 lies above pass (50)",
+        ),
+    ],
+)
+def test_a_rule_that_contradicts_itself_or_the_windows_is_wrong_usage(
+    policy: str, rule: dict[str, Any], words: str, plan_file: str, tmp_path: Path
+) -> None:
+    windows = written(tmp_path, "w.jsonl", lines(OUTAGE[:3]))
+    got = run("--policy", policy, "--plan", plan_file, "--rule", written(tmp_path, "rule", rule), windows)
+    assert (got.exit_code, got.stdout) == (2, "")
+    assert words in got.stderr
+
+
+@pytest.mark.parametrize("policy", ["kayenta", "threshold", "sequential"])
+def test_windows_that_no_topic_holds_are_wrong_usage(policy: str, plan_file: str, tmp_path: Path) -> None:
+    other = OUTAGE[1].model_copy(update={"cells": HEALTHY[1].cells})
+    for told, words in (
+        (OUTAGE[::-1], "window 1290000 of mcp-requests-0: it stands after 1295000"),
+        ([*OUTAGE, other], "window 1005000 of mcp-requests-0: it stands twice, with other counts"),
+    ):
+        got = run("--policy", policy, "--plan", plan_file, written(tmp_path, "w.jsonl", lines(told)))
+        assert (got.exit_code, got.stdout) == (2, "")
+        assert words in got.stderr
+    again = run("--policy", policy, "--plan", plan_file, written(tmp_path, "w.jsonl", lines([*OUTAGE, *OUTAGE[:9]])))
+    assert again.exit_code in {3, 4}
 
 
 @pytest.mark.parametrize("rule", ["[1]", "5", "null", ""])

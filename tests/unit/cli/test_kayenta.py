@@ -83,6 +83,10 @@ def test_without_a_single_application_the_service_must_be_said(folder: Path) -> 
         (("--service", "Weather MCP"), "service"),
         (("--map", "errors"), "write it like 'tool call errors=error_rate'"),
         (("--map", "x=error_rate"), "is no metric or query of the config"),
+        (
+            (*MAPPED, "--map", "tool call errors=tool_success"),
+            "--map 'tool call errors': it stands twice, for different",
+        ),
         (("--stage", "/nowhere.json"), "/nowhere.json"),
     ],
 )
@@ -90,6 +94,13 @@ def test_what_is_not_understood_is_wrong_usage(folder: Path, arguments: tuple[st
     got = run(folder, *arguments)
     assert (got.exit_code, got.stdout) == (2, "")
     assert words in got.stderr
+
+
+def test_more_metrics_than_a_plan_holds_are_wrong_usage(folder: Path) -> None:
+    rewritten(folder, metrics=[{"name": f"m{i}"} for i in range(9)])
+    got = run(folder, *(word for i in range(9) for word in ("--map", f"m{i}=mean:m{i}")))
+    assert (got.exit_code, got.stdout) == (2, "")
+    assert got.stderr.endswith("checks.custom: must have at most 8\n")
 
 
 def test_a_config_with_wrong_types_is_refused_as_a_whole(folder: Path) -> None:

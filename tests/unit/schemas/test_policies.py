@@ -79,7 +79,13 @@ def test_while_the_first_revision_is_usual_nothing_is_written_into_a_plan() -> N
         ("policy: {pass: 90}", "policy.name: is missing"),
         ("policy: {name: kayenta, slots: 1m}", "policy.slots: is not known here; did you mean slot?"),
         ("policy: {name: kayenta, pass: 101}", "policy.pass: input should be less than or equal to 100, not 101"),
-        ("policy: {name: kayenta, slot: 0s}", "policy.slot: input should be greater than 0, not '0s'"),
+        ("policy: {name: kayenta, slot: 0s}", "policy.slot: input should be greater than or equal to 1, not '0s'"),
+        ("policy: {name: threshold, interval: 1ms}", "policy.interval: input should be greater than or equal to 1"),
+        (
+            f"policy: {{name: threshold, interval: {'9' * 400}d}}",
+            f"policy.interval: {'9' * 20}… d is longer than a hund",
+        ),
+        (f"bake: {'9' * 400}d", f"bake: {'9' * 20}… d is longer than a hundred years"),
         (
             "policy: {name: threshold, failed_checks: 0}",
             "policy.failed_checks: input should be greater than or equal to 1",

@@ -21,7 +21,7 @@ CONFIG: dict[str, Any] = {
 THRESHOLDS = {"pass": 95, "marginal": 50}
 SERIES: dict[str, tuple[list[Any], list[Any]]] = {
     "errors": ([0.0, 1.0, 0.0, 1.0, 0.5, 0.2], [5.0, 6.0, 7.0, 5.5, 6.5, 7.5]),
-    "gone": (["NaN", "NaN"], [1.0]),
+    "gone": (["NaN", "NaN"], [1.0, 1.0]),
     "constant": ([0.0], [50.0]),
 }
 
@@ -77,7 +77,10 @@ def test_metrics_of_which_nothing_was_measured_are_named_and_none_of_them_passes
     report = got(doc)
     assert (report.verdict, report.content["score"]["classification"]) == ("undecided", "Pass")
     assert report.content["unjudged"] == ["errors", "gone"]
-    assert "unjudged" not in judge_document(document(*SERIES))
+    assert judge_document(document(*SERIES))["unjudged"] == ["gone"]
+    assert "unjudged" not in judge_document(
+        {**document("constant"), "config": {**CONFIG, "metrics": CONFIG["metrics"][2:]}}
+    )
 
 
 def test_of_two_metrics_with_one_name_none_is_passed_over() -> None:
@@ -85,6 +88,58 @@ def test_of_two_metrics_with_one_name_none_is_passed_over() -> None:
     doc["config"] = {**CONFIG, "metrics": [*CONFIG["metrics"], CONFIG["metrics"][0]]}
     with pytest.raises(ConfigError, match=r"config.metrics\[3\].name: 'errors' is the name of an earlier metric"):
         judge_document(doc)
+
+
+def weighing(weight: float) -> dict[str, Any]:
+    return {**CONFIG, "classifier": {"groupWeights": {"g": weight}}}
+
+
+def measured(control: Any, experiment: Any) -> dict[str, Any]:
+    return {"metrics": [{"name": "errors", "control": control, "experiment": experiment}]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"config": weighing(250)}, "config.classifier.groupWeights: add up to 250, more than 100"),
+        ({"config": weighing(1e26)}, "config.classifier.groupWeights: add up to 1e+26, more than 100"),
+        ({"scoreThresholds": {"pass": 50, "marginal": 90}}, "scoreThresholds.marginal: 90 lies above pass (50)"),
+        ({"metrics": []}, "metrics: is empty: nothing was measured"),
+        (
+            {"metrics": document("errors", "errors")["metrics"]},
+            "metrics[1].name: 'errors' is the name of metrics[0] too",
+        ),
+        (measured([1.0] * 3, [1.0] * 5), "metrics[0]: control has 3 values, experiment 5"),
+        (measured([1.0, "Infinity"], [1.0, 1.0]), "metrics[0].control[1]: is infinite"),
+        (measured([1.0, 1.0], ["-Infinity", 1.0]), "metrics[0].experiment[0]: is infinite"),
+    ],
+)
+def test_what_nobody_can_have_meant_is_refused_with_its_place(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        judge_document({**document("errors"), **changes})
+    assert words in str(refused.value)
+
+
+def test_kayenta_itself_is_answered_as_its_own_judge_would() -> None:
+    odd = {**request("errors", "errors"), "canaryConfig": weighing(1e26), "scoreThresholds": {"pass": 5, "marginal": 9}}
+    odd["metricSetPairList"][1]["values"] = {"control": [0.0] * 20, "experiment": ["Infinity"]}
+    assert len(judge_remotely(odd)["results"]) == 2
+
+
+def test_a_side_without_any_value_is_no_odd_length() -> None:
+    doc = {**document("errors"), **measured([], [1.0, 2.0])}
+    assert judge_document(doc)["unjudged"] == ["errors", "gone", "constant"]
+
+
+def test_what_kayenta_reads_otherwise_than_it_was_written_is_told_with_its_place() -> None:
+    doc = document("errors")
+    typo = {"name": "errors", "groups": ["g"], "analysisConfigurations": {"canary": {"direction": "up"}}}
+    doc["config"] = {**CONFIG, "metrics": [typo]}
+    inside = "config.metrics[0].analysisConfigurations.canary"
+    assert (
+        f"{inside}.direction: 'up' is none of increase, decrease, either: Kayenta takes it for either"
+        in (judge_document(doc)["remarks"])
+    )
 
 
 @pytest.mark.parametrize("judge", [judge_document, judge_remotely])
@@ -104,7 +159,7 @@ def test_a_config_of_wrong_types_is_not_judged(judge: Any) -> None:
 
 def test_sums_beyond_what_64_bits_hold_are_a_word() -> None:
     doc = document("errors")
-    doc["metrics"][0]["control"] = [1e300, -1e300, 1e300]
+    doc["metrics"][0]["control"] = [1e300, -1e300, 1e300] * 2
     assert judge_document(doc)["results"][0]["controlStats"]["std"] == "Infinity"
 
 
@@ -115,7 +170,7 @@ def test_whatever_is_judged_is_valid_json() -> None:
 
 def test_a_ratio_to_nothing_is_a_word() -> None:
     doc = document("errors")
-    doc["metrics"][0]["control"] = [0.0, 0.0, 0.0, 0.0, 0.0]
+    doc["metrics"][0]["control"] = [0.0] * 6
     assert judge_document(doc)["results"][0]["ratio"] == "NaN"
 
 

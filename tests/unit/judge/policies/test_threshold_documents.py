@@ -240,6 +240,7 @@ def test_a_flagger_metric_without_any_limit_passes_only_what_is_not_above_zero()
         (analysis(interval="9" * 400 + "h"), "analysis.interval: '9+' is longer than Go holds, 292 years"),
         (analysis(match=0), "analysis.match: is not a list"),
         (analysis(mirror=0), "analysis.mirror: is neither true nor false"),
+        (argo_with({"count": -1}), r"metrics\[0\].count: -1 is below 0"),
         (argo_with({"successCondition": False}), r"metrics\[0\].successCondition: False is not a text"),
         (argo_with({"failureCondition": 5}), r"metrics\[0\].failureCondition: 5 is not a text"),
         (argo_with({"initialDelay": "9" * 400 + "h"}), r"metrics\[0\].initialDelay: '9+' is longer"),
