@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from davylamp_sdk import __version__
+from judge.disorder import DisorderError, refuse_disorder
 from judge.impossible import ImpossibleWindowError, refuse_impossible
 from judge.policies.cohort_series import CohortSeries, cohort_series, final_windows
 from judge.rollout.state import ServiceState
@@ -85,9 +86,9 @@ def _finals(recorded: Recorded) -> tuple[CohortWindow, ...]:
     try:
         for window in recorded.own:
             refuse_impossible(window)
-    except ImpossibleWindowError as error:
+        refuse_disorder(recorded.own)
+    except (ImpossibleWindowError, DisorderError) as error:
         raise RecordingError(str(error)) from error
-    _refuse_disorder(recorded.own)
     finals = final_windows(recorded.own)
     if not finals:
         service = recorded.plan.service
@@ -98,24 +99,6 @@ def _finals(recorded: Recorded) -> tuple[CohortWindow, ...]:
                 f"between the windows {before.window_start} and {after.window_start} lies more than a rollout lasts"
             )
     return finals
-
-
-def _refuse_disorder(windows: Sequence[CohortWindow]) -> None:
-    """Final windows that no topic holds: of one partition an earlier one after a later, and one twice with other counts.
-
-    The one would be passed over, of the other the first would count. A worker may say a window again after a crash: the same.
-    """
-    told: dict[tuple[int, int, int, int], CohortWindow] = {}
-    newest: dict[int, int] = {}
-    for window in (window for window in windows if window.final):
-        at = window.partition, window.window_start, window.part, window.parts
-        last = newest.setdefault(window.partition, window.window_start)
-        place = f"window {window.window_start} of {window.source}-{window.partition}"
-        if at in told and told[at].cells != window.cells:
-            raise RecordingError(f"{place}: it stands twice, with other counts")
-        if at not in told and window.window_start < last:
-            raise RecordingError(f"{place}: it stands after {last}: leave the windows in the order of their topic")
-        told[at], newest[window.partition] = window, max(last, window.window_start)
 
 
 def _baseline(recorded: Recorded, finals: Sequence[CohortWindow]) -> str:

@@ -310,14 +310,21 @@ def test_a_rule_that_contradicts_itself_or_the_windows_is_wrong_usage(
 @pytest.mark.parametrize("policy", ["kayenta", "threshold", "sequential"])
 def test_windows_that_no_topic_holds_are_wrong_usage(policy: str, plan_file: str, tmp_path: Path) -> None:
     other = OUTAGE[1].model_copy(update={"cells": HEALTHY[1].cells})
+    cut, doubled = (
+        OUTAGE[3].model_copy(update={"parts": 2}),
+        OUTAGE[0].model_copy(update={"cells": OUTAGE[0].cells * 2}),
+    )
     for told, words in (
         (OUTAGE[::-1], "window 1290000 of mcp-requests-0: it stands after 1295000"),
         ([*OUTAGE, other], "window 1005000 of mcp-requests-0: it stands twice, with other counts"),
+        ([*OUTAGE[:3], cut, *OUTAGE[4:]], "window 1015000 of mcp-requests-0: part 2 of 2 is missing"),
+        ([doubled], "window 1000000 of mcp-requests-0: cells[2]: its version and label are those of cells[0]"),
     ):
         got = run("--policy", policy, "--plan", plan_file, written(tmp_path, "w.jsonl", lines(told)))
         assert (got.exit_code, got.stdout) == (2, "")
         assert words in got.stderr
-    again = run("--policy", policy, "--plan", plan_file, written(tmp_path, "w.jsonl", lines([*OUTAGE, *OUTAGE[:9]])))
+    usual = [*OUTAGE[:-1], *OUTAGE[:9], OUTAGE[-1].model_copy(update={"parts": 2})]
+    again = run("--policy", policy, "--plan", plan_file, written(tmp_path, "w.jsonl", lines(usual)))
     assert again.exit_code in {3, 4}
 
 
