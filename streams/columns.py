@@ -104,8 +104,8 @@ class Coded:
 
     def distinct(self) -> "Coded":
         """The same, without values that do not occur, and each once."""
-        known: dict[str, int] = {}
-        codes = self.looked_up(lambda value: known.setdefault(value, len(known)))
+        known = defaultdict[str, int](count().__next__)
+        codes = self.looked_up(known.__getitem__)
         return Coded(list(known), codes)
 
     @classmethod
@@ -119,7 +119,8 @@ class Coded:
             ahead = known.setdefault(column.values[0] if len(column.values) == 1 else id(column.values), ahead)
             if ahead == len(values):
                 values += column.values
-            codes.append(np.where(column.codes < 0, ABSENT, column.codes + ahead))
+            codes.append(column.codes + ahead)
+            np.copyto(codes[-1], ABSENT, where=column.codes < 0)
         return cls(values, np.concatenate(codes))
 
 

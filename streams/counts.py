@@ -157,7 +157,7 @@ class Counts:
         if len(ended):
             slot = _since_birth(rows, moment, ended)
             self.ends.add(keys_in(shape, placed.cell[ended], slot, reached[ended] - 1))
-        new = np.where(judged, reached - already, 0)
+        new = (reached - already) * judged
         grown = np.flatnonzero(new)
         if not len(grown):
             return
@@ -185,7 +185,7 @@ def is_counted_call(rows: Columns) -> Bools:
 def _buckets(session: Coded, placed: Placed) -> Ints:
     if len(placed.rollouts) == 1 and ABSENT not in placed.rollouts:
         (rollout,) = placed.rollouts
-        if len(session.values) <= len(session.codes):  # most of them are sessions, and all of these are asked for
+        if len(session.values) <= 2 * len(session.codes):  # most of them are sessions, and all of these are asked for
             return 1 + buckets_of(rollout, session.values)[session.codes]
         return 1 + session.looked_up_all(partial(buckets_of, rollout))
     bucket = np.full(len(placed.rollout), NO_BUCKET)
@@ -209,4 +209,4 @@ def _ages_reached(age_ms: Floats, gap_ms: Floats) -> tuple[Ints, Ints]:
     """
     reached = np.searchsorted(_AGES_MS, age_ms, side="right")  # 0 where there is no age
     before = np.searchsorted(_AGES_MS, np.maximum(age_ms - gap_ms, 0), side="right")
-    return reached, np.where(gap_ms == ABSENT, 0, np.minimum(before, reached))
+    return reached, np.minimum(before, reached) * (gap_ms != ABSENT)

@@ -108,8 +108,9 @@ class _Joint:
             out_of_range |= codes < ABSENT
             self._refuse(np.logical_or.reduce(out_of_range))
             codes[out_of_range] = ABSENT
-        ahead = (np.cumsum(counts, dtype=np.int64) - counts)[self._of]
-        found = dict(zip(present, np.where(codes < 0, ABSENT, codes + ahead), strict=True))
+        through_all = codes + (np.cumsum(counts, dtype=np.int64) - counts)[self._of]
+        np.copyto(through_all, ABSENT, where=codes < 0)  # `numpy.where` takes ten times as long
+        found = dict(zip(present, through_all, strict=True))
         self._refuse_names(found)
         return dict.fromkeys(_PLACES, np.full(self._rows, ABSENT)) | found
 
@@ -119,9 +120,9 @@ class _Joint:
 
     def _refuse_names(self, places: dict[str, Ints]) -> None:
         """Names that are too long for their column, or empty where they may not be."""
-        longest = max(map(len, self._names), default=0)
-        if longest <= min(LIMITS.values()) and all(self._names):
+        if all(one.usual_names for one in self._sent):
             return
+        longest = max(map(len, self._names), default=0)
         lengths = np.array([*map(len, self._names), 1])  # that of an absent one is in order
         for name, codes in places.items():
             self._refuse(lengths[codes] > LIMITS.get(name, longest))

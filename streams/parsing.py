@@ -5,8 +5,9 @@ know to read or to refuse with a reason.
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -16,6 +17,10 @@ from davylamp_sdk._event import MAX_BATCH, Outcome
 
 _Name = Annotated[str, Meta(min_length=1, max_length=120)]
 _Names = Annotated[list[Annotated[str, Meta(max_length=120)]], Meta(max_length=3 * MAX_BATCH)]
+_UsualNames = Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=3 * MAX_BATCH)]
+"""That may stand in any column."""
+_Wholes = tuple[int, ...]
+_Reals = tuple[float, ...]
 _Whole = Annotated[int, Meta(ge=0, lt=2**53)]
 _Age = Annotated[float, Meta(ge=0, lt=1e12)]
 _END = 2**53
@@ -55,29 +60,29 @@ class Event(msgspec.Struct, gc=False, forbid_unknown_fields=True, kw_only=True):
 
 
 class Sent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """An `EventBatch` whose columns nobody has looked at yet."""
+    """An `EventBatch` whose columns nobody has looked at yet; tuples, which `struct` takes without a copy."""
 
     producer: _Name
     sequence: _Whole
     service: _Name
     version: _Name
     instance: _Name
-    names: _Names
-    method: list[int]
-    outcome: list[int]
-    started_at: list[int]
-    duration_ms: list[float]
+    names: _UsualNames
+    method: _Wholes
+    outcome: _Wholes
+    started_at: _Wholes
+    duration_ms: _Reals
     v: Literal[1] = 1
     dropped: Annotated[int, Meta(ge=0, lt=2**31)] = 0
     tells_ends: bool = False
-    session: list[int] = []
-    assignment: list[int] = []
-    tool: list[int] = []
-    error_type: list[int] = []
-    protocol_version: list[int] = []
-    first_of_session: list[int] = []
-    session_age_ms: list[float] = []
-    session_gap_ms: list[float] = []
+    session: _Wholes = ()
+    assignment: _Wholes = ()
+    tool: _Wholes = ()
+    error_type: _Wholes = ()
+    protocol_version: _Wholes = ()
+    first_of_session: _Wholes = ()
+    session_age_ms: _Reals = ()
+    session_gap_ms: _Reals = ()
     metrics: dict[_Name, dict[str, Any]] = {}
 
 
@@ -93,10 +98,18 @@ class Packed:
     dropped: int
     tells_ends: bool
     names: list[str]
+    usual_names: bool
+    """Whether each may stand in any column."""
     metrics: Mapping[str, Any]
     n: int
     columns: Mapping[str, bytes]
     """Those that are not empty, and the positions of `first_of_session`; places among the names are 16 bits each."""
+
+
+@lru_cache(maxsize=1024)
+def _writer(kind: str, n: int) -> Callable[..., bytes]:
+    """From ``n`` numbers to an array: of all ways `struct` is the fastest, and it raises unless there are so many."""
+    return struct.Struct(f"{n}{kind}").pack
 
 
 def packed(sent: Sent) -> Packed | None:
@@ -104,25 +117,26 @@ def packed(sent: Sent) -> Packed | None:
     n = len(sent.method)
     if not 0 < n <= MAX_BATCH or sent.sequence + n > _END:
         return None
-    place, whole, real = f"{n}h", f"{n}q", f"{n}d"
-    try:  # of all ways from a list to an array `struct` is the fastest; it raises unless there are n values
+    places, wholes, reals = _writer("h", n), _writer("q", n), _writer("d", n)
+    try:
         columns = {
-            "method": struct.pack(place, *sent.method),
-            "outcome": struct.pack(place, *sent.outcome),
-            "started_at": struct.pack(whole, *sent.started_at),
-            "duration_ms": struct.pack(real, *sent.duration_ms),
+            "method": places(*sent.method),
+            "outcome": places(*sent.outcome),
+            "started_at": wholes(*sent.started_at),
+            "duration_ms": reals(*sent.duration_ms),
+            "first_of_session": _writer("q", len(sent.first_of_session))(*sent.first_of_session),
         }
         for name in OPTIONAL_PLACES:
             if column := getattr(sent, name):
-                columns[name] = struct.pack(place, *column)
+                columns[name] = places(*column)
         for name in AGES:
             if column := getattr(sent, name):
-                columns[name] = struct.pack(real, *column)
-        columns["first_of_session"] = struct.pack(f"{len(sent.first_of_session)}q", *sent.first_of_session)
+                columns[name] = reals(*column)
     except struct.error:
         return None
     who = sent.producer, sent.sequence, sent.service, sent.version, sent.instance
-    return Packed(*who, sent.dropped, sent.tells_ends, sent.names, sent.metrics, n, columns)
+    usual = not isinstance(sent, _NewerSent)
+    return Packed(*who, sent.dropped, sent.tells_ends, sent.names, usual, sent.metrics, n, columns)
 
 
 class _NewerEvent(Event, gc=False, forbid_unknown_fields=False):
@@ -130,7 +144,9 @@ class _NewerEvent(Event, gc=False, forbid_unknown_fields=False):
 
 
 class _NewerSent(Sent, gc=False, forbid_unknown_fields=False):
-    """Of a newer SDK, which may say more."""
+    """Of a newer SDK, which may say more; or of whoever has long names, an empty one among them perhaps."""
+
+    names: _Names
 
 
 _event = msgspec.json.Decoder(Event).decode
@@ -170,7 +186,7 @@ def parse_batch(raw: bytes) -> Packed | None:
 
 
 def parse_newer(raw: bytes) -> Event | Packed | None:
-    """The event or batch in ``raw``, of whoever may say more; None if only the models can tell."""
+    """The event or batch in ``raw``, of whoever may say more, or has long names; None if only the models can tell."""
     if not _is_readable(raw):
         return None
     is_batch = b"names" in raw or b"\\u" in raw  # a batch is told by its names, however they are spelled

@@ -144,9 +144,14 @@ def test_a_bad_batch_takes_no_other_with_it(bad: bytes) -> None:
 def test_a_long_name_is_no_reason_to_read_a_batch_alone() -> None:
     digest = "7.1.session.786db6f38e0cd8b7;" + "f" * 64
     raw = batch([event(1, tool="t" * 120, assignment=digest)]).dump()
-    sent = parse_batch(raw)
+    sent = parse_newer(raw)
     assert isinstance(sent, Packed)
     assert read_joint([sent])[0] is not None
+    usual = TWO.dump()
+    assert isinstance(parse_batch(usual), Packed)
+    assert together([usual, raw, changed(names=[*TWO.names[:4], ""])]) == singly(
+        [usual, raw, changed(names=[*TWO.names[:4], ""])]
+    )
 
 
 def test_a_service_that_says_little_keeps_nothing_of_others() -> None:
