@@ -33,7 +33,7 @@ from bench.report import machine
 from judge.policies.sequential import Sequential
 
 RUNS = 40
-POWER_TIMES, QUIET_TIMES = 5, 10
+POWER_TIMES, QUIET_TIMES = 4, 8
 """So many times as many runs of errors, and where nothing is wrong or little is: few say little."""
 SHARP = (1, 3, 10)
 """Factors at which a claim lies close to what is measured."""
@@ -136,7 +136,7 @@ def _of_power(power: Measured, strict: Mapping[int, Caught]) -> list[list[str]]:
         [
             "B1 rare errors",
             f"{asked}, A/A ≤ 1 %",
-            f"{_at_targets(ours)}; A/A {_percent(ours[1])}",
+            f"{_at_targets(ours)}; A/A {_of_runs(ours[1].share, ours[1].runs)}",
             together([quiet, *_enough(ours)]),
         ],
         [
@@ -148,14 +148,14 @@ def _of_power(power: Measured, strict: Mapping[int, Caught]) -> list[list[str]]:
         [
             "B1 never fewer as errors grow",
             "within 2 points, ×1 to ×30",
-            f"{_percent(ours[30])} at ×30",
+            f"{_of_runs(ours[30].share, ours[30].runs)} at ×30",
             together([_grows(before, after) for before, after in pairwise(ours.values())]),
         ],
     ]
 
 
 def _at_targets(found: Mapping[int, Caught]) -> str:
-    return ", ".join(f"{_percent(found[factor])} at ×{factor}" for factor in TARGETS)
+    return ", ".join(f"{_of_runs(found[factor].share, found[factor].runs)} at ×{factor}" for factor in TARGETS)
 
 
 def _enough(found: Mapping[int, Caught]) -> list[str]:
@@ -190,7 +190,7 @@ def _of_few(few: Mapping[int, Few], runs: int) -> list[list[str]]:
         [
             "B3 false rollbacks at few values",
             "≤ 1 % at every n",
-            f"{percent(worst.ours / runs, runs)}; Kayenta {percent(few[2].theirs / runs, runs)} at n = 2",
+            f"{_of_runs(worst.ours / runs, runs)}; Kayenta {percent(few[2].theirs / runs, runs)} at n = 2",
             at_most(worst.ours, runs, _ALARMS),
         ],
         [
@@ -210,7 +210,7 @@ def _of_few(few: Mapping[int, Few], runs: int) -> list[list[str]]:
 
 def _of_time(runs: int) -> list[list[str]]:
     found = by_ours(5, runs, calls=A_SECOND)
-    told = f"minute {_minute(found, 0.5)}, 90 % by minute {_minute(found, 0.9)}, of {A_SECOND} sessions a side each; Kayenta's is the end, {MINUTES}"
+    told = f"minute {_minute(found, 0.5)}, 90 % by minute {_minute(found, 0.9)}, at {A_SECOND} sessions a minute and side, of {found.runs} runs; Kayenta's is the end, {MINUTES}"
     return [["B10 time to a verdict", "told: median and 90 % quantile, ×5 at a call a second and side", told, "told"]]
 
 
@@ -239,7 +239,7 @@ _NARROW = "variance / 5 (kayenta#780, case 1)"
 
 def _of_looks(plain: Caught, clumped: Caught) -> list[list[str]]:
     return [
-        [title, asked, _percent(seen), at_most(len(seen.minutes), seen.runs, limit)]
+        [title, asked, _of_runs(seen.share, seen.runs), at_most(len(seen.minutes), seen.runs, limit)]
         for title, asked, seen, limit in (
             ("B4 looks are free", "≤ alpha (5 %) over 60 looks", plain, PLAN.alpha),
             (f"B4 {CLUMP} calls a session, all failing or none", "≤ 2 alpha over 60 looks", clumped, 2 * PLAN.alpha),
@@ -259,20 +259,20 @@ def _of_shapes(shapes: dict[str, Found]) -> list[list[str]]:
     for name, one in shapes.items():
         (tails if name.startswith("10 %") else others).append((name, one))
     quiet = shapes["nothing"]
-    both = ", ".join(f"{percent(one.share, one.runs)} ({name.rpartition(' ')[2]})" for name, one in tails)
+    both = ", ".join(f"{_of_runs(one.share, one.runs)} ({name.rpartition(' ')[2]})" for name, one in tails)
     worse = [one for name, one in others if name not in {"nothing", _NARROW}]
     return [
         ["B6 tails", "≥ 90 % of 10 % of calls ×5, ×20", both, _mostly([one for _, one in tails])],
         [
             "B6 nothing wrong",
             "≤ 1 %",
-            percent(quiet.share, quiet.runs),
+            _of_runs(quiet.share, quiet.runs),
             at_most(len(quiet.culprits), quiet.runs, _ALARMS),
         ],
         [
             "B7 variance, two peaks",
             "reported as a shift of a quantile",
-            f"{percent(min(o.share for o in worse), worse[0].runs)} of the worst shape above, by p90 or p99",
+            f"{_of_runs(min(o.share for o in worse), worse[0].runs)} of the worst shape above, by p90 or p99",
             _mostly(worse),
         ],
         [
@@ -295,7 +295,7 @@ def _mostly(found: Sequence[Found]) -> str:
 
 
 def _of_a_better_tail(found: Found) -> str:
-    rolled_back = f"{percent(found.share, found.runs)}: a tail that gets better is no breach"
+    rolled_back = f"{_of_runs(found.share, found.runs)}: a tail that gets better is no breach"
     if not found.p99_ms:
         return rolled_back
     baseline, canary = np.median(np.array(found.p99_ms), axis=0).tolist()
@@ -324,7 +324,7 @@ def _of_many(runs: int) -> list[list[str]]:
         [
             f"B11 {n} metrics at once",
             "one false alarm in ≤ alpha (5 %) of runs",
-            f"{percent(alarms / runs, runs)}, the statistics alone: calls that are independent, dispersion 1; a plan holds 8",
+            f"{_of_runs(alarms / runs, runs)}, the statistics alone: calls that are independent, dispersion 1; a plan holds 8",
             at_most(alarms, runs, PLAN.alpha),
         ]
         for n, alarms in found.items()
@@ -383,6 +383,10 @@ def _distinct_answers(times: int = 1000) -> int:
 
 def _percent(caught: Caught) -> str:
     return percent(caught.share, caught.runs)
+
+
+def _of_runs(share: float, runs: int) -> str:
+    return f"{percent(share, runs)} of {runs} runs"
 
 
 def _minute(caught: Caught, quantile: float) -> str:
