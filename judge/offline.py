@@ -17,6 +17,8 @@ from judge.policies.threshold.document import Document, read_document
 from judge.policies.threshold.fields import RuleError
 from judge.policies.threshold.wire import argo_report, flagger_report
 from judge.recorded import Recorded, recorded_series, recorded_state
+from schemas.plan import Plan
+from schemas.policies import COMPARED, PolicyName
 
 Verdict = Literal["pass", "fail", "undecided"]
 Rule = Mapping[str, Any]
@@ -49,7 +51,9 @@ def _kayenta_document(document: Any) -> Report:
 
 def _kayenta_windows(recorded: Recorded, rule: Rule | None) -> Report:
     series, policy = recorded_series(recorded), kayenta.Kayenta()
-    if rule is not None:
+    if rule is None:
+        _refuse_uncompared(recorded.plan, "kayenta")
+    else:
         raw = rule.get("config", rule)
         refuse_wrong_types(raw)
         config = CanaryConfig.read(raw)
@@ -76,6 +80,8 @@ def _threshold_document(document: Any) -> Report:
 
 def _threshold_windows(recorded: Recorded, rule: Rule | None) -> Report:
     series = recorded_series(recorded)
+    if rule is None:
+        _refuse_uncompared(recorded.plan, "threshold")
     found = (
         Document(threshold.relative_to_baseline(recorded.plan).analysis, None) if rule is None else read_document(rule)
     )
@@ -89,6 +95,14 @@ def _threshold_windows(recorded: Recorded, rule: Rule | None) -> Report:
         return _flagger_run(found.rule, measured, found.ignored)
     run = argo.run(found.rule, measuring.for_argo(series, series.start_ms, over_s=60.0))
     return _argo_run(run, found.ignored)
+
+
+def _refuse_uncompared(plan: Plan, policy: PolicyName) -> None:
+    """Nothing to compare would be nothing that fails."""
+    compared = COMPARED[policy] or frozenset()
+    if not set(plan.checks.enabled) & {*compared, *plan.checks.metrics}:
+        listed = ", ".join(sorted(compared))
+        raise ValueError(f"{policy} compares {listed} and custom metrics, and the plan has all of them off: add --rule")
 
 
 def _sequential_windows(recorded: Recorded, rule: Rule | None) -> Report:

@@ -34,6 +34,14 @@ def test_every_policy_lets_a_canary_pass_that_is_as_good_as_the_baseline(name: s
     assert POLICIES[name].of_windows(HEALTHY, None).verdict == "pass"
 
 
+@pytest.mark.parametrize("name", ["kayenta", "threshold"])
+def test_a_plan_of_which_a_policy_compares_nothing_is_refused_and_no_pass(name: str) -> None:
+    off = dict.fromkeys(("error_rate", "tool_success", "latency_p99", "latency_p90", "tools", "availability"), "off")
+    deaf = plan(checks={**off, "session_loss": "on"})
+    with pytest.raises(ValueError, match=rf"^{name} compares cancel_rate, .* all of them off: add --rule"):
+        POLICIES[name].of_windows(Recorded(HEALTHY.windows, deaf), None)
+
+
 @pytest.mark.parametrize("name", POLICIES)
 def test_windows_further_apart_than_a_rollout_lasts_are_refused(name: str) -> None:
     far = [each.model_copy(update={"window_start": 5 * 10**15}) for each in HEALTHY.windows[-1:]]
