@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from judge.policies.kayenta.classifiers import Classification
-from judge.policies.kayenta.contradictions import refuse_contradictions, refuse_odd_pairs
+from judge.policies.kayenta.contradictions import odd_pairs, refuse_contradictions, refuse_nothing
 from judge.policies.kayenta.judge import NAME, Judgement, judge
 from judge.policies.kayenta.pairs import read_metric_set_pair, read_pair
 from judge.policies.kayenta.remarks import remarks
@@ -24,16 +24,16 @@ def judge_document(document: Any) -> dict[str, Any]:
 
     Where there are no ``scoreThresholds``, those of the config's classifier count, which Kayenta never reads. Metrics of the
     config of which nothing was measured are named as ``unjudged``: they have no part in the score. What the config says and
-    Kayenta reads otherwise, or not at all, is told in ``remarks``.
+    Kayenta reads otherwise, or not at all, and what is odd about the values, is told in ``remarks``.
     """
     config, thresholds, metrics = _request(document, ("config", "scoreThresholds", "metrics"))
     pairs = [read_pair(raw, f"metrics[{i}]") for i, raw in enumerate(metrics)]
     read = _config(config)
     wanted = Thresholds.read(score_thresholds(config, thresholds))
     refuse_contradictions(config, wanted)
-    refuse_odd_pairs(pairs)
+    refuse_nothing(pairs)
     judgement = judge(read, wanted, pairs)
-    unjudged, told = _unjudged(read, judgement), [str(remark) for remark in remarks(config)]
+    unjudged, told = _unjudged(read, judgement), [str(remark) for remark in (*remarks(config), *odd_pairs(pairs))]
     return report(judgement) | ({"unjudged": unjudged} if unjudged else {}) | ({"remarks": told} if told else {})
 
 

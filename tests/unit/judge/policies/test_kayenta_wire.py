@@ -105,6 +105,17 @@ def measured(control: Any, experiment: Any) -> dict[str, Any]:
         ({"config": weighing(1e26)}, "config.classifier.groupWeights: add up to 1e+26, more than 100"),
         ({"scoreThresholds": {"pass": 50, "marginal": 90}}, "scoreThresholds.marginal: 90 lies above pass (50)"),
         ({"metrics": []}, "metrics: is empty: nothing was measured"),
+    ],
+)
+def test_what_nobody_can_have_meant_is_refused_with_its_place(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        judge_document({**document("errors"), **changes})
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
         (
             {"metrics": document("errors", "errors")["metrics"]},
             "metrics[1].name: 'errors' is the name of metrics[0] too",
@@ -114,10 +125,12 @@ def measured(control: Any, experiment: Any) -> dict[str, Any]:
         (measured([1.0, 1.0], ["-Infinity", 1.0]), "metrics[0].experiment[0]: is infinite"),
     ],
 )
-def test_what_nobody_can_have_meant_is_refused_with_its_place(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        judge_document({**document("errors"), **changes})
-    assert words in str(refused.value)
+def test_values_that_are_odd_are_judged_as_kayenta_does_and_told_with_their_place(
+    changes: dict[str, Any], words: str
+) -> None:
+    found = judge_document({**document("errors"), **changes})
+    assert [r["name"] for r in found["results"]] == ["errors"] * len(found["results"])
+    assert any(remark.startswith(words) for remark in found["remarks"])
 
 
 def test_kayenta_itself_is_answered_as_its_own_judge_would() -> None:
