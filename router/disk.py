@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +13,12 @@ from router.errors import DiskError
 from router.fold import Fold
 from router.latch import Latches
 from router.proxies import Known
+from router.rollouts import living
 from router.snapshot import Offsets
 from schemas.decisions import LedgerEntry
 from schemas.ledger import Ledger, ServiceLedger
 from schemas.service import Service
+from schemas.standing import Standing
 
 
 def _read(value: Any) -> Any:
@@ -41,30 +44,39 @@ class Acknowledged(Message):
     name: str
     service: Service | None
     entries: tuple[Kept, ...]
+    """Those that the route follows from: the others are in the log, and ever more."""
     offset: int
+    rejected: tuple[str, ...] = ()
+    """Versions that were when the first of the entries, a start, was written: all that it does not say itself."""
     ledger: int
     """How far everybody's ledger and services reached then."""
     services: int
+
+    @property
+    def head(self) -> LedgerEntry | None:
+        """The newest of the entries."""
+        return self.entries[-1] if self.entries else None
 
     @classmethod
     def of(cls, fold: Fold, name: str) -> "Acknowledged":
         """As `fold` has it."""
         chain = fold.ledger.of(name)
+        kept = tuple(living(chain.entries))
+        before = reduce(Standing.after, chain.entries[: len(chain.entries) - len(kept)], Standing())
         return cls(
             name=name,
             service=fold.services.get(name),
-            entries=chain.entries,
+            entries=kept,
             offset=chain.offset,
+            rejected=tuple(sorted(before.rejected)),
             ledger=fold.offsets.ledger,
             services=fold.offsets.services,
         )
 
     def chain(self) -> ServiceLedger:
-        """The service's ledger, read again."""
-        chain = ServiceLedger()
-        for entry in self.entries:
-            chain, _ = chain.read(entry, self.offset)
-        return chain
+        """The service's ledger, from the first of the entries on. They were accepted when they were kept."""
+        before = Standing(rejected=frozenset(self.rejected))
+        return ServiceLedger(self.entries, self.offset, reduce(Standing.after, self.entries, before))
 
 
 class Disk:

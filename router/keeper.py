@@ -77,7 +77,11 @@ class Keeper:
     def keep(self, fold: Fold, service: str) -> None:
         """Some proxy acknowledged the route of `service` that follows from `fold`: to be kept soon."""
         kept, chain = self._kept.get(service), fold.ledger.of(service)
-        if kept is None or (kept.entries, kept.service) != (chain.entries, fold.services.get(service)):
+        if kept is None or (kept.head, kept.offset, kept.service) != (
+            chain.head,
+            chain.offset,
+            fold.services.get(service),
+        ):
             self._kept[service] = self._due[service] = Acknowledged.of(fold, service)
             self._files.set()
 

@@ -1,6 +1,6 @@
 """What each rollout of a service left behind in living sessions and cookies: which labels were given out, and what becomes of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import groupby
@@ -73,6 +73,16 @@ class Rollout:
 
     def _bounded(self, stage: int) -> int:
         return min(stage, len(self.opening.plan.stages))
+
+
+def living(entries: Sequence[LedgerEntry]) -> Sequence[LedgerEntry]:
+    """Those that a route may still follow from: of the newest rollout that was retired, and what came later.
+
+    A ledger is kept for ever, and what a route costs does not grow with it.
+    """
+    retired = next((entry.rollout for entry in reversed(entries) if entry.kind == "retire"), 0)
+    older = next((n for n in range(len(entries), 0, -1) if entries[n - 1].rollout < retired), 0)
+    return entries[older:]
 
 
 def rollouts(entries: Iterable[LedgerEntry]) -> list[Rollout]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from router.draws import Draw, Weight
-from router.rollouts import Pair, Rollout, baking, rolled_back, rollouts
+from router.rollouts import Pair, Rollout, baking, living, rolled_back, rollouts
 from schemas.ledger import Ledger, ServiceLedger
 from schemas.service import Service, Version
 
@@ -100,8 +100,8 @@ def is_later(version: str, than: str) -> bool:
 
 @dataclass(slots=True)
 class Routes:
-    """Makes one snapshot after the other. A route follows from all entries that its service ever had: it is made anew
-    only where ledger or file of the service is another object than before."""
+    """Makes one snapshot after the other. A route is made anew only where ledger or file of the service is another object
+    than before."""
 
     _made: dict[str, tuple[ServiceLedger | None, Service | None, ServiceRoute | None]] = field(default_factory=dict)
 
@@ -141,7 +141,7 @@ def service_route(chain: ServiceLedger, current: Service | None) -> ServiceRoute
         return None
     kept = chain.opening.service.versions if chain.standing.live and chain.opening else {}
     versions = {**kept, **service.versions}
-    told = rollouts(chain.entries)
+    told = rollouts(living(chain.entries))
     baseline = chain.baseline or service.baseline
     draw = Draw(chain.standing, told, service, versions, baseline)
     return ServiceRoute(

@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from cli.dead_letters import DEAD_LETTERS, DeadLetter
 from davylamp_sdk._event import RequestEvent
 from streams.otel_bridge import GROUP
 from streams.otlp import _SCOPES
@@ -162,6 +163,9 @@ async def test_each_span_is_counted_once_though_the_bridge_is_killed_in_the_midd
             assert await asyncio.to_thread(process.wait, PATIENCE_S) == 0
         tell(f"{len(events)} events, {len({e.sequence for e in events})} spans; {before} when the bridge was killed")
         assert len({(e.producer, e.sequence) for e in events}) == REQUESTS
+        letters = [DeadLetter.of(record) for record in await made.whole(DEAD_LETTERS)]
+        origins = {letter.origin for letter in letters if letter is not None and letter.reason.startswith("not_otlp")}
+        assert len(letters) == len(origins) == MESSAGES // 100
         made.acknowledged = REQUESTS
         said = await made.assert_exact()
         counted = {o: sum(row.get(f"outcome {o}", 0) for row in said.cells.values()) for o in OUTCOMES}

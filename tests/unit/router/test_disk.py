@@ -12,9 +12,9 @@ from router.errors import DiskError
 from router.fold import Fold
 from router.latch import Latches
 from router.proxies import Known
-from schemas.decisions import LedgerEntry
-from schemas.ledger import Ledger, ServiceLedger
-from tests.builders import SERVICE, entry
+from schemas.decisions import EntryKind, LedgerEntry
+from schemas.ledger import Accepted, Ledger, ServiceLedger
+from tests.builders import SERVICE, entry, opening
 from transport.log import Record
 
 START = entry("start")
@@ -63,6 +63,32 @@ def test_acknowledged_routes_come_back_as_they_were(tmp_path: Path) -> None:
     kept = Disk(tmp_path).acknowledged()
     assert kept.snapshot == fold().snapshot
     assert kept.ledger == fold().ledger
+
+
+def years(last: EntryKind) -> ServiceLedger:
+    """Of releases that went well but for some, and then one entry more."""
+    chain = ServiceLedger()
+    kinds: list[EntryKind] = []
+    for number in range(12):
+        kinds += ["start", "proceed", *(["rollback"] if number % 4 == 2 else ["complete", "retire"])]  # type: ignore[list-item]
+    for offset, kind in enumerate([*kinds, last]):
+        new = opening(f"v{chain.standing.rollout + 2}") if kind == "start" else None
+        chain, result = chain.read(entry(kind, chain.head, opening=new), offset)
+        assert isinstance(result, Accepted), result
+    return chain
+
+
+@pytest.mark.parametrize("last", ["start", "freeze"])
+def test_of_a_ledger_of_years_only_what_the_route_follows_from_is_kept(tmp_path: Path, last: EntryKind) -> None:
+    chain = years(last)
+    known = Fold(ledger=Ledger({"orders": chain}), services={"orders": SERVICE})
+    Disk(tmp_path).keep(Acknowledged.of(known, "orders"))
+    kept = Disk(tmp_path).acknowledged()
+    found = kept.ledger.of("orders")
+    assert found.standing.rejected == {"v4", "v8", "v12"}
+    assert (found.standing, found.head, found.offset) == (chain.standing, chain.head, chain.offset)
+    assert kept.snapshot.routes == known.snapshot.routes
+    assert (len(found.entries), len(chain.entries)) == (5, 46)
 
 
 def written_by_a_newer_version(entry: LedgerEntry) -> LedgerEntry:

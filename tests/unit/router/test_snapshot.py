@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.rollouts import Pair
+from router.rollouts import Pair, baking, living, rolled_back, rollouts
 from router.snapshot import Offsets, ServiceRoute, Weight, service_route, snapshot
 from schemas.decisions import EntryKind, Opening
 from schemas.labels import Kind, Label, salt
@@ -566,6 +567,16 @@ def test_a_running_canary_takes_no_foreign_label_unless_it_once_was_the_baseline
     once = {"v1"} | {e.baseline for e in story.chain.entries}
     assert head is not None
     assert not story.chain.standing.live or head.canary in once or head.canary not in route.unlabelled
+
+
+@given(STEPS)
+def test_what_was_before_the_newest_retirement_is_in_no_route(steps: list[Step]) -> None:
+    entries = told(steps).chain.entries
+    found, everything = rollouts(living(entries)), rollouts(entries)
+    assert found == everything[-len(found) :]
+    assert baking(found) == baking(everything)
+    for mode in get_args(HoldMode):
+        assert rolled_back(found, mode) == rolled_back(everything, mode)
 
 
 @given(STEPS)
