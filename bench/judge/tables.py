@@ -58,8 +58,8 @@ class Column:
 
     @property
     def median_s(self) -> float:
-        """Infinite where less than half were found."""
-        return statistics.median(self._all_times_s)
+        """Infinite where less than half were found, or every run was over before there was a fault."""
+        return statistics.median(self._all_times_s or [math.inf])
 
     @property
     def p95_s(self) -> float:

@@ -283,6 +283,14 @@ def test_plots_are_pictures_of_every_judge() -> None:
         assert set(map(heading, NAMES)) <= set(words)
 
 
+def test_who_rolls_every_run_back_before_the_fault_has_no_time_and_no_dot() -> None:
+    early = Results([run("leak", i, Verdict("rolled_back", 300.0)) for i in range(2)])
+    (cell,) = cells(early, 10.0)
+    assert cell.column(OURS).median_s == np.inf
+    dots = "<circle"
+    assert times(early, 10.0).count(dots) == len(NAMES)  # the legend's
+
+
 def test_the_shipped_page_is_what_the_shipped_results_give(tmp_path: Path) -> None:
     write(Results.load(FILE), tmp_path)
     for file in tmp_path.rglob("*.*"):
