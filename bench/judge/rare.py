@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.judge.shapes import ERRORS, SEED, TIMES
+from bench.judge.shapes import ERRORS, TIMES, label_of
 from judge.policies.kayenta.policy import Kayenta
 from judge.policies.port import Policy
 from judge.policies.sequential import Sequential
 from judge.trial import Trial, TrialWindow
-from schemas.labels import Label
 from schemas.windows import BUCKETS, Bucket, Cell
 
 CALLS, RATE, MINUTES, SLOT_MS = 20, 0.005, 60, 60_000
@@ -57,7 +56,7 @@ def cell(chance: np.random.Generator, version: str, rate: float, clump: int = 1,
     many, bad = (np.bincount(found, minlength=BUCKETS) for found in (places, places[failed]))
     return Cell(
         version=version,
-        label=str(Label.make(SEED, 1, 1, version, "session")),
+        label=label_of(version),
         outcomes={"ok": int(calls - failed.sum()), "server_error": int(failed.sum())},
         new_sessions=sessions,
         buckets={int(i): Bucket(n=int(many[i]), err=int(bad[i])) for i in np.flatnonzero(many)},

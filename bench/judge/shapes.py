@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -120,6 +121,12 @@ def _told(comparison: Comparison) -> tuple[float, float]:
     return result.baseline.value or math.nan, result.canary.value or math.nan
 
 
+@cache
+def label_of(version: str) -> str:
+    """Of the sessions of a version, in the only stage."""
+    return str(Label.make(SEED, 1, 1, version, "session"))
+
+
 def latencies(chance: np.random.Generator, version: str, ms: Floats) -> Cell:
     """A cell of calls, each a session's own."""
     fine, places = np.clip(bins_of(ms), 0, BINS - 1), chance.integers(0, BUCKETS, len(ms))
@@ -131,7 +138,7 @@ def latencies(chance: np.random.Generator, version: str, ms: Floats) -> Cell:
     bins, counts = np.unique(fine, return_counts=True)
     return Cell(
         version=version,
-        label=str(Label.make(SEED, 1, 1, version, "session")),
+        label=label_of(version),
         outcomes={"ok": len(ms)},
         new_sessions=len(ms),
         buckets={i: Bucket(n=n, lat=n) for i, n in enumerate(many) if n},
@@ -185,8 +192,9 @@ def _window(end_s: int, width_s: int, tables: Mapping[str, Ints]) -> TrialWindow
 def _errors(version: str, table: Ints) -> Cell:
     n, bad = table.sum(axis=0).tolist()
     buckets = {i: Bucket(n=n, err=bad) for i, (n, bad) in enumerate(table.tolist()) if n}
-    label = str(Label.make(SEED, 1, 1, version, "session"))
-    return Cell(version=version, label=label, outcomes={"ok": n - bad, "server_error": bad}, buckets=buckets)
+    return Cell(
+        version=version, label=label_of(version), outcomes={"ok": n - bad, "server_error": bad}, buckets=buckets
+    )
 
 
 def false_alarms(metrics: int, runs: int, alpha: float) -> int:
