@@ -80,7 +80,7 @@ def page(runs: int) -> str:
         cpu=f"{cpu_s:.0f}",
         machine=machine(),
         power=_power_table(power, strict),
-        shapes=markdown(["canary", "ours rolled back", "by"], _shape_rows(shapes)),
+        shapes=markdown(["canary", "runs", "ours rolled back", "by"], _shape_rows(shapes)),
         small=_few_table(few, quiet),
         claims=markdown(["claim", "asked for", "measured", ""], sorted([*rows, *map(list, _ELSEWHERE)], key=_number)),
     )
@@ -115,6 +115,7 @@ def _power_table(power: Measured, strict: Mapping[int, Caught]) -> str:
 def _few_table(few: Mapping[int, Few], runs: int) -> str:
     head = [
         "minutes",
+        "runs",
         "ours rolled back",
         "Kayenta failed",
         "undecided checks",
@@ -126,6 +127,7 @@ def _few_table(few: Mapping[int, Few], runs: int) -> str:
         [
             [
                 str(n),
+                str(runs),
                 percent(one.ours / runs, runs),
                 percent(one.theirs / runs, runs),
                 f"{one.undecided} of {one.checks}",
@@ -259,7 +261,12 @@ def _of_looks(plain: Caught, clumped: Caught) -> list[list[str]]:
 
 def _shape_rows(shapes: dict[str, Found]) -> list[list[str]]:
     return [
-        [name, percent(one.share, one.runs), ", ".join(f"`{c}`" for c in sorted(set(one.culprits))) or "–"]
+        [
+            name,
+            str(one.runs),
+            percent(one.share, one.runs),
+            ", ".join(f"`{c}`" for c in sorted(set(one.culprits))) or "–",
+        ]
         for name, one in shapes.items()
     ]
 
