@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
@@ -23,12 +24,14 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.window_book import WindowBook
 from schemas.windows import CohortWindow
+from streams.watchdog import STALLED
 from tests.streams_ground import (
     HOUR_MS,
     PARTITIONS,
     PATIENCE_S,
     WINDOW_MS,
     Ground,
+    Worker,
     ground,
     portions,
     tell,
@@ -187,6 +190,97 @@ def kill(node: LocalKafka) -> None:
     assert node.pid is not None
     os.kill(node.pid, signal.SIGKILL)
     node.stop()  # waits for its end
+
+
+OVERLAPS = (("replaced", "kill"), ("freeze", "kill", "broker"), ("stop", "broker"), ("join", "kill", "kill"))
+"""A zombie wakes while its successor is dead; nobody and nothing is left for a while; one ends that cannot say so; one comes while
+all others go."""
+
+
+async def test_faults_overlap(tmp_path: Path, messages: list[bytes]) -> None:
+    """The next strikes before the one before is over. In which order, whom, and which ends first, is drawn by ``EXACT_SEED``."""
+    seed = int(os.environ.get("EXACT_SEED") or SystemRandom().randrange(1_000_000))
+    dice, running = Random(seed), ["w0", "w1"]
+    overlaps = dice.sample(OVERLAPS, len(OVERLAPS))
+    tell(f"EXACT_SEED={seed}: {', '.join(map(' + '.join, overlaps))}")
+    with LocalKafka(tmp_path / "kafka") as node:
+        kafka = KafkaSettings(bootstrap=node.bootstrap)
+        ensure_topics(kafka)
+        async with ground(kafka, tmp_path, "overlap") as made:
+            made.may_end = True
+            for instance in running:
+                made.start(instance)
+            for kinds, portion in zip(overlaps, portions(messages, len(overlaps)), strict=True):
+                for instance in running:
+                    await made.hear(instance)
+                sending = made.lasting(portion, 2.0)
+                await overlap(made, node, dice, kinds)
+                await sending
+                running = sorted(made.workers)
+            await made.assert_exact()
+
+
+async def overlap(made: Ground, node: LocalKafka, dice: Random, kinds: Sequence[str]) -> None:
+    """Some faults at once; who is to be replaced needs somebody who does it, so that one is the first."""
+    victims = dice.sample(sorted(made.workers), 2)
+    faults = [Fault(made, node, kind, "w2" if kind == "join" else victims.pop()) for kind in kinds if kind != "broker"]
+    faults += [
+        Fault(made, node, dice.choice(["broker stops", "broker is killed"]), "") for _ in range(kinds.count("broker"))
+    ]
+    dice.shuffle(faults)
+    faults.sort(key=lambda fault: fault.kind != "replaced")
+    for fault in faults:
+        await fault.strike()
+    ends = dice.sample(faults, len(faults))
+    for fault in ends:
+        await fault.end()
+    tell(f"{', '.join(map(str, faults))}; ended: {', '.join(map(str, ends))}")
+
+
+@dataclass
+class Fault:
+    """One of those that overlap."""
+
+    made: Ground
+    node: LocalKafka
+    kind: str
+    instance: str
+    _leaving: Worker | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.instance}".rstrip()
+
+    async def strike(self) -> None:
+        match self.kind:
+            case "kill":
+                self.made.workers.pop(self.instance).kill()
+            case "stop":
+                self._leaving = self.made.workers.pop(self.instance)
+                self._leaving.signal(signal.SIGTERM)
+            case "freeze":
+                self.made.workers[self.instance].signal(signal.SIGSTOP)
+            case "replaced":
+                await until_replaced(self.made, self.instance)
+            case "join":
+                self.made.start(self.instance)
+            case "broker stops":
+                await asyncio.to_thread(self.node.stop)
+            case "broker is killed":
+                await asyncio.to_thread(kill, self.node)
+
+    async def end(self) -> None:
+        match self.kind:
+            case "kill":
+                self.made.start(self.instance)
+            case "stop":
+                assert self._leaving is not None
+                code = await asyncio.to_thread(self._leaving.process.wait, PATIENCE_S)
+                assert code in (0, STALLED), "without a broker its watchdog may have to end it"
+                self.made.start(self.instance)
+            case "freeze" | "replaced":
+                self.made.workers[self.instance].signal(signal.SIGCONT)
+            case "broker stops" | "broker is killed":
+                await asyncio.to_thread(self.node.start)
 
 
 PRODUCER = """
