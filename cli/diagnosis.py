@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from cli.rendering import WIDTH
@@ -88,6 +89,11 @@ def of_api(url: str, version: str, own: str) -> list[Finding]:
         answers,
         Finding("versions", well=False, text=text, next="git pull && make install, where the older one runs"),
     ]
+
+
+def apart_s(asked: datetime, told: datetime, answered: datetime) -> float:
+    """How far a clock is ahead of ours at least, or behind (negative), which told its time somewhen between question and answer."""
+    return (told - min(max(told, asked), answered)).total_seconds()
 
 
 def of_clock(apart_s: float) -> Finding:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.client import ApiError, Client
-from cli.diagnosis import Finding, of_api, of_clock, of_services, of_topics, render_findings
+from cli.diagnosis import Finding, apart_s, of_api, of_clock, of_services, of_topics, render_findings
 from cli.terminal import DEFAULT_URL, EXIT_REFUSED, EXIT_UNDECIDED, Url, connect
 from davylamp_sdk import __version__
 from transport.settings import KafkaSettings, SettingsError
@@ -46,11 +46,12 @@ def _kafka() -> Iterator[Finding]:
 
 def _api(client: Client, url: str) -> Iterator[Finding]:
     try:
-        told, version, health = client.ready(), client.version(), client.health()
+        asked, told, answered = datetime.now(UTC), client.ready(), datetime.now(UTC)
+        version, health = client.version(), client.health()
     except ApiError as error:
         yield Finding("status API", well=False, text=str(error), next="davylamp run status")
         return
     yield from of_api(url, version, __version__)
     if told is not None:
-        yield of_clock((parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds())
+        yield of_clock(apart_s(asked, parsedate_to_datetime(told), answered))
     yield from of_services(health)

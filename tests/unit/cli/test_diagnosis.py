@@ -1,6 +1,10 @@
 """What the doctor says, line by line."""
 
-from cli.diagnosis import Finding, of_api, of_clock, of_services, of_topics, render_findings
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cli.diagnosis import Finding, apart_s, of_api, of_clock, of_services, of_topics, render_findings
 from cli.rendering import WIDTH
 from status.page.figures import plain
 from status.page.health import ELSEWHERE_MS, items
@@ -136,3 +140,9 @@ def test_long_words_are_wrapped_at_eighty_columns() -> None:
 
 def test_without_a_service_it_says_what_comes_first() -> None:
     assert "→ davylamp service apply FILE" in render_findings(of_services([]))
+
+
+@pytest.mark.parametrize(("told_s", "apart"), [(-9, -9), (0, 0), (7, 0), (20, 0), (26, 6)])
+def test_a_slow_answer_says_nothing_about_clocks(told_s: int, apart: float) -> None:
+    asked = datetime(2026, 1, 31, 14, 5, tzinfo=UTC)
+    assert apart_s(asked, asked + timedelta(seconds=told_s), asked + timedelta(seconds=20)) == apart
