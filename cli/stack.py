@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -77,6 +78,21 @@ def service_argv(service: str) -> list[str]:
     return [sys.executable, "-m", BESIDE.get(service, service)]
 
 
+class ChildLines(logging.Handler):
+    """What the supervisor says of a service that ended, for a terminal: which one, with what code, and where its last words are."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(logging.WARNING)
+        self._folder = folder
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = vars(record)
+        child, code = said.get("child"), said.get("code")
+        how = f" (exit code {code})" if code is not None else f" ({said['reason']})" if "reason" in said else ""
+        again = f", starting it again in {said['in_s']:.1f} s" if "in_s" in said else ""
+        print(f"{child or 'davylamp'}: ended{how}{again}; see {self._folder}/{child}.log", file=sys.stderr)
+
+
 @dataclass(frozen=True, slots=True)
 class Stack:
     """What runs."""
@@ -91,6 +107,16 @@ class Stack:
             await asyncio.sleep(GONE_WITHIN_S)
 
 
+@contextlib.contextmanager
+def _told(lines: logging.Handler) -> Iterator[None]:
+    of_supervisor = logging.getLogger("transport.supervisor")
+    of_supervisor.addHandler(lines)
+    try:
+        yield
+    finally:
+        of_supervisor.removeHandler(lines)
+
+
 @contextlib.asynccontextmanager
 async def running(options: StackOptions) -> AsyncIterator[Stack]:
     """The whole stack; every process is gone when the block ends."""
@@ -100,6 +126,7 @@ async def running(options: StackOptions) -> AsyncIterator[Stack]:
         if kafka is not None:
             stack.enter_context(kafka)
         ensure_topics(options.kafka_settings())
+        stack.enter_context(_told(ChildLines(options.folder)))
         async with Supervisor() as supervisor:
             environment = options.service_environment()
             for service in SERVICES:

@@ -27,7 +27,7 @@ from transport.faust_app import BatchChannel, alive, make_app, run_worker
 from transport.kafka_log import KafkaReader
 from transport.log import Reader
 from transport.metrics_port import MetricsSettings, open_metrics
-from transport.process import loading_settings, start_logging
+from transport.process import loading_settings, needing_kafka, start_logging
 from transport.settings import KafkaSettings
 
 _SERVICES: Topic = "services"
@@ -174,7 +174,8 @@ def main() -> None:
     start_logging()
     with loading_settings():
         settings, kafka = StreamsSettings.load("streams"), KafkaSettings.load("kafka")
-        app = build(settings, kafka)
+        with needing_kafka("streams", kafka):
+            app = build(settings, kafka)
     gc.freeze()  # what is here now stays: no collection has to look at it again
     gc.set_threshold(_ALLOCATIONS)
     run_worker(app)

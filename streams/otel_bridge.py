@@ -24,7 +24,7 @@ from streams.otlp import OtlpError, Span, Unread, spans_in
 from streams.outbox import Outgoing
 from transport.kafka_log import record_of
 from transport.metrics_port import MetricsSettings, open_metrics
-from transport.process import loading_settings, start_logging
+from transport.process import loading_settings, needing_kafka, start_logging
 from transport.settings import KafkaSettings
 
 logger = logging.getLogger(__name__)
@@ -225,19 +225,20 @@ def make_bridge(settings: OtelBridgeSettings, kafka: KafkaSettings) -> Bridge:
 
 
 def main() -> None:
-    """Run until told to stop (exit code 0); any error ends it with another one."""
+    """Run until told to stop (exit code 0); any error ends it with another one, and with a sentence where it is Kafka's."""
     start_logging()
     with loading_settings():
         settings, kafka = OtelBridgeSettings.load("otel_bridge"), KafkaSettings.load("kafka")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    bridge = make_bridge(settings, kafka)
-    with loading_settings():
-        open_metrics(settings, "otel_bridge", lambda: render(bridge.tally))
-    while not stop.is_set():
-        bridge.step()
-    bridge.close()
+    with needing_kafka("otel-bridge", kafka):
+        bridge = make_bridge(settings, kafka)
+        with loading_settings():
+            open_metrics(settings, "otel_bridge", lambda: render(bridge.tally))
+        while not stop.is_set():
+            bridge.step()
+        bridge.close()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ import sys
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
-from transport.settings import EXIT_WRONG, SettingsError
+from confluent_kafka import KafkaException
+
+from transport.settings import EXIT_WRONG, KafkaSettings, SettingsError
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -75,6 +77,15 @@ def loading_settings() -> Iterator[None]:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(EXIT_WRONG)
+
+
+@contextlib.contextmanager
+def needing_kafka(service: str, kafka: KafkaSettings) -> Iterator[None]:
+    """What Kafka does not give inside ends the process: with what is wrong, not with a traceback. Whoever runs it starts it again."""
+    try:
+        yield
+    except KafkaException as error:
+        sys.exit(f"{service}: Kafka at {kafka.bootstrap}: {error.args[0].str()}")
 
 
 async def run_together(*works: Coroutine[Any, Any, None]) -> None:

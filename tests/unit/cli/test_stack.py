@@ -1,13 +1,17 @@
 """What runs under `davylamp up`."""
 
+import asyncio
+import logging
+import sys
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from cli import stack
-from cli.stack import Stack, StackOptions, running
+from cli.stack import ChildLines, Stack, StackOptions, running
 from transport.settings import CONFIG_VARIABLE, KafkaSettings
+from transport.supervisor import Backoff, Child, Supervisor
 from transport.topics import TopicsError
 
 
@@ -57,3 +61,22 @@ async def test_the_stack_makes_topics_by_those_settings(monkeypatch: pytest.Monk
         async with running(StackOptions(tmp_path, kafka="kafka:9092")):
             pass
     assert [(s.bootstrap, s.replication_factor) for s in asked] == [("kafka:9092", 3)]
+
+
+async def test_which_service_ended_and_where_its_last_words_are_stands_on_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines, supervised = ChildLines(tmp_path), logging.getLogger("transport.supervisor")
+    supervised.addHandler(lines)
+    try:
+        async with Supervisor(Backoff(first_s=0.01)) as supervisor:
+            supervisor.add(Child("judge", [sys.executable, "-c", "raise SystemExit(3)"]))
+            supervisor.add(Child("streams", ["/no/such/program"]))
+            told = ""
+            while "judge" not in told or "streams" not in told:
+                await asyncio.sleep(0)
+                told += capsys.readouterr().err
+    finally:
+        supervised.removeHandler(lines)
+    assert f"judge: ended (exit code 3), starting it again in 0.0 s; see {tmp_path}/judge.log" in told.splitlines()
+    assert any(line.startswith("streams: ended (") and line.endswith("streams.log") for line in told.splitlines())

@@ -4,8 +4,9 @@ import asyncio
 import logging
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
-from transport.process import Repeats, loading_settings, run_together
+from transport.process import Repeats, loading_settings, needing_kafka, run_together
 from transport.settings import KafkaSettings
 
 
@@ -84,3 +85,10 @@ def test_settings_that_are_not_understood_end_the_process_with_what_is_wrong(
         KafkaSettings.load("kafka", {"DAVYLAMP_KAFKA_BOOTSRAP": "kafka:9092"})
     assert ended.value.code == 2
     assert "[kafka] bootsrap: is not known here; did you mean bootstrap?" in capsys.readouterr().err
+
+
+def test_without_kafka_a_process_ends_with_a_sentence_that_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, needing_kafka("streams", KafkaSettings(bootstrap="kafka:9092")):
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+    assert str(ended.value.code).startswith("streams: Kafka at kafka:9092: ")
+    assert "KafkaError" not in str(ended.value.code)
