@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 
 from schemas.windows import CohortWindow
 
-_At = tuple[int, int, int, int]
-"""Partition, start, part, parts."""
+_Lane = tuple[int, int]
+"""Partition and width: where the width was changed the same time is told once more, in other windows."""
+_At = tuple[_Lane, int, int, int]
+"""Lane, start, part, parts."""
 
 
 class DisorderError(ValueError):
@@ -19,21 +21,25 @@ class DisorderError(ValueError):
 def refuse_disorder(windows: Iterable[CohortWindow]) -> None:
     """Raises :class:`DisorderError`. The windows are of one service and one telemetry topic.
 
-    A worker may say a window again after a crash: the same. Of the newest windows parts may be still to come.
+    A worker may say a window again after a crash: the same, and then empty ones that were left out before. Of the newest windows
+    parts may be still to come.
     """
     told: dict[_At, CohortWindow] = {}
-    newest: dict[int, int] = {}
+    newest: dict[_Lane, int] = {}
+    starts: set[tuple[_Lane, int]] = set()
     for window in (window for window in windows if window.final):
-        at = window.partition, window.window_start, window.part, window.parts
+        lane, start = (window.partition, window.window_ms), window.window_start
+        at = lane, start, window.part, window.parts
         _refuse_twice(window, told.get(at))
-        last = newest.get(window.partition, window.window_start)
-        if at not in told and window.window_start < last:
+        last = newest.get(lane, start)
+        if window.cells and start < last and (lane, start) not in starts:
             raise DisorderError(
                 f"{_place(window)}: it stands after {last}: leave the windows in the order of their topic"
             )
-        told[at], newest[window.partition] = window, max(last, window.window_start)
+        told[at], newest[lane] = window, max(last, start)
+        starts.add((lane, start))
     for at, window in told.items():
-        _refuse_gap(at, window, told, newest[window.partition])
+        _refuse_gap(at, window, told, newest[at[0]])
 
 
 def _refuse_twice(window: CohortWindow, before: CohortWindow | None) -> None:
@@ -46,8 +52,8 @@ def _refuse_twice(window: CohortWindow, before: CohortWindow | None) -> None:
 
 
 def _refuse_gap(at: _At, window: CohortWindow, told: Iterable[_At], newest: int) -> None:
-    partition, start, _, parts = at
-    missing: Sequence[int] = [n for n in range(1, parts + 1) if (partition, start, n, parts) not in told]
+    lane, start, _, parts = at
+    missing: Sequence[int] = [n for n in range(1, parts + 1) if (lane, start, n, parts) not in told]
     if missing and start < newest:
         raise DisorderError(f"{_place(window)}: part {missing[0]} of {parts} is missing")
 

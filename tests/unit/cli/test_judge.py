@@ -15,6 +15,7 @@ from schemas.windows import CohortWindow
 from tests.builders import plan
 from tests.unit.judge.policies.kayenta_golden import carried
 from tests.unit.judge.policies.made_windows import constant
+from tests.unit.judge.policies.made_windows import window as made
 
 CASES = {case.id: case.values[0] for case in carried("09-import.json", "judge")}
 OUTAGE, HEALTHY = constant(60, (99, 1), (5, 5)), constant(240, (380, 4), (380, 4))
@@ -323,7 +324,8 @@ def test_windows_that_no_topic_holds_are_wrong_usage(policy: str, plan_file: str
         got = run("--policy", policy, "--plan", plan_file, written(tmp_path, "w.jsonl", lines(told)))
         assert (got.exit_code, got.stdout) == (2, "")
         assert words in got.stderr
-    usual = [*OUTAGE[:-1], *OUTAGE[:9], OUTAGE[-1].model_copy(update={"parts": 2})]
+    empty = made(-1, first_offset=0, through=0)
+    usual = [*OUTAGE[:-1], *OUTAGE[:9], empty, OUTAGE[-1].model_copy(update={"parts": 2})]
     again = run("--policy", policy, "--plan", plan_file, written(tmp_path, "w.jsonl", lines(usual)))
     assert again.exit_code in {3, 4}
 
