@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ from schemas.units import format_duration_s, format_points, format_share
 from transport.process import run_until_signalled
 
 BAD, GOOD = "v2", "v3"
+
+BUSY = 2.0
+"""Processes that want each core: the demo itself is one or two."""
 
 _COLUMNS = "{:<42}{:<13}{:>14}{:>20}{:>16}{:>14}"
 
@@ -53,6 +57,9 @@ async def _play(folder: Path, fault: FaultName, ended: list[bool], *, record: Pa
         for line in end_table(stories, faults, seen):
             say(line)
         ended.append(as_it_must(stories, faults, seen))
+        if not ended[0]:
+            for line in what_is_wrong(stories, faults, seen, os.getloadavg()[0] / (os.cpu_count() or 1)):
+                say(line)
         if record is not None:
             for rollout, name in enumerate((fault, "healthy"), start=1):
                 say(await recorded(stage, rollout, record / f"{name}.jsonl.gz"))
@@ -120,6 +127,27 @@ def as_it_must(stories: tuple[Story, ...], faults: dict[str, FaultName | None], 
     may_break = any(fault in BREAKING for fault in faults.values())
     stayed = not _moved(seen) and (may_break or not seen["broken"])
     return stayed and all(must_end(story, faults[story.canary]) for story in stories)
+
+
+def what_is_wrong(
+    stories: tuple[Story, ...], faults: dict[str, FaultName | None], seen: dict[str, Any], load: float
+) -> list[str]:
+    """What did not end as it must, for whoever sees `make` fail. `load`: processes that want each core, of the last minute."""
+    wrong = [
+        f"{s.canary} ended as {s.ended.replace('_', ' ')}, which is not how this story ends."
+        for s in stories
+        if not must_end(s, faults[s.canary])
+    ]
+    if seen["broken"] and not any(fault in BREAKING for fault in faults.values()):
+        wrong.append(f"{seen['broken']} sessions broke, and no fault of the demo's breaks any.")
+    if _moved(seen):
+        wrong.append(f"{_moved(seen)} calls changed version within a session, which nothing may do.")
+    if load > BUSY:
+        wrong.append(
+            f"This machine is busy: {load:.1f} processes want each of its cores. Clients gave up, and too few sessions began to "
+            "prove anything in time: try again when it has a core or two to itself."
+        )
+    return ["", *wrong]
 
 
 def _moved(seen: dict[str, Any]) -> int:

@@ -11,7 +11,7 @@ from cli.plan_outlook import outlook
 from cli.plan_traffic import Traffic
 from demo.faults import FAULTS as EVERY
 from demo.faults import TABLE, FaultName, does
-from demo.run import as_it_must, end_table
+from demo.run import as_it_must, end_table, what_is_wrong
 from demo.scene import SESSIONS_PER_SECOND, demo_plan
 from demo.stories import Story, must_end
 from demo.traffic import Seen
@@ -98,6 +98,19 @@ def test_sessions_may_break_only_where_a_fault_breaks_them() -> None:
     crashed = replace(BAD, entries=(entry("rollback", START, reason=ROLLBACK.reason, culprit="availability"),))
     assert as_it_must((crashed, GOOD), {"v2": "crash", "v3": None}, {**SEEN, "broken": 3})
     assert not as_it_must((crashed, GOOD), {"v2": "crash", "v3": None}, {**SEEN, "broken": 3, "moved": {"session": 1}})
+
+
+def test_a_demo_that_fails_says_what_did_not_end_as_it_must_and_whether_the_machine_was_busy() -> None:
+    held = replace(GOOD, ended="held")
+    _, *wrong = what_is_wrong((BAD, held), FAULTS, {**SEEN, "broken": 76}, load=6.2)
+    assert [line.partition(":")[0].split()[:3] for line in wrong] == [
+        ["v3", "ended", "as"],
+        ["76", "sessions", "broke,"],
+        ["This", "machine", "is"],
+    ]
+    assert what_is_wrong((BAD, GOOD), FAULTS, SEEN, load=1.0) == [""]
+    (_, moved) = what_is_wrong((BAD, GOOD), FAULTS, {**SEEN, "moved": {"session": 2}}, load=1.0)
+    assert moved.startswith("2 calls changed version")
 
 
 def test_the_quickstarts_plan_is_the_demos() -> None:
