@@ -6,6 +6,7 @@ KIP-848 a static member that was killed is refused until the broker ends its ses
 """
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ _LINGER_S = 0.005
 """Above 500 messages a second this makes fewer and larger batches; below nobody notices, and of a backlog nobody waits."""
 _SLICE = 100
 _POLL_MESSAGES = 2000
+_CLOSE_S = 5.0
+"""So long a consumer that ends may take: a static member has nothing to say to the group, and what is not committed is read again."""
 _POLL_BYTES = 512 * 1024
 """Polls are bounded by bytes, for one message may hold hundreds of events."""
 
@@ -113,7 +116,13 @@ class TelemetryConsumer:
                 if self._refused:
                     self._join_anew()
         finally:
-            self._consumer.close()
+            self._close()
+
+    def _close(self) -> None:
+        """Without a broker librdkafka may wait for one and not return (seen with 2.16.1), and the process could not end."""
+        closing = threading.Thread(target=self._consumer.close, name="closing", daemon=True)
+        closing.start()
+        closing.join(_CLOSE_S)
 
     def _join(self) -> None:
         self._consumer.subscribe(

@@ -1,11 +1,13 @@
 """The telemetry consumer's thread, over a fake consumer."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, KafkaException, TopicPartition
 
+from streams import telemetry as module
 from streams.checkpoint import Checkpoint, ForeignCheckpointError
 from streams.handover import Assigned, Handover, Polled, Revoked
 from streams.telemetry import (
@@ -461,3 +463,18 @@ def test_the_consumer_is_a_static_member_under_the_classic_protocol() -> None:
     assert settings["partition.assignment.strategy"] == "cooperative-sticky"
     assert settings["enable.auto.commit"] is False
     assert settings["auto.offset.reset"] == "error"
+
+
+def test_the_thread_ends_though_librdkafka_waits_for_a_broker_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker, returned = threading.Event(), list[bool]()
+
+    class Waiting(FakeConsumer):
+        def close(self) -> None:
+            returned.append(broker.wait(5.0))
+
+    monkeypatch.setattr(module, "_CLOSE_S", 0.0)
+    fake = Waiting()
+    fake.steps = [fake.rebalance("on_assign", 0)]
+    assert len(run(fake)) == 1
+    assert returned == []
+    broker.set()
