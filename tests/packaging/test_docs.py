@@ -5,7 +5,7 @@ import shlex
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import kubernetes_validate
@@ -13,28 +13,14 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from alerts.settings import AlertsSettings
-from cli.routers import DirectSettings
+from cli.reference import TABLES
 from davylamp_sdk._settings import Settings as SdkSettings
-from judge.remote import RemoteJudgeSettings
-from router.settings import RouterSettings
 from schemas.plan import Plan
 from schemas.service import Service
-from status.settings import StatusSettings
-from streams.otel_bridge import OtelBridgeSettings
 from tests.sdk_server import serving
 from tests.typed import check_command
-from transport.settings import KafkaSettings, Settings
+from transport.settings import Settings, Table
 
-SETTINGS: dict[str, type[Settings]] = {
-    "alerts": AlertsSettings,
-    "direct": DirectSettings,
-    "remote_judge": RemoteJudgeSettings,
-    "kafka": KafkaSettings,
-    "otel_bridge": OtelBridgeSettings,
-    "router": RouterSettings,
-    "status": StatusSettings,
-}
 ROOT = Path(__file__).parents[2]
 VERSION = "1.34"
 """Of Kubernetes."""
@@ -99,7 +85,7 @@ def test_settings_are_read_by_their_models(block: Block) -> None:
 
 
 def read_settings(text: str) -> list[Settings]:
-    return [SETTINGS[table].model_validate(values) for table, values in tomllib.loads(text).items()]
+    return [TABLES[cast("Table", table)].model_validate(values) for table, values in tomllib.loads(text).items()]
 
 
 @pytest.mark.parametrize(
@@ -186,8 +172,8 @@ def typed() -> list[tuple[Block, str]]:
 
 @pytest.mark.parametrize(("block", "line"), typed(), ids=str)
 def test_what_else_is_typed_exists_too(block: Block, line: str) -> None:
-    for table, field in re.findall(rf"\bDAVYLAMP_({'|'.join(SETTINGS).upper()})_(\w+)=", line):
-        assert field.lower() in SETTINGS[table.lower()].model_fields, f"{block}: {field}"
+    for table, field in re.findall(rf"\bDAVYLAMP_({'|'.join(TABLES).upper()})_(\w+)=", line):
+        assert field.lower() in TABLES[cast("Table", table.lower())].model_fields, f"{block}: {field}"
     first, *words = re.sub(r"^(?:[A-Z_]+=\S+ +)+", "", line).split()
     if first == "make":
         assert f"\n{words[0]}: " in (ROOT / "Makefile").read_text(encoding="utf-8")
