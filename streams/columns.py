@@ -59,6 +59,18 @@ def distinct(codes: Ints, size: int) -> tuple[list[int], Ints]:
     return values[order].tolist(), np.argsort(order)[at]
 
 
+class Codes(defaultdict[str | None, int]):
+    """Value → its code; asked for another value it gives that the next. None has -1."""
+
+    def __init__(self) -> None:
+        super().__init__(count().__next__, {None: ABSENT})
+
+    def names(self) -> list[str]:
+        """By code."""
+        _, *names = self  # None comes first
+        return names  # type: ignore[return-value]
+
+
 @dataclass(frozen=True, slots=True)
 class Coded:
     """A column of strings: a code a row into ``values``, -1 where there is none. A value may stand there twice."""
@@ -69,11 +81,9 @@ class Coded:
     @classmethod
     def of(cls, column: Sequence[str | None]) -> Self:
         """Code a column."""
-        known: defaultdict[str | None, int] = defaultdict(count(ABSENT).__next__)
-        known[None]  # has the first code
+        known = Codes()
         codes = np.fromiter(map(known.__getitem__, column), np.int64, len(column))
-        _, *values = known
-        return cls(values, codes)  # type: ignore[arg-type]  # None comes first
+        return cls(known.names(), codes)
 
     def looked_up(self, of: Callable[[str], int], absent: int = ABSENT) -> Ints:
         """``of`` the value of each row; it is asked once for each code that occurs."""
@@ -101,6 +111,11 @@ class Coded:
         low = int(self.codes.min(where=self.codes >= 0, initial=len(self.values)))
         high = int(self.codes.max(initial=ABSENT)) + 1
         return Coded(self.values[low:high], np.where(self.codes < 0, ABSENT, self.codes - low))
+
+    def by_row(self) -> "Coded":
+        """The same, with a value for each row that has one, in their order: so :meth:`alone` leaves each part its own."""
+        has = self.codes >= 0
+        return Coded([self.values[code] for code in self.codes[has].tolist()], (np.cumsum(has) * has) - 1)
 
     def distinct(self) -> "Coded":
         """The same, without values that do not occur, and each once."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from davylamp_sdk._event import Outcome, RequestEvent
+from davylamp_sdk._event import RequestEvent
 from streams.batches import Batch
-from streams.columns import ABSENT, OUTCOME_INDEX, TOOL_CALL, Bools, Coded, Columns, Floats, Ints, Values
+from streams.columns import ABSENT, OUTCOME_INDEX, TOOL_CALL, Bools, Coded, Codes, Columns, Floats, Ints, Values
 from streams.counts import TOOL_FAILURES
 from streams.parsing import Event
 from streams.sequences import Sequences, flags
@@ -56,26 +56,42 @@ class Loose:
         return found
 
 
+class _Column:
+    """A column of names that grows: what is kept is a code each, and each name once."""
+
+    def __init__(self) -> None:
+        self._known = Codes()
+        self._codes: list[int] = []
+
+    def add(self, names: Iterable[str | None]) -> None:
+        """Those of later events."""
+        self._codes += map(self._known.__getitem__, names)
+
+    def coded(self) -> Coded:
+        """All that were added."""
+        return Coded(self._known.names(), _whole(self._codes))
+
+
 class Singles:
-    """Single events in the order of the log, a column each field: what they were read into is not kept."""
+    """Single events in the order of the log, a column each field: what they were read into is not kept.
+
+    What is added becomes numbers at once, while the processor's cache holds it.
+    """
 
     def __init__(self) -> None:
         self.at: list[int] = []
         """The number of each one's message, ascending."""
-        self._producer: list[str] = []
-        self._sequence: list[int] = []
-        self._service: list[str] = []
+        self._producer, self._service = _Column(), _Column()
+        self._version, self._assignment, self._tool = _Column(), _Column(), _Column()
         self._instance: list[str] = []
-        self._version: list[str] = []
-        self._assignment: list[str | None] = []
         self._session: list[str | None] = []
-        self._tool: list[str | None] = []
-        self._method: list[str] = []
-        self._outcome: list[Outcome] = []
+        self._sequence: list[int] = []
+        self._outcome: list[int] = []
         self._started_at: list[int] = []
         self._duration_ms: list[float] = []
         self._age_ms: list[float | None] = []
         self._gap_ms: list[float | None] = []
+        self._tool_call: list[bool] = []
         self._first_of_session: list[bool] = []
         self._tells_ends: list[bool] = []
         self._metrics: list[dict[str, float]] = []
@@ -83,20 +99,20 @@ class Singles:
     def add(self, at: Iterable[int], events: Sequence[Event | RequestEvent]) -> None:
         """Those of later messages."""
         self.at += at
-        self._producer += [event.producer for event in events]
-        self._sequence += [event.sequence for event in events]
-        self._service += [event.service for event in events]
+        self._producer.add([event.producer for event in events])
+        self._service.add([event.service for event in events])
         self._instance += [event.instance for event in events]
-        self._version += [event.version for event in events]
-        self._assignment += [event.assignment for event in events]
+        self._version.add([event.version for event in events])
+        self._assignment.add([event.assignment for event in events])
+        self._tool.add([event.tool for event in events])
         self._session += [event.session for event in events]
-        self._tool += [event.tool for event in events]
-        self._method += [event.method for event in events]
-        self._outcome += [event.outcome for event in events]
+        self._sequence += [event.sequence for event in events]
+        self._outcome += [OUTCOME_INDEX[event.outcome] for event in events]
         self._started_at += [event.started_at for event in events]
         self._duration_ms += [event.duration_ms for event in events]
         self._age_ms += [event.session_age_ms for event in events]
         self._gap_ms += [event.session_gap_ms for event in events]
+        self._tool_call += [event.method == TOOL_CALL for event in events]
         self._first_of_session += [event.first_of_session for event in events]
         self._tells_ends += [event.tells_ends for event in events]
         self._metrics += [event.metrics for event in events]
@@ -104,12 +120,12 @@ class Singles:
     def table(self) -> Columns:
         """All that were added."""
         return Columns(
-            version=Coded.of(self._version),
-            assignment=Coded.of(self._assignment),
+            version=self._version.coded(),
+            assignment=self._assignment.coded(),
             session=_sessions(self._session),
-            tool=Coded.of(self._tool),
-            tool_call=_flags([method == TOOL_CALL for method in self._method]),
-            outcome=_whole([OUTCOME_INDEX[outcome] for outcome in self._outcome]),
+            tool=self._tool.coded(),
+            tool_call=_flags(self._tool_call),
+            outcome=_whole(self._outcome),
             started_at=_whole(self._started_at),
             duration_ms=_real(self._duration_ms),
             age_ms=_real(self._age_ms),
@@ -127,28 +143,26 @@ class Singles:
         """
         if not self.at:
             return
-        table, at, sequence = self.table(), np.array(self.at), _whole(self._sequence)
-        service, producer = Coded.of(self._service), Coded.of(self._producer)
+        table, at, sequence = self.table(), _whole(self.at), _whole(self._sequence)
+        service, producer = self._service.coded(), self._producer.coded()
         alone = _of_several(producer, service) | (producer.looked_up(lambda name: name in apart) == 1)
         order = np.argsort(service.codes, kind="stable")
         if len(service.values) > 1:
             table = table.ordered(order)
+            table = replace(table, session=table.session.by_row())
         end = 0
         for name, n in zip(service.values, np.bincount(service.codes).tolist(), strict=True):
             start, end = end, end + n
-            rows, mine = order[start:end], table if n == len(order) else _own(table.part(start, end))
+            rows, mine = order[start:end], table if n == len(order) else table.part(start, end).alone()
             for i in np.flatnonzero(alone[rows]).tolist():
-                yield self.at[rows[i]], self._one(name, mine, i, rows[i])
+                who = producer.values[producer.codes[rows[i]]], int(sequence[rows[i]]), name, self._instance[rows[i]]
+                fails = bool(TOOL_FAILURES[mine.outcome[i]])
+                yield self.at[rows[i]], Batch(*who, 0, mine, i, i + 1, fails)
             if alone[rows].any():
                 rows, mine = rows[~alone[rows]], mine.where(~alone[rows])
             if len(rows):
                 runs = _runs(Coded(producer.values, producer.codes[rows]), sequence[rows])
                 yield self.at[rows[0]], Loose(name, mine, at[rows], runs)
-
-    def _one(self, service: str, table: Columns, place: int, row: int) -> Batch:
-        fails = bool(TOOL_FAILURES[table.outcome[place]])
-        who = self._producer[row], self._sequence[row], service, self._instance[row]
-        return Batch(*who, 0, table, place, place + 1, fails)
 
 
 def columns_of(events: Sequence[Event | RequestEvent]) -> Columns:
@@ -175,11 +189,6 @@ def _of_several(producer: Coded, service: Coded) -> Bools:
     of = np.unique(producer.codes * len(service.values) + service.codes) // len(service.values)
     several: Bools = np.bincount(of)[producer.codes] > 1
     return several
-
-
-def _own(table: Columns) -> Columns:
-    """Services wait apart, each for as long as it likes: one that says little must not keep the sessions of others."""
-    return replace(table, session=table.session.distinct())
 
 
 def _runs(producer: Coded, sequence: Ints) -> list[Run]:

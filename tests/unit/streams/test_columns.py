@@ -121,3 +121,10 @@ def test_joined_rows_are_those_of_all_events(chunks: Sequence[list[RequestEvent]
 def test_no_events_are_no_rows() -> None:
     assert len(columns([])) == 0
     assert len(columns([event()])) == 1
+
+
+def test_a_value_for_each_row_leaves_each_part_its_own() -> None:
+    column = Coded(["b", "unused", "a"], np.array([2, -1, 0, 2])).by_row()
+    assert (column.values, column.codes.tolist()) == (["a", "b", "a"], [0, -1, 1, 2])
+    part = column.part(slice(1, 3)).alone()
+    assert (part.values, part.codes.tolist()) == (["b"], [-1, 0])
