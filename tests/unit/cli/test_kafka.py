@@ -25,9 +25,11 @@ def test_what_the_bridge_of_spans_needs_is_printed_where_there_are_spans() -> No
     )
     added = [line.partition("--allow-principal ")[2] for line in bridged if line not in plain]
     assert added == [
+        "User:davylamp-people --operation Write --topic traces",
         "User:davylamp-otel-bridge --operation Read --group davylamp-otel-bridge --resource-pattern-type prefixed",
         "User:davylamp-otel-bridge --operation Read --topic traces",
         "User:davylamp-otel-bridge --operation Write --topic mcp-requests",
+        "User:davylamp-otel-bridge --operation Write --topic mcp-requests.dlq",
         "User:davylamp-otel-bridge --operation Write --transactional-id davylamp-otel-bridge --resource-pattern-type prefixed",
     ]
 
