@@ -40,7 +40,7 @@ class Limits:
     unreadable_s: float = 60.0
     """Telemetry that nobody can read keeps coming; as long without, and it is over."""
     repeat_s: float = 1800.0
-    """A page that still burns is told again."""
+    """A page that still burns is told again. Data that is missing again sooner after it was back wakes nobody twice: a notice."""
 
 
 @dataclass(frozen=True, slots=True)

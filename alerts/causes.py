@@ -1,5 +1,6 @@
 """What gives cause for an alert: a fold of ledger entries, route changes and views. Pure: time comes as an argument."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -33,6 +34,8 @@ class Causes:
     topics: Mapping[str, Unreadable] = field(default_factory=dict)
     burning: Mapping[str, Burning] = field(default_factory=dict)
     """By key: what lasts, as of the last look."""
+    back: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    """By service and rollout: when data was back whose absence had been a page."""
 
     def read_entry(self, entry: LedgerEntry, offset: int, at_s: float) -> "tuple[Causes, Happened | Void | None]":
         """The next ledger entry: the fact it states, if on-call wants to know it, or why it has no effect."""
@@ -62,14 +65,20 @@ class Causes:
         watches = {name: self.watches[name].settled(now_s, self.limits) for name in sorted(names)}
         lasting = [c for watch in watches.values() for c in conditions(watch, now_s, self.limits)]
         lasting += [cause for topic in self.topics.values() if (cause := topic.cause()) is not None]
-        found = {cause.key: self._since(cause) for cause in lasting}
+        found = {cause.key: self._as_known(cause, now_s) for cause in lasting}
         mine = {key: b for key, b in self.burning.items() if only is None or _looked_at(b.cause, watches)}
         ended = [self._ended(b.cause, now_s) for key, b in mine.items() if key not in found]
         began = [Began(cause) for key, cause in found.items() if key not in mine]
         again = [Again(found[key]) for key, b in mine.items() if key in found and self._due(b, now_s)]
         others = {key: b for key, b in self.burning.items() if key not in mine}
         burning = {key: _burning(cause, mine.get(key), again, now_s) for key, cause in found.items()}
-        after = replace(self, watches={**self.watches, **watches}, burning={**others, **burning})
+        back = {_rollout(event.cause): now_s for event in ended if _pages_for_data(event.cause)}
+        after = replace(
+            self,
+            watches={**self.watches, **watches},
+            burning={**others, **burning},
+            back={**self.back, **back},
+        )
         return after, (*ended, *began, *again)
 
     def woken(self, now_s: float, burning: Iterable[Burning]) -> "Causes":
@@ -90,10 +99,13 @@ class Causes:
     def _with(self, watch: Watch) -> "Causes":
         return replace(self, watches={**self.watches, watch.service: watch})
 
-    def _since(self, cause: Cause) -> Cause:
-        """What burns already began when it was first seen."""
+    def _as_known(self, cause: Cause, now_s: float) -> Cause:
+        """What burns already began when it was first seen, and is as grave as it was then."""
         before = self.burning.get(cause.key)
-        return cause if before is None else replace(cause, since_s=before.cause.since_s)
+        if before is not None:
+            return replace(cause, since_s=before.cause.since_s, severity=before.cause.severity)
+        soon = now_s - self.back.get(_rollout(cause), -math.inf) < self.limits.repeat_s
+        return replace(cause, severity="notice") if soon and _pages_for_data(cause) else cause
 
     def _due(self, burning: Burning, now_s: float) -> bool:
         return burning.cause.severity == "page" and now_s - burning.told_s >= self.limits.repeat_s
@@ -105,6 +117,15 @@ class Causes:
 def _looked_at(cause: Cause, services: Collection[str]) -> bool:
     """Topics always are."""
     return cause.kind == "unreadable" or cause.service in services
+
+
+def _rollout(cause: Cause) -> tuple[str, int]:
+    return cause.service, cause.rollout
+
+
+def _pages_for_data(cause: Cause) -> bool:
+    """It is missing, which may come and go."""
+    return cause.kind in {"no_data", "telemetry_lost"} and cause.severity == "page"
 
 
 def _burning(cause: Cause, before: Burning | None, again: list[Again], now_s: float) -> Burning:

@@ -108,9 +108,14 @@ class AlertsSettings(MetricsSettings):
         float,
         Field(gt=0, description="Telemetry that nobody can read keeps coming; as long without, and it is over."),
     ] = _LIMITS.unreadable_s
-    repeat_s: Annotated[float, Field(gt=0, description="A page that still burns is told again so often.")] = (
-        _LIMITS.repeat_s
-    )
+    repeat_s: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="A page that still burns is told again so often. Data that is missing again sooner after it was back is a "
+            "notice.",
+        ),
+    ] = _LIMITS.repeat_s
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

@@ -65,8 +65,11 @@ class Watch:
         )
 
     def read_view(self, view: RolloutView, at_s: float) -> "Watch":
-        """The judge's newest view. One that reads nothing while there is something to read does not look, however it beats."""
-        if view.looked_at <= self.looked_at:
+        """The judge's newest view. One that reads nothing while there is something to read does not look, however it beats.
+
+        A judge that took another's place may have a clock that is behind: that it moves is all that counts.
+        """
+        if view.looked_at == self.looked_at:
             return self
         behind = self.told is not None and view.judged.get(self.told[0], 0) <= self.told[1]
         stuck = behind and view.judged == self.judged

@@ -178,6 +178,21 @@ def test_a_resumed_hold_is_resolved_and_says_by_whom() -> None:
     assert story.events[-1].at_s == 10
 
 
+def test_data_that_comes_and_goes_wakes_nobody_twice() -> None:
+    """Each absence is a hold of its own. Who is held long is paged for that, and who is calm for half an hour is new again."""
+    held = hold("stale")
+    story, now = running(held), 3
+    for at_s, severity in ((10, "notice"), (1000, "notice"), (3000, "page")):
+        back = entry("resume", held, now=now)
+        held = hold("canary_silent", after=back, now=now + 1)
+        story.read(back, at_s - 5).read(held, at_s)
+        assert story.said[-1] == ("Began", "no_data", severity)
+        now += 2
+    last = entry("resume", held, now=now)
+    story.read(last, 3001)
+    assert story.said[-1] == ("Ended", "no_data", "page")
+
+
 @pytest.mark.parametrize("kind", ["proceed", "rollback", "complete", "retry"])
 def test_whatever_leaves_the_hold_ends_it(kind: EntryKind) -> None:
     held = hold("unproven_final")
@@ -346,6 +361,13 @@ def test_a_heartbeat_that_does_not_move_is_silence() -> None:
     assert story.said[1:] == [("Ended", "blind", "page")]
     assert isinstance(story.events[-1], Ended)
     assert story.events[-1].how == "The judge looks again."
+
+
+def test_a_judge_whose_clock_is_behind_that_of_the_one_before_it_looks_all_the_same() -> None:
+    story = running().read(view(9_000_000), 0)
+    for now_s in range(10, 200, 10):
+        story.read(says(START, lb0="acknowledged"), now_s).read(view(1000 * now_s), now_s)
+    assert "blind" not in story.burning
 
 
 def test_a_judge_that_beats_and_reads_nothing_is_blind_until_it_reads_on() -> None:
