@@ -142,12 +142,16 @@ class ProxyBook:
         return self._pruned + len(self._differences), [d for d in found if d.end_ms > since_ms]
 
     def answered(self, version: str, since_ms: int) -> int:
-        """Requests of a version that were answered since then, as the proxies saw it."""
+        """Requests of a version that were answered since then, as the proxies saw it.
+
+        A difference that began before says nothing of when; that of a proxy which was told of late must not hide the others'.
+        """
         total = 0
         for difference in reversed(self._differences):
-            if difference.start_ms < since_ms:
+            if difference.end_ms <= since_ms:
                 break
-            total += difference.versions.get(version, _NOTHING).answered
+            if difference.start_ms >= since_ms:
+                total += difference.versions.get(version, _NOTHING).answered
         return total
 
 

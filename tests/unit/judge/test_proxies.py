@@ -180,6 +180,16 @@ def test_answers_since_a_moment_leave_out_failures_and_what_hangs() -> None:
     assert made.answered("v2", 0) == 0
 
 
+def test_a_proxy_that_was_told_of_late_hides_no_answers_that_another_one_saw() -> None:
+    made = book(
+        (0, report("lb1", versions=totals(100))),
+        (10, report("lb0", versions=totals(100))),
+        (15, report("lb0", versions=totals(130))),
+        (16, report("lb1", versions=totals(900))),  # some of it before
+    )
+    assert made.answered("v1", 8_000) == 30
+
+
 def test_old_differences_are_let_go_and_places_stay() -> None:
     made = ProxyBook()
     for number in range(9000):
