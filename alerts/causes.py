@@ -35,7 +35,7 @@ class Causes:
     burning: Mapping[str, Burning] = field(default_factory=dict)
     """By key: what lasts, as of the last look."""
     back: Mapping[tuple[str, int], float] = field(default_factory=dict)
-    """By service and rollout: when data was back whose absence had been a page."""
+    """By service and rollout: when data was back whose absence had been a page, while another one would be a notice."""
 
     def read_entry(self, entry: LedgerEntry, offset: int, at_s: float) -> "tuple[Causes, Happened | Void | None]":
         """The next ledger entry: the fact it states, if on-call wants to know it, or why it has no effect."""
@@ -72,13 +72,9 @@ class Causes:
         again = [Again(found[key]) for key, b in mine.items() if key in found and self._due(b, now_s)]
         others = {key: b for key, b in self.burning.items() if key not in mine}
         burning = {key: _burning(cause, mine.get(key), again, now_s) for key, cause in found.items()}
-        back = {_rollout(event.cause): now_s for event in ended if _pages_for_data(event.cause)}
-        after = replace(
-            self,
-            watches={**self.watches, **watches},
-            burning={**others, **burning},
-            back={**self.back, **back},
-        )
+        back = {rollout: at_s for rollout, at_s in self.back.items() if now_s - at_s < self.limits.repeat_s}
+        back |= {_rollout(event.cause): now_s for event in ended if _pages_for_data(event.cause)}
+        after = replace(self, watches={**self.watches, **watches}, burning={**others, **burning}, back=back)
         return after, (*ended, *began, *again)
 
     def woken(self, now_s: float, burning: Iterable[Burning]) -> "Causes":

@@ -194,8 +194,8 @@ class Router:
         ledger = self._keeper.over(self._fold.ledger)
         newest = self._routes.snapshot(ledger, self._fold.services, self._fold.offsets)
         self._pictures.asked(newest)
-        self._note(newest.version)
         await self._balancer.apply(newest)
+        self._note(newest.version)  # on no rollback's way
         self._serving = True
         self.look()
 
