@@ -3,17 +3,13 @@
 Kayenta itself judges most of it, and so does the remote judge, which answers as Kayenta would.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from judge.policies.kayenta.pairs import Floats, MetricPair
-from judge.policies.kayenta.remarks import Remark
+from judge.policies.kayenta.pairs import MetricPair
+from judge.policies.kayenta.remarks import FULL_SCORE
 from judge.policies.kayenta.settings import CanaryConfig, ConfigError, Thresholds
 from judge.policies.kayenta.shapes import named_twice
-
-FULL_SCORE = 100
 
 
 def refuse_contradictions(raw: Mapping[str, Any], thresholds: Thresholds) -> None:
@@ -37,25 +33,3 @@ def refuse_nothing(pairs: Sequence[MetricPair]) -> None:
     """Of what was measured. Raises :class:`ConfigError` where that is nothing at all."""
     if not pairs:
         raise ConfigError("metrics", "is empty: nothing was measured, and nothing can be judged")
-
-
-def odd_pairs(pairs: Sequence[MetricPair]) -> Iterator[Remark]:
-    """What Kayenta judges all the same, and somebody should know: a metric twice, sides of different lengths, infinite values."""
-    first: dict[str, int] = {}
-    for i, pair in enumerate(pairs):
-        if pair.name in first:
-            yield Remark(f"metrics[{i}].name", f"{pair.name!r} is the name of metrics[{first[pair.name]}] too")
-        first.setdefault(pair.name, i)
-        many, others = len(pair.control), len(pair.experiment)
-        if many and others and many != others:
-            yield Remark(
-                f"metrics[{i}]", f"control has {many} values, experiment {others}: write NaN for a slot that has none"
-            )
-        yield from _endless(pair.control, f"metrics[{i}].control")
-        yield from _endless(pair.experiment, f"metrics[{i}].experiment")
-
-
-def _endless(values: Floats, path: str) -> Iterator[Remark]:
-    endless = np.flatnonzero(np.isinf(values))
-    if len(endless):
-        yield Remark(f"{path}[{endless[0]}]", "is infinite, which nothing measures: write NaN where there is no value")

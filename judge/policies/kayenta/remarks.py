@@ -1,9 +1,12 @@
-"""What is weak, silently misread or unknown in a canary config: said before it is taken over. Pure."""
+"""What is weak, silently misread or unknown in a canary config, and odd about what was measured: said, and judged all the same. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from judge.policies.kayenta.pairs import Floats, MetricPair
 from judge.policies.kayenta.settings import (
     DIRECTIONS,
     MEASURES,
@@ -38,7 +41,8 @@ _CONFIG = (
 _METRIC = ("name", "query", "groups", "analysisConfigurations", "scopeName")
 _CANARY = ("direction", "nanStrategy", "outliers", "critical", "mustHaveData", "muted", "effectSize")
 _EFFECT = ("measure", "allowedIncrease", "allowedDecrease", "criticalIncrease", "criticalDecrease")
-_FULL = 100.0
+FULL_SCORE = 100
+"""What group weights add up to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,22 @@ def remarks(raw: Mapping[str, Any]) -> tuple[Remark, ...]:
             *_of_metric(one, path),
         ]
     return (*found, *_of_weights(config, settings))
+
+
+def odd_pairs(pairs: Sequence[MetricPair]) -> Iterator[Remark]:
+    """What Kayenta judges all the same, and somebody should know: a metric twice, sides of different lengths, infinite values."""
+    first: dict[str, int] = {}
+    for i, pair in enumerate(pairs):
+        if pair.name in first:
+            yield Remark(f"metrics[{i}].name", f"{pair.name!r} is the name of metrics[{first[pair.name]}] too")
+        first.setdefault(pair.name, i)
+        many, others = len(pair.control), len(pair.experiment)
+        if many and others and many != others:
+            yield Remark(
+                f"metrics[{i}]", f"control has {many} values, experiment {others}: write NaN for a slot that has none"
+            )
+        yield from _endless(pair.control, f"metrics[{i}].control")
+        yield from _endless(pair.experiment, f"metrics[{i}].experiment")
 
 
 def canary_of(metric: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -165,9 +185,9 @@ def _of_weights(config: CanaryConfig, settings: Sequence[MetricSettings]) -> Ite
     unlisted = [group for group in scored if group not in weights]
     total = sum(weights.values())
     if unlisted and weights:
-        rest = f"{_FULL - total:g} points" if len(unlisted) == 1 else f"{_FULL - total:g} points between them"
+        rest = f"{FULL_SCORE - total:g} points" if len(unlisted) == 1 else f"{FULL_SCORE - total:g} points between them"
         yield Remark(path, f"{', '.join(unlisted)} has no weight and gets {rest}")
-    elif weights and total != _FULL:
+    elif weights and total != FULL_SCORE:
         yield Remark(path, f"the weights add up to {total:g}, not to 100, and Kayenta does not normalise them")
 
 
@@ -179,3 +199,9 @@ def _unknown(raw: Mapping[str, Any], path: str, known: Sequence[str]) -> Iterato
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _endless(values: Floats, path: str) -> Iterator[Remark]:
+    endless = np.flatnonzero(np.isinf(values))
+    if len(endless):
+        yield Remark(f"{path}[{endless[0]}]", "is infinite, which nothing measures: write NaN where there is no value")

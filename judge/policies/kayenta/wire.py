@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from judge.policies.kayenta.classifiers import Classification
-from judge.policies.kayenta.contradictions import odd_pairs, refuse_contradictions, refuse_nothing
+from judge.policies.kayenta.contradictions import refuse_contradictions, refuse_nothing
 from judge.policies.kayenta.judge import NAME, Judgement, judge
 from judge.policies.kayenta.pairs import read_metric_set_pair, read_pair
-from judge.policies.kayenta.remarks import remarks
+from judge.policies.kayenta.remarks import odd_pairs, remarks
 from judge.policies.kayenta.scorers import MetricResult
 from judge.policies.kayenta.settings import CanaryConfig, ConfigError, Thresholds, score_thresholds
 from judge.policies.kayenta.shapes import refuse_wrong_types
