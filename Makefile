@@ -21,7 +21,7 @@ test: $(VENV)/.ready ## all tests of the default run (one rollback and one promo
 COUNTING := $(addprefix tests/acceptance/test_,exact.py exact_stamps.py dead_letters.py otel_bridge.py)
 STORIES := $(addprefix tests/acceptance/test_,faults.py evidence.py control.py)
 
-acceptance: $(VENV)/.ready ## everything on real Kafka and Envoy, faults and counting side by side: about 13 minutes on two idle cores, up to twice as long on busy ones
+acceptance: $(VENV)/.ready ## everything on real Kafka and Envoy, faults and counting side by side: about 16 minutes on two idle cores, up to twice as long on busy ones
 	@echo "two lanes side by side for a quarter of an hour, on a busy machine for longer; each shows its tests when it has ended"
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target stories beside
 

@@ -28,6 +28,8 @@ from transport.log import Record
 from transport.settings import KafkaSettings
 
 SERVICE = "exact"
+EVENTS = int(os.environ.get("EXACT_EVENTS", "200000"))
+"""Of a counting at its full length."""
 PARTITIONS = 4
 WINDOW_MS = 1000
 HOUR_MS = 3_600_000

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,7 @@ from confluent_kafka.admin import AdminClient
 from schemas.window_book import WindowBook
 from schemas.windows import CohortWindow
 from tests.streams_ground import (
+    EVENTS,
     HOUR_MS,
     PARTITIONS,
     PATIENCE_S,
@@ -45,27 +46,8 @@ from transport.topics import ensure_topics
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 
-EVENTS = int(os.environ.get("EXACT_EVENTS", "200000"))
 SESSION_S = 10
 """After so long the group gives a frozen member's partitions away."""
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
-    """One Kafka for all of these but the one that restarts its own."""
-    with LocalKafka(tmp_path_factory.mktemp("kafka")) as started:
-        ensure_topics(KafkaSettings(bootstrap=started.bootstrap))
-        yield started
-
-
-@pytest.fixture
-def kafka(node: LocalKafka) -> KafkaSettings:
-    return KafkaSettings(bootstrap=node.bootstrap)
-
-
-@pytest.fixture(scope="module")
-def messages() -> list[bytes]:
-    return values(EVENTS)
 
 
 async def test_one_worker_is_killed_ten_times(kafka: KafkaSettings, tmp_path: Path, messages: list[bytes]) -> None:

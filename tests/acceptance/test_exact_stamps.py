@@ -7,7 +7,7 @@ program that lets this one check pass: all that counts is what ships. In any oth
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import count, pairwise
 from pathlib import Path
 from random import Random, SystemRandom
@@ -17,6 +17,7 @@ from confluent_kafka import Producer
 
 from streams.app import StreamsSettings
 from tests.streams_ground import (
+    EVENTS,
     HOUR_MS,
     PARTITIONS,
     PATIENCE_S,
@@ -30,28 +31,12 @@ from tests.streams_ground import (
 )
 from tests.telemetry import is_tick
 from transport.clock import SystemClock
-from transport.local_kafka import LocalKafka
 from transport.log import Record
 from transport.settings import KafkaSettings
-from transport.topics import ensure_topics
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 
-EVENTS = int(os.environ.get("EXACT_EVENTS", "200000"))
 MINUTE_MS = 60_000
-
-
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]:
-    with LocalKafka(tmp_path_factory.mktemp("kafka")) as node:
-        settings = KafkaSettings(bootstrap=node.bootstrap)
-        ensure_topics(settings)
-        yield settings
-
-
-@pytest.fixture(scope="module")
-def messages() -> list[bytes]:
-    return values(EVENTS)
 
 
 class Jumping:
