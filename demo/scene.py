@@ -63,7 +63,7 @@ def demo_plan(canary: str, stage_s: float = STAGE_S) -> Plan:
                 "session_loss": {"ages": ["0s", "1s", "2s", "5s", "10s", "20s"], "idle": "3s"},
                 "availability": {"within": "5pp"},
             },
-            "stale_after": "8s",
+            "stale_after": "15s",
             "warm_up": "2s",
         }
     )

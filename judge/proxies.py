@@ -9,6 +9,9 @@ from schemas.control import ProxyReport, VersionTotals
 
 EVERY_MS = 5_000
 """Differences of one proxy are taken so far apart at least; what is skipped is in the next one."""
+KNOWN_AFTER_MS = 3 * EVERY_MS
+"""So long after any moment each proxy that reports has told a whole difference which began since: it begins within one
+distance of them and the second between two reports, lasts as long again, and the rest is for the way through the log."""
 KEPT_MS = 16 * 86_400_000
 """Longer than a rollout may last."""
 _PRUNE_EVERY = 4096

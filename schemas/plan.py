@@ -281,7 +281,13 @@ class Plan(Message):
         ),
     ] = USUAL_ALPHA
     stale_after_s: Annotated[
-        Duration, Field(alias="stale_after", gt=0, description="No window closes for so long: held, until one does.")
+        Duration,
+        Field(
+            alias="stale_after",
+            gt=0,
+            description="No window closes for so long: held, until one does. So it is where none holds a request of one cohort, "
+            "for so long, for 15 s and for five of its usual gaps at least.",
+        ),
     ] = 60.0
     warm_up_s: Annotated[
         Duration,

@@ -5,6 +5,7 @@ from typing import Literal
 
 from judge.evidence import Evidence
 from judge.policies.port import Assessment
+from judge.proxies import KNOWN_AFTER_MS
 from judge.rollout.gate import StageLook
 from judge.rollout.objections import unacknowledged
 from judge.rollout.observed import FITTING, HEALTHY, BaselineHealth, Failures, Mismatch, SampleRatio, Silence
@@ -86,7 +87,11 @@ def _windows_age_s(state: ServiceState, clock: StageClock, cut: Cut) -> float:
 
 
 def _silence(state: ServiceState, evidence: Evidence, clock: StageClock, cohort: Cohort) -> Silence:
-    """Since the cohort's newest request in a final window, or since the stage began."""
+    """Since the cohort's newest request in a final window, or since the stage began.
+
+    However impatient a plan is, nothing is missing before the proxies could say whether requests were answered meanwhile:
+    they tell lost telemetry from a cohort that nobody meets. What is silent for longer than usual lets no share rise meanwhile.
+    """
     frontier = state.book.frontier()
     if clock.acknowledged is None or frontier is None:
         return Silence(0.0, math.inf)
@@ -94,7 +99,7 @@ def _silence(state: ServiceState, evidence: Evidence, clock: StageClock, cohort:
     gaps_s = SILENT_GAPS * _expected_gap_s(state, evidence, clock, cohort)
     silence = Silence(
         max(0, frontier - newest) / 1000,
-        limit_s=max(state.plan.stale_after_s, gaps_s),
+        limit_s=max(state.plan.stale_after_s, gaps_s, KNOWN_AFTER_MS / 1000),
         usual_s=max(USUAL_WINDOWS * state.window_ms / 1000, gaps_s),
     )
     return _with_answers(state, silence, cohort, newest) if silence.broken else silence

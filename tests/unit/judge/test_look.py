@@ -13,7 +13,7 @@ from schemas.control import ProxyReport, VersionTotals
 from schemas.decisions import Cut, LedgerEntry, Reason
 from schemas.windows import MAX_DEAD_LETTERS, Cell
 from tests.builders import ONLY_ERRORS, entry, opening, route
-from tests.unit.judge.test_machine import BREACH, CALM, T0, close_windows, decide, served, state
+from tests.unit.judge.test_machine import BREACH, CALM, T0, WITHIN, close_windows, decide, served, state
 
 START = entry("start", now=T0)
 POLICY = Sequential()
@@ -144,6 +144,18 @@ def test_silence_knows_what_the_proxies_saw_answered_meanwhile() -> None:
     got = look(made, 71).canary
     assert got.broken
     assert got.answered == 60 - 6
+
+
+@pytest.mark.parametrize("stale_after", ["1s", "8s", "15s"])
+def test_an_impatient_plan_waits_until_proxies_can_say_that_telemetry_is_lost(stale_after: str) -> None:
+    made = state(entry("start", now=T0, opening=opening(stale_after=stale_after, on_sample_ratio="ignore")))
+    decided: dict[int, str] = {}
+    for second in range(17):
+        close_windows(made, second, served("v1"))
+        told(made, second, v1=(10 * second, 0), v2=(2 * second, 0))
+        found = decide(made, WITHIN, after_s=second).entry
+        decided |= {second: f"{found.kind} {found.reason.code}"} if found else {}
+    assert decided == {16: "hold telemetry_lost"}
 
 
 def test_a_canary_that_takes_requests_and_never_answers_is_rolled_back_without_telemetry() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from judge.impossible import ImpossibleReportError
-from judge.proxies import EVERY_MS, KEPT_MS, ProxyBook, Sent
+from judge.proxies import EVERY_MS, KEPT_MS, KNOWN_AFTER_MS, ProxyBook, Sent
 from schemas.control import ProxyReport, VersionTotals
 
 V1 = VersionTotals(sent=100, failed=1, active=2)
@@ -178,6 +178,14 @@ def test_answers_since_a_moment_leave_out_failures_and_what_hangs() -> None:
     assert made.answered("v1", 0) == 70 + 0 + 68
     assert made.answered("v1", 15_000) == 68
     assert made.answered("v2", 0) == 0
+
+
+@pytest.mark.parametrize("since_ms", range(0, EVERY_MS + 1000, 250))
+def test_soon_after_any_moment_answers_since_then_are_known(since_ms: int) -> None:
+    """Reports come each second; two of those before the end are not read yet."""
+    until_s = (since_ms + KNOWN_AFTER_MS) // 1000 - 2
+    made = book(*((second, report(versions=totals(10 * second))) for second in range(until_s + 1)))
+    assert made.answered("v1", since_ms) >= 50
 
 
 def test_a_proxy_that_was_told_of_late_hides_no_answers_that_another_one_saw() -> None:
