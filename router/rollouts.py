@@ -76,12 +76,17 @@ class Rollout:
 
 
 def living(entries: Sequence[LedgerEntry]) -> Sequence[LedgerEntry]:
-    """Those that a route may still follow from: of the newest rollout that was retired, and what came later.
+    """Those that a route may still follow from: of the newest rollout that was retired or has drained, and what came later.
 
-    A ledger is kept for ever, and what a route costs does not grow with it.
+    Earlier ones only from the oldest promotion on whose baseline is still kept. A ledger is kept for ever, and what a route
+    costs does not grow with it: rollouts add up only while each is started before the last one has drained.
     """
+    ended = next((entry.rollout for entry in reversed(entries) if entry.kind in ("retire", "drained")), 0)
     retired = next((entry.rollout for entry in reversed(entries) if entry.kind == "retire"), 0)
-    older = next((n for n in range(len(entries), 0, -1) if entries[n - 1].rollout < retired), 0)
+    undone = {entry.rollout for entry in entries if entry.kind == "rollback"}
+    kept = (e.rollout for e in entries if e.kind == "complete" and e.rollout > retired and e.rollout not in undone)
+    first = min(ended, next(kept, ended))
+    older = next((n for n in range(len(entries), 0, -1) if entries[n - 1].rollout < first), 0)
     return entries[older:]
 
 

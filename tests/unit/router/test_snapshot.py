@@ -569,8 +569,22 @@ def test_a_running_canary_takes_no_foreign_label_unless_it_once_was_the_baseline
     assert not story.chain.standing.live or head.canary in once or head.canary not in route.unlabelled
 
 
+def test_a_service_that_only_rolls_back_keeps_the_last_rollout_and_the_promotion_that_still_bakes() -> None:
+    story = Story()
+    for _ in range(5):
+        story.start().roll_back(mode="rehome").drain()
+    assert [e.kind for e in living(story.chain.entries)] == ["start", "rollback", "drained"]
+    story.start().complete()
+    for _ in range(5):
+        story.start("v3").roll_back().drain()
+    assert {e.rollout for e in living(story.chain.entries)} == {6, 7, 8, 9, 10, 11}
+    assert route_of(story).unlabelled == ("v2", "v1")
+    story.start("v3").complete().retire().start("v1").roll_back().drain()
+    assert {e.rollout for e in living(story.chain.entries)} == {13}
+
+
 @given(STEPS)
-def test_what_was_before_the_newest_retirement_is_in_no_route(steps: list[Step]) -> None:
+def test_what_was_before_the_newest_end_is_in_no_route(steps: list[Step]) -> None:
     entries = told(steps).chain.entries
     found, everything = rollouts(living(entries)), rollouts(entries)
     assert found == everything[-len(found) :]
