@@ -6,7 +6,6 @@ streams know duplicates.
 """
 
 import logging
-import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from streams.otlp import OtlpError, Span, Unread, spans_in
 from streams.outbox import Outgoing
 from transport.kafka_log import record_of
 from transport.metrics_port import MetricsSettings, open_metrics
-from transport.process import loading_settings, needing_kafka, start_logging
+from transport.process import loading_settings, needing_kafka, run_beside_signals, start_logging
 from transport.settings import KafkaSettings
 
 logger = logging.getLogger(__name__)
@@ -39,6 +38,8 @@ _TRANSACTION_S = 10
 """An open transaction holds up who reads the telemetry, also that of others: a bridge that hangs does so for so long. One that is
 started again ends its former self's at once."""
 _ANSWER_S = 30.0
+_STOP_S = 3.0
+"""So long a bridge that is told to stop may wait for a Kafka that does not answer: what it had begun never was, and is sent by the next."""
 LETTERS_AT_ONCE = 20
 """Dead letters of one transaction: a Collector that writes something else all the time is no flood in the dead-letter topic."""
 
@@ -229,16 +230,17 @@ def main() -> None:
     start_logging()
     with loading_settings():
         settings, kafka = OtelBridgeSettings.load("otel_bridge"), KafkaSettings.load("kafka")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with needing_kafka("otel-bridge", kafka):
+
+    def work(stop: threading.Event) -> None:
         bridge = make_bridge(settings, kafka)
         with loading_settings():
             open_metrics(settings, "otel_bridge", lambda: render(bridge.tally))
         while not stop.is_set():
             bridge.step()
         bridge.close()
+
+    with needing_kafka("otel-bridge", kafka):
+        run_beside_signals(work, _STOP_S)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import logging
 import math
 import signal
 import sys
-from collections.abc import Coroutine, Iterator
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -86,6 +87,36 @@ def needing_kafka(service: str, kafka: KafkaSettings) -> Iterator[None]:
         yield
     except KafkaException as error:
         sys.exit(f"{service}: Kafka at {kafka.bootstrap}: {error.args[0].str()}")
+
+
+def run_beside_signals(work: Callable[[threading.Event], None], patience_s: float) -> None:
+    """Run `work`, which blocks, until it ends or the process gets SIGTERM or SIGINT: then the event is set, for `work` to look at.
+
+    It runs in a thread of its own, since Python hears no signal while the main thread waits inside a library. Work that has not
+    returned `patience_s` later is left as it is, and ends with the process. An exception of `work` propagates.
+    """
+    stop, over, failed = threading.Event(), threading.Event(), list[BaseException]()
+
+    def run() -> None:
+        try:
+            work(stop)
+        except BaseException as error:  # noqa: BLE001 - raised again where somebody listens
+            failed.append(error)
+        finally:
+            over.set()
+
+    def told(*_: object) -> None:
+        stop.set()
+        over.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, told)
+    working = threading.Thread(target=run, name="work", daemon=True)
+    working.start()
+    over.wait()
+    working.join(patience_s)
+    if failed:
+        raise failed[0]
 
 
 async def run_together(*works: Coroutine[Any, Any, None]) -> None:

@@ -2,11 +2,15 @@
 
 import asyncio
 import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from transport.process import Repeats, loading_settings, needing_kafka, run_together
+from transport.process import Repeats, loading_settings, needing_kafka, run_beside_signals, run_together
 from transport.settings import KafkaSettings
 
 
@@ -92,3 +96,51 @@ def test_without_kafka_a_process_ends_with_a_sentence_that_names_it(capsys: pyte
         raise KafkaException(KafkaError(KafkaError._TRANSPORT))
     assert str(ended.value.code).startswith("streams: Kafka at kafka:9092: ")
     assert "KafkaError" not in str(ended.value.code)
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """A process sets them once; this one lives on."""
+    numbers = signal.SIGTERM, signal.SIGINT
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_waits_inside_a_library_is_left_when_the_process_is_told_to_stop(number: signal.Signals) -> None:
+    answered, returned = threading.Event(), threading.Event()
+
+    def work(_: threading.Event) -> None:
+        os.kill(os.getpid(), number)
+        answered.wait()
+        returned.set()
+
+    run_beside_signals(work, patience_s=0.0)
+    assert not returned.is_set()
+    answered.set()
+
+
+@pytest.mark.usefixtures("handlers")
+def test_who_looks_at_the_event_ends_in_order() -> None:
+    ended: list[str] = []
+
+    def work(stop: threading.Event) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        stop.wait()
+        ended.append("in order")
+
+    run_beside_signals(work, patience_s=30.0)
+    assert ended == ["in order"]
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("error", [ArithmeticError("no"), SystemExit(2)])
+def test_what_blocking_work_fails_with_propagates(error: BaseException) -> None:
+    def work(_: threading.Event) -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        run_beside_signals(work, patience_s=30.0)
