@@ -1,6 +1,6 @@
 """`python -m cli`: the command line without its console script."""
 
-from cli.main import app
+from cli.entrance import main
 
 if __name__ == "__main__":
-    app()
+    main()

@@ -133,12 +133,12 @@ def run(
     ],
 ) -> None:
     """Run one service alone, by its settings: DAVYLAMP_… variables, and the TOML file that DAVYLAMP_CONFIG names."""
-    from cli.stack import BESIDE, SERVICES, service_argv
+    from cli.stack import BESIDE, SERVICES
 
     if service not in (*SERVICES, *BESIDE):
         fail(f"{service} is no service; known are {', '.join((*SERVICES, *BESIDE))}", EXIT_WRONG)
-    argv = service_argv(service)
-    os.execv(argv[0], argv)  # noqa: S606 - it becomes the service
+    module = BESIDE.get(service, f"{service}.__main__")
+    os.execv(sys.executable, [sys.executable, "-m", "cli.entrance", module])  # noqa: S606 - it becomes the service
 
 
 @app.command()
