@@ -1,6 +1,7 @@
 """`davylamp dlq`: telemetry that nobody could read: look at it, and send it again once somebody can. Asks the log itself."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing, asynccontextmanager
@@ -62,6 +63,7 @@ def show(
     timeout_s: Timeout = 60.0,
 ) -> None:
     """Show one dead letter with its bytes, of which all that is not printable ASCII is escaped."""
+    _require_ids(id)
     found = _run(_page(since, Wanted(frozenset({id})), 1), timeout_s)
     if not found:
         fail(f"{id} is no dead letter of the last {since}.")
@@ -84,6 +86,7 @@ def send_again(
     """Send dead letters again to the partition they came from, each once: repaired, or after an upgrade that can read them."""
     if not ids and reason is None:
         fail("Say which: ids, or --reason.", 2)
+    _require_ids(*(ids or ()))
     if mended is not None and len(ids or ()) != 1:
         fail("--repaired is what one message was repaired to: name its id.", 2)
     try:
@@ -92,6 +95,16 @@ def send_again(
         _run(_send_again(since, wanted, value, yes=yes), timeout_s)
     except (OSError, ValueError) as error:
         fail(str(error), 2)
+
+
+def _require_ids(*ids: str) -> None:
+    """Before Kafka is asked: it may be away, and what it says then is about something else."""
+    wrong = [one for one in ids if re.fullmatch(r"[0-9]+@[0-9]+", one) is None]
+    if wrong:
+        fail(
+            f"{', '.join(map(repr, wrong))}: an id is PARTITION@OFFSET, like 3@1042, as davylamp dlq list says it.",
+            EXIT_WRONG,
+        )
 
 
 def _kafka() -> KafkaSettings:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
 from cli.dead_letters import (
     DEAD_LETTERS,
@@ -20,6 +21,7 @@ from cli.dead_letters import (
     safe,
     why_not,
 )
+from cli.main import app
 from schemas.topics import REPLAYED
 from streams.decoding import BadEvent, decode
 from streams.letters import DEAD_LETTER_BYTES, NOT_OTLP, dead_letter
@@ -262,3 +264,11 @@ def test_spans_are_repaired_to_spans() -> None:
     assert repaired(letter, b'{"resourceSpans": []}').value == b'{"resourceSpans": []}'
     with pytest.raises(ValueError, match="the bridge could not read what it was repaired to either"):
         repaired(letter, event(1).dump())
+
+
+@pytest.mark.parametrize("command", ["show", "replay"])
+@pytest.mark.parametrize("wrong", ["7", "3@", "@3", "3@-1", "three@1", "3@4@5", "3@4 "])
+def test_an_id_that_is_none_is_refused_before_kafka_is_asked(command: str, wrong: str) -> None:
+    done = CliRunner().invoke(app, ["dlq", command, "--timeout", "0", "--", wrong])
+    assert done.exit_code == 2
+    assert done.stderr == f"{wrong!r}: an id is PARTITION@OFFSET, like 3@1042, as davylamp dlq list says it.\n"
