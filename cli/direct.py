@@ -77,7 +77,7 @@ def _not_kept(forgetful: Sequence[str], word: Word) -> str:
 
 
 def _again(word: Word) -> str:
-    return f"davylamp rollback {word.service} --direct --rollout {word.rollout} --reason …"
+    return f"davylamp rollback {word.service} --direct --rollout {word.rollout}"
 
 
 def _unconfirmed(failed: Sequence[str], routers: int, word: Word) -> str:

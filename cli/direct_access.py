@@ -37,7 +37,7 @@ class DirectAccess:
     @property
     def command(self) -> str:
         """How people use it."""
-        return f"{CONFIG_VARIABLE}={self.file} davylamp rollback SERVICE --direct --reason …"
+        return f"{CONFIG_VARIABLE}={self.file} davylamp rollback SERVICE --direct"
 
 
 def direct_access(folder: Path, port: int) -> DirectAccess | None:

@@ -14,10 +14,15 @@ from schemas.plan import HoldMode, Plan
 
 app = typer.Typer()
 
-Why = Annotated[str, typer.Option("--reason", help="Why; kept in the ledger with your name.")]
+_WHY = "Why; kept in the ledger with your name."
+Why = Annotated[str, typer.Option("--reason", help=_WHY)]
+Perhaps = Annotated[str, typer.Option("--reason", help=_WHY, show_default="none is given")]
+"""Of what makes nothing riskier: nobody who is woken by an incident is kept from it by a missing word."""
 Seen = Annotated[str | None, typer.Option(help="Id of the ledger's head as you saw it: refused if it has moved.")]
 
 _DIRECT = "To every router's own port: needs no Kafka, no judge and no status API."
+
+_NO_REASON = "no reason given"
 
 _PLAIN = {
     "retry": "Begin the stage anew.",
@@ -26,6 +31,7 @@ _PLAIN = {
     "freeze": "Let no new rollout start.",
     "unfreeze": "Let rollouts start again.",
 }
+_CAUTIOUS = frozenset({"hold", "freeze"})
 
 
 @app.command()
@@ -72,7 +78,7 @@ def promote(
 @app.command()
 def rollback(
     service: Service,
-    reason: Why,
+    reason: Perhaps = "",
     mode: Mode = None,
     url: Url = DEFAULT_URL,
     direct: Annotated[bool, typer.Option("--direct", help=_DIRECT)] = False,  # noqa: FBT002 - typer
@@ -85,24 +91,23 @@ def rollback(
     ] = None,
 ) -> None:
     """Take a live rollout back, now. Needs no judge."""
-    _require_reason(reason)
     if not direct:
         if router or rollout is not None:
             raise typer.BadParameter("--router and --rollout belong to --direct")
         with _way_around(service):
-            _say(url, service, "rollback", reason, None, mode=_known(mode))
+            _say(url, service, "rollback", _given(reason), None, mode=_known(mode))
         return
     if mode is not None:
         raise typer.BadParameter("--direct uses the plan's own mode")
     from cli.direct import roll_back
 
-    roll_back(service, reason, router or (), rollout)
+    roll_back(service, _given(reason), router or (), rollout)
 
 
 @app.command()
-def undo(service: Service, reason: Why, mode: Mode = None, url: Url = DEFAULT_URL) -> None:
+def undo(service: Service, reason: Perhaps = "", mode: Mode = None, url: Url = DEFAULT_URL) -> None:
     """Take a completed rollout back, while its old baseline is kept. Needs no judge."""
-    _say(url, service, "undo", reason, None, mode=_known(mode))
+    _say(url, service, "undo", _given(reason), None, mode=_known(mode))
 
 
 def _plain(word: str) -> Callable[..., None]:
@@ -112,8 +117,15 @@ def _plain(word: str) -> Callable[..., None]:
     return command
 
 
+def _cautious(word: str) -> Callable[..., None]:
+    def command(service: Service, reason: Perhaps = "", url: Url = DEFAULT_URL, seen: Seen = None) -> None:
+        _say(url, service, word, _given(reason), seen)
+
+    return command
+
+
 for _word, _help in _PLAIN.items():
-    app.command(_word, help=_help)(_plain(_word))
+    app.command(_word, help=_help)(_cautious(_word) if _word in _CAUTIOUS else _plain(_word))
 
 
 def _known(mode: str | None) -> str | None:
@@ -135,8 +147,12 @@ def _way_around(service: str) -> Iterator[None]:
     try:
         yield
     except NotAnsweredExit:
-        typer.echo(f'Without it, and without Kafka: davylamp rollback {service} --direct --reason "…"', err=True)
+        typer.echo(f"Without it, and without Kafka: davylamp rollback {service} --direct", err=True)
         raise
+
+
+def _given(reason: str) -> str:
+    return reason.strip() or _NO_REASON
 
 
 def _require_reason(reason: str) -> None:

@@ -189,9 +189,15 @@ def test_a_router_may_be_named_on_the_command_line(monkeypatch: pytest.MonkeyPat
     assert canary_weight(balancer) == 0
 
 
-@pytest.mark.parametrize("arguments", [["--mode", "evict"], ["--reason", " "]])
+@pytest.mark.parametrize("arguments", [["--mode", "evict"], ["--rollout", "one"]])
 def test_what_does_not_belong_together_is_refused(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     assert Shell(monkeypatch, {A: Away()}).run(*arguments)[0] == 2
+
+
+def test_a_direct_rollback_needs_no_reason(two: tuple[Shell, list[MemoryLoadBalancer]]) -> None:
+    shell, fleet = two
+    assert shell.run("--reason", "")[0] == 0
+    assert (canary_weight(fleet[0]), canary_weight(fleet[1], "lb1")) == (0, 0)
 
 
 def test_routers_are_named_with_direct_only() -> None:

@@ -311,11 +311,28 @@ async def test_a_word_that_nobody_answers_is_undecided() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["hold", "orders"], ["hold", "--reason", "x"], ["hold", "orders", "--reason", " "], ["rollback", "orders"]],
+    [["promote", "orders"], ["hold", "--reason", "x"], ["resume", "orders", "--reason", " "], ["unfreeze", "orders"]],
 )
 async def test_a_word_without_service_or_reason_is_wrong_usage(api: Api, arguments: list[str]) -> None:
     assert (await api.run(*arguments)).exit_code == 2
     assert api.commands() == []
+
+
+@pytest.mark.parametrize("reason", [[], ["--reason", ""], ["--reason", " "]])
+@pytest.mark.parametrize("word", ["hold", "freeze"])
+async def test_stopping_needs_no_reason(api: Api, word: str, reason: list[str]) -> None:
+    await api.holds(entry("start"))
+    assert (await api.run(word, "orders", *reason)).exit_code == 0
+    assert [(command.kind, command.reason) for command in api.commands()] == [(word, "no reason given")]
+
+
+async def test_taking_back_needs_no_reason(api: Api) -> None:
+    start = entry("start")
+    await api.holds(start)
+    assert (await api.run("rollback", "orders")).stdout.endswith(" rolled back: no reason given\n")
+    again = entry("start", api.ledger().head, now=3, rollout=2)
+    await api.holds(again, entry("complete", again, now=4))
+    assert (await api.run("undo", "orders", "--reason", "")).stdout.endswith(" rolled back: no reason given\n")
 
 
 async def test_a_start_says_whether_it_replaces_and_begins_again(api: Api) -> None:
@@ -445,7 +462,7 @@ def test_a_rollback_that_nobody_answers_names_the_way_around_the_status_api_and_
     assert away.exit_code == 1
     first, second = away.stderr.splitlines()
     assert "is not reachable" in first
-    assert second == 'Without it, and without Kafka: davylamp rollback orders --direct --reason "…"'
+    assert second == "Without it, and without Kafka: davylamp rollback orders --direct"
     hold = CliRunner().invoke(app, ["hold", "orders", "--reason", "wait", "--url", "http://127.0.0.1:9"])
     assert "--direct" not in hold.stderr
 
