@@ -18,6 +18,7 @@ from router.errors import DiskError, NothingToRollBackError, NotLoopbackError, P
 from router.latch import Word
 from router.tls import ServerTls
 from schemas.names import ServiceName
+from transport.bodies import Bounded
 from transport.loopback import is_loopback
 
 ANSWER_WITHIN_S = 3.0
@@ -29,6 +30,7 @@ def create_app(router: Router, token: SecretStr) -> FastAPI:
     """The application: one command and one question, and only for whoever knows the token."""
     app = FastAPI(title="davylamp router", version=__version__, openapi_url=None)
     app.add_exception_handler(HTTPException, _refused)
+    app.add_middleware(Bounded)
 
     async def known(authorization: Annotated[str, Header()] = "") -> None:
         expected = f"Bearer {token.get_secret_value()}"

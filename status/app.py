@@ -26,6 +26,7 @@ from status.problems import AT_THE_DOOR, answer_problems
 from status.rows import Rows
 from status.sessions import Sessions, new_key
 from status.tokens import Token
+from transport.bodies import Bounded
 from transport.clock import Clock, SystemClock
 from transport.log import Reader, Record, Writer
 
@@ -65,6 +66,7 @@ def create_app(
     app.state.news, app.state.pictures = news, pictures
     app.state.rows, app.state.documents = rows, Documents()
     app.state.tokens, app.state.sessions, app.state.counted = tokens, sessions, counted
+    app.add_middleware(Bounded)
     app.add_middleware(Door, tokens=tokens, sessions=sessions)
     app.include_router(reads.probes)
     for part in (reads, stream, definitions, words, proxies, pages):

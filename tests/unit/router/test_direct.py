@@ -17,6 +17,7 @@ from router.latch import Word
 from router.memory import MemoryLoadBalancer
 from schemas.decisions import LedgerEntry
 from tests.builders import SERVICE, entry
+from transport.bodies import MOST_BYTES
 from transport.clock import FakeClock
 from transport.log import Batch
 from transport.memory_log import MemoryLog
@@ -141,3 +142,9 @@ async def test_a_router_tells_which_rollout_it_knows_and_what_became_of_it() -> 
 async def test_what_may_not_stand_in_the_ledger_is_not_taken(wrong: dict[str, str]) -> None:
     async with client(await router(MemoryLoadBalancer())) as http:
         assert (await http.post("/direct/rollback", json={**WORD, **wrong}, headers=KNOWN)).status_code == 422
+
+
+async def test_a_stranger_cannot_fill_the_memory_with_a_body() -> None:
+    async with client(await router(MemoryLoadBalancer())) as http:
+        answer = await http.post("/direct/rollback", json=WORD | {"reason": "x" * MOST_BYTES})
+    assert answer.status_code == 413

@@ -9,6 +9,7 @@ from schemas.control import RolloutView
 from status.app import create_app
 from tests.builders import SERVICE, entry, route
 from tests.unit.status.scene import api, applied, body
+from transport.bodies import MOST_BYTES
 from transport.log import Batch, LogError, Position
 from transport.memory_log import MemoryLog
 
@@ -147,3 +148,14 @@ async def test_a_log_that_does_not_acknowledge_is_told_as_not_knowing() -> None:
         got = await client.put("/api/services/orders", json=body(SERVICE))
         assert got.status_code == 503
         assert "may be there or not" in got.json()["detail"]
+
+
+
+
+
+async def test_a_body_that_nobody_needs_is_refused_before_it_is_read() -> None:
+    async with api(MemoryLog()) as client:
+        long = {"reason": "x" * MOST_BYTES}
+        for got in (await client.post("/api/rollouts/orders/hold", json=long), await client.post("/login", data=long)):
+            assert got.status_code == 413
+            assert got.headers["x-content-type-options"] == "nosniff"
