@@ -17,6 +17,7 @@ from status import definitions, openapi, pages, proxies, reads, stream, words
 from status.desk import ANSWER_WITHIN_S, Desk
 from status.documents import Documents
 from status.door import Door
+from status.ending import Ending
 from status.feed import Feed, Followed
 from status.lately import Lately
 from status.metrics import Counted, tell
@@ -48,7 +49,7 @@ def create_app(
     the key of browsers' sessions; without one they end with the process.
     """
     clock = clock or SystemClock()
-    news, counted = News(), Counted()
+    news, counted, ending = News(), Counted(), Ending()
     feed = Feed(
         reader,
         (
@@ -61,9 +62,9 @@ def create_app(
     pictures = Pictures(feed, lately, clock)
     rows = Rows(pictures)
     sessions = Sessions(tokens, signs_by or new_key(), clock) if tokens else None
-    app = FastAPI(lifespan=lambda _: _following(feed, lately, reader, writer), **_DESCRIBED)
+    app = FastAPI(lifespan=lambda _: _following(feed, lately, reader, writer, ending), **_DESCRIBED)
     app.state.desk = Desk(feed, writer, clock, answer_within_s)
-    app.state.news, app.state.pictures = news, pictures
+    app.state.news, app.state.pictures, app.state.ending = news, pictures, ending
     app.state.rows, app.state.documents = rows, Documents()
     app.state.tokens, app.state.sessions, app.state.counted = tokens, sessions, counted
     app.add_middleware(Bounded)
@@ -98,8 +99,11 @@ def _lately(telemetry: Reader, clock: Clock, feed: Feed, news: News, counted: Co
 
 
 @contextlib.asynccontextmanager
-async def _following(feed: Feed, lately: Lately | None, reader: Reader, writer: Writer) -> AsyncIterator[None]:
+async def _following(
+    feed: Feed, lately: Lately | None, reader: Reader, writer: Writer, ending: Ending
+) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(feed.run())]
+    tasks[0].add_done_callback(lambda task: _no_longer_followed(task, ending))
     if lately is not None:
         tasks.append(asyncio.create_task(lately.run(feed.read_once)))
     try:
@@ -107,12 +111,16 @@ async def _following(feed: Feed, lately: Lately | None, reader: Reader, writer: 
     finally:
         for task in tasks:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*tasks, return_exceptions=True)
         await reader.close()
         if lately is not None:
             await lately.close()
         await writer.close()
+
+
+def _no_longer_followed(feed: "asyncio.Task[None]", ending: Ending) -> None:
+    if not feed.cancelled():
+        ending.because(str(feed.exception() or "the log is no longer followed"))
 
 
 def _publish(news: News, message: Message) -> None:

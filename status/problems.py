@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from status.mistakes import Mistake, mistakes
 from status.page.shell import message
-from transport.log import LogError
+from transport.log import ClientLostError, LogError
 
 
 class Problem(Exception):  # noqa: N818 - the tree's root is what RFC 9457 calls it
@@ -102,6 +102,7 @@ def answer_problems(app: FastAPI) -> None:
     """Every error that leaves `app` is `application/problem+json`."""
     app.add_exception_handler(Problem, _of_ours)
     app.add_exception_handler(LogError, _of_the_log)
+    app.add_exception_handler(ClientLostError, _of_the_lost_client)
     app.add_exception_handler(RequestValidationError, _of_the_body)
     app.add_exception_handler(HTTPException, _of_the_framework)
 
@@ -121,6 +122,16 @@ async def _of_the_log(_: Request, error: Exception) -> JSONResponse:
         f"The log did not acknowledge it ({error}). It may be there or not: look at the status before you repeat it."
     )
     return _problem(503, "The log did not take it", detail)
+
+
+async def _of_the_lost_client(request: Request, error: Exception) -> Response:
+    """Nothing that this process writes will be taken any more."""
+    request.app.state.ending.because(str(error))
+    title, detail = (
+        "The log did not take it",
+        f"{error}. This service starts anew: look at the status, then say it again.",
+    )
+    return _told(request, 503, title, detail) or _problem(503, title, detail)
 
 
 async def _of_the_framework(request: Request, error: Exception) -> Response:

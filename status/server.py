@@ -19,6 +19,10 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
 
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop: also when the application cannot go on (:class:`status.ending.Ending`)."""
+        return await super().on_tick(counter) or self._app.state.ending.why is not None
+
     async def shutdown(self, *args: Any, **kwargs: Any) -> None:
         """End the streams, then everything else."""
         self._app.state.news.end()

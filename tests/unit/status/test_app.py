@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import httpx2
+import pytest
 
 from schemas.control import RolloutView
 from status.app import create_app
+from status.feed import TOPICS
+from status.server import Server
 from tests.builders import SERVICE, entry, route
 from tests.unit.status.scene import api, applied, body
 from transport.bodies import MOST_BYTES
-from transport.log import Batch, LogError, Position
+from transport.log import Batch, ClientLostError, LogError, Position
 from transport.memory_log import MemoryLog
 
 
@@ -150,6 +153,55 @@ async def test_a_log_that_does_not_acknowledge_is_told_as_not_knowing() -> None:
         assert "may be there or not" in got.json()["detail"]
 
 
+async def test_the_process_ends_when_the_log_breaks_and_still_closes_what_it_has() -> None:
+    log = MemoryLog()
+
+    class Broken:
+        away_s = 0.0
+        closed = False
+
+        async def batches(self) -> AsyncIterator[Batch]:
+            yield Batch((), caught_up=True)
+            raise LogError("reading rollouts: offset out of range")
+
+        async def close(self) -> None:
+            self.closed = True
+
+    reader, writer = Broken(), log.writer()
+    app = create_app(reader, writer)
+    server = Server(app, "127.0.0.1", 0)
+    async with app.router.lifespan_context(app):
+        while app.state.ending.why is None:  # noqa: ASYNC110 - the end of a feed is told to nobody else
+            await asyncio.sleep(0)
+        assert app.state.ending.why == "reading rollouts: offset out of range"
+        assert await server.on_tick(1)
+    assert reader.closed
+    with pytest.raises(LogError, match="closed"):
+        await writer.append("services", "orders", b"{}")
+
+
+async def test_the_process_ends_when_its_client_can_write_nothing_any_more() -> None:
+    class Lost:
+        async def append(self, topic: str, service: str, value: bytes) -> Position:
+            raise ClientLostError("rollout-decisions: the producer has lost its order")
+
+        async def close(self) -> None: ...
+
+    log = MemoryLog()
+    await applied(log, entry("start"))
+    app = create_app(log.reader(*TOPICS), Lost())
+    server = Server(app, "127.0.0.1", 0)
+    client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost")
+    async with app.router.lifespan_context(app), client:
+        await app.state.desk.feed.read_once.wait()
+        assert not await server.on_tick(1)
+        for accept, kind in (("application/json", "application/problem+json"), ("text/html", "text/html")):
+            path = "/api/rollouts/orders/rollback" if kind.endswith("json") else "/rollouts/orders/rollback"
+            sent = {"json": {"reason": "slow"}} if kind.endswith("json") else {"data": {"reason": "slow"}}
+            got = await client.post(path, **sent, headers={"accept": accept})  # type: ignore[arg-type]  # json or data
+            assert (got.status_code, got.headers["content-type"].partition(";")[0]) == (503, kind)
+            assert "has lost its order" in got.text
+        assert await server.on_tick(1)
 
 
 
