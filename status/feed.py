@@ -13,7 +13,8 @@ from transport.skipping import skipping
 
 T = TypeVar("T")
 
-TOPICS: tuple[Topic, ...] = ("services", "rollouts", "rollout-decisions", "route-changes")
+SERVICES: Topic = "services"
+TOPICS: tuple[Topic, ...] = (SERVICES, "rollouts", "rollout-decisions", "route-changes")
 
 Listener = Callable[[Message, Record], None]
 """Hears what holds, and where it stands in the log."""
@@ -61,6 +62,9 @@ class Feed:
             self.caught_up = False
 
     def _read(self, record: Record) -> None:
+        if record.topic == SERVICES and record.value is None:
+            self.overview.remove((record.key or b"").decode(errors="replace"))
+            return
         new = self.overview.read(record.topic, record.value or b"", record.offset, record.timestamp_ms)
         if new is not None and self.caught_up:
             for listener in self._listeners:

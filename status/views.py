@@ -86,6 +86,10 @@ class Overview:
         self.services[service.service] = service
         return service
 
+    def remove(self, service: str) -> None:
+        """Its definition was taken away; what the ledger says of it stays."""
+        self.services.pop(service, None)
+
     def knows(self, service: str) -> bool:
         """Whether anybody has ever applied or released it."""
         return service in self.services or self.ledger.of(service).head is not None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -203,6 +204,19 @@ async def test_the_process_ends_when_its_client_can_write_nothing_any_more() -> 
             assert "has lost its order" in got.text
         assert await server.on_tick(1)
 
+
+async def test_a_service_that_was_taken_away_is_known_by_its_ledger_alone() -> None:
+    log = MemoryLog()
+    await applied(log, entry("start"))
+    async with api(log) as client:
+        assert (await client.get("/api/rollouts/orders")).json()["definition"] is not None
+        await log.put("services", 0, None, b"orders")
+        await log.put("services", 0, None, b"billing")
+        await log.put("rollouts", 0, RolloutView(service="orders", rollout=1, looked_at=9).dump())
+        shown: Any = {"rollout": {"looked_at": 0}}
+        while shown["rollout"]["looked_at"] != 9:
+            shown = (await client.get("/api/rollouts/orders")).json()
+        assert (shown["definition"], len(shown["ledger"])) == (None, 1)
 
 
 async def test_a_body_that_nobody_needs_is_refused_before_it_is_read() -> None:
