@@ -54,6 +54,7 @@ class History:
     """Requests and failures of every version, window by window."""
 
     _versions: dict[str, RunningSums] = field(default_factory=dict)
+    _windows: int = 0
 
     def add(self, end_ms: int, cells: Iterable[Cell]) -> None:
         """The next final window, of all partitions."""
@@ -64,6 +65,9 @@ class History:
             sums[1] += total(cell.outcomes, ERROR_BAD)
         for version, (counted, bad) in found.items():
             self._versions.setdefault(version, RunningSums()).add(end_ms, counted, bad)
+        self._windows += 1
+        if self._windows % _PRUNE_EVERY == 0:
+            self._versions = {v: sums for v, sums in self._versions.items() if sums.end_ms[-1] >= end_ms - KEPT_MS}
 
     def failures(self, version: str, from_ms: int, to_ms: int) -> tuple[int, int]:
         """Requests, and those that failed, in windows that end after `from_ms` and at or before `to_ms`."""

@@ -68,6 +68,8 @@ class ProxyBook:
     """By version, as last told."""
     _waiting: dict[Life, Counter[str]] = field(default_factory=dict)
     """Unanswered requests by version, told since the proxy's last difference."""
+    _heard_ms: dict[RouterLife, int] = field(default_factory=dict)
+    """When the log took its newest report."""
     _differences: list[Difference] = field(default_factory=list)
     _pruned: int = 0
     _now_ms: int = 0
@@ -88,6 +90,7 @@ class ProxyBook:
         except ImpossibleReportError:
             self._last.pop(life, None)
             raise
+        self._heard_ms[report.router, report.epoch, *life] = self._now_ms
         self._read_born(report)
         self._read_unanswered(report)
         self._read_totals(base, report)
@@ -131,9 +134,15 @@ class ProxyBook:
             waiting[version] += n - had if n >= had else n
 
     def _prune(self) -> None:
-        old = next((i for i, d in enumerate(self._differences) if d.end_ms >= self._now_ms - KEPT_MS), 0)
+        oldest_ms = self._now_ms - KEPT_MS
+        old = next((i for i, d in enumerate(self._differences) if d.end_ms >= oldest_ms), 0)
         del self._differences[:old]
         self._pruned += old
+        for gone in [life for life, at_ms in self._heard_ms.items() if at_ms < oldest_ms]:
+            del self._heard_ms[gone], self._born[gone], self._unanswered[gone]
+        lives = {(proxy, started) for _, _, proxy, started in self._heard_ms}
+        self._last = {life: base for life, base in self._last.items() if life in lives}
+        self._waiting = {life: counts for life, counts in self._waiting.items() if life in lives}
 
     def born(self, version: str, label: str) -> int:
         """Sessions that proxies assigned, told by any router; 0 if none was told."""

@@ -24,6 +24,10 @@ CLOCKS_DIFFER_MS = 3_600_000
 """Between the judge, which says when a rollout began, and the broker, at most."""
 
 
+_ASKED_KEPT_MS = 2 * CLOCKS_DIFFER_MS
+"""A command expires after seconds of the judge's clock; of the broker's, by which they are put away here, these are enough."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A command, and when the log took it."""
@@ -124,7 +128,8 @@ class ServiceState:
     def read_command(self, command: Command, at_ms: int) -> None:
         """A person's word; to forget a proxy is asked of the routers."""
         if command.kind != "forget":
-            self.asked.append(Asked(command, at_ms))
+            fresh = [asked for asked in self.asked if asked.at_ms >= at_ms - _ASKED_KEPT_MS]
+            self.asked = [*fresh, Asked(command, at_ms)]
 
     def read_report(self, report: ProxyReport, at_ms: int) -> None:
         """What a proxy counted by itself.

@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from judge.fold import INPUTS, LEDGER, Fold
-from schemas.control import RouteChange
+from judge.rollout.state import ServiceState
+from schemas.control import Command, RouteChange
 from schemas.fleet import SILENT_MS
 from schemas.ledger import Void
 from tests.builders import SERVICE, entry, route
@@ -122,3 +123,11 @@ def test_pictures_of_the_past_take_bounded_memory() -> None:
     for i in range(2_500):
         fold.picture(route(f"entry {i}").dump())
     assert len(fold._pictures) <= 1_000
+
+
+def test_commands_that_expired_long_ago_are_put_away() -> None:
+    state = ServiceState("orders")
+    for hour in range(100):
+        command = Command(id=f"c-{hour}", service="orders", kind="hold", seen="", actor="anna")
+        state.read_command(command, hour * 3_600_000)
+    assert [asked.command.id for asked in state.asked] == ["c-97", "c-98", "c-99"]

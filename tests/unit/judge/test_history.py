@@ -40,3 +40,14 @@ def test_what_is_older_than_any_rollout_is_let_go_and_sums_stay_right() -> None:
         history.add(number * step, [cell("v1", 1)])
     assert len(history._versions["v1"].end_ms) < 6000
     assert history.failures("v1", 8000 * step, 8192 * step) == (192, 0)
+
+
+def test_a_version_that_nobody_serves_any_more_is_let_go() -> None:
+    history, step = History(), KEPT_MS // 1000
+    history.add(step, [cell("v0", 9)])
+    for number in range(2, 4097):
+        history.add(number * step, [cell("v1", 1)])
+    assert list(history._versions) == ["v1"]
+    assert history.failures("v0", 0, step) == (0, 0)
+    history.add(4097 * step, [cell("v0", 5, 1)])
+    assert history.failures("v0", 4096 * step, 4097 * step) == (6, 1)

@@ -238,3 +238,18 @@ def test_what_was_sent_before_may_fail_in_a_later_difference_which_is_no_mistake
     assert sent(made) == [Sent(0, 0, 0)]
     made = book((0, report(versions=totals(100, 0, 50))), (5, report(versions=totals(120, 60, 10))))
     assert sent(made) == [Sent(20, 20, 0)]
+
+
+def test_lives_of_proxies_and_routers_that_ended_long_ago_are_let_go() -> None:
+    born = {"v1 1.1.session.0123456789abcdef": 3}
+    made = book((0, report("old", born=born)), (1, report("old", router="r9", born=born)))
+    assert made.born("v1", "1.1.session.0123456789abcdef") == 6
+    step_s = KEPT_MS / 1000 / 1000
+    for number in range(1, 4098):
+        made.read(report(versions=totals(100 + number)), round(number * step_s * 1000))
+    assert made.born("v1", "1.1.session.0123456789abcdef") == 0
+    lives = (made._heard_ms, made._born, made._unanswered, made._last, made._waiting)
+    assert [len(kept) for kept in lives[:4]] == [1, 1, 1, 1]
+    assert len(made._waiting) <= 1
+    made.read(report("old", versions=totals(50)), made._now_ms)
+    assert made.counts_from(report("old")) is False
