@@ -104,8 +104,8 @@ class Judge:
     def _propose(self, state: ServiceState, entry: LedgerEntry | None) -> None:
         if entry is None or not self._may_propose(state, entry):
             return
-        self._proposed[state.name] = entry.after, entry.kind, self._clock.monotonic_s()
-        self._write(f"{state.name} {entry.kind}", self._append(entry))
+        if self._write(f"{state.name} {entry.kind}", self._append(entry)):
+            self._proposed[state.name] = entry.after, entry.kind, self._clock.monotonic_s()
 
     def _may_propose(self, state: ServiceState, entry: LedgerEntry) -> bool:
         after, kind, at = self._proposed.get(state.name, ("none yet", "start", 0.0))
@@ -138,12 +138,13 @@ class Judge:
             return
         self._shown[view.service] = view, now
 
-    def _write(self, what: str, work: Coroutine[Any, Any, None]) -> None:
-        """Beside the looking; one of a kind at a time, for the next look says it again if it is still true."""
+    def _write(self, what: str, work: Coroutine[Any, Any, None]) -> bool:
+        """Beside the looking; one of a kind at a time, for the next look says it again if it is still true. Whether it began."""
         if what in self._writing:
             work.close()
-            return
+            return False
         self._writing[what] = asyncio.create_task(work, name=what)
+        return True
 
     async def _give_writers_a_turn(self) -> None:
         """Let quick writes end before the next look. What broke one that logs nothing itself is raised here."""

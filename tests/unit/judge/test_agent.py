@@ -278,3 +278,32 @@ async def test_a_service_that_cannot_be_judged_stands_in_nobodys_way(caplog: pyt
     await scene.turn()
     assert [e.kind for e in scene.entries] == ["start", "rollback"]
     assert [getattr(r, "service", None) for r in caplog.records if r.levelname == "ERROR"] == ["billing"]
+
+
+async def test_what_could_not_be_written_yet_is_proposed_as_soon_as_it_can() -> None:
+    """Of one kind one entry is under way at a time; the next one waits for it, and no longer."""
+    scene, taken = Scene(), asyncio.Event()
+
+    class Slow:
+        async def append(self, topic: Topic, service: str, value: bytes) -> Position:
+            await taken.wait()
+            return await scene.log.writer().append(topic, service, value)
+
+        async def close(self) -> None: ...
+
+    async def freeze(number: int, seen: str) -> None:
+        command = Command(id=f"c-{number}", service="orders", kind="freeze", seen=seen, actor="anna")
+        await scene.log.writer().append("rollout-commands", "orders", command.dump())
+
+    scene.judge = Judge(Machine(scene.policy, "0.1"), Slow(), scene.clock)
+    await scene.write()
+    await freeze(1, "")
+    await scene.turn()
+    theirs = entry("freeze", now=NOW)
+    await scene.write(theirs, thawed := entry("unfreeze", theirs, now=NOW))
+    await freeze(2, thawed.id)
+    await scene.turn()
+    taken.set()
+    await scene.turn()
+    await scene.turn()
+    assert [e.command for e in scene.entries] == [None, None, "c-1", "c-2"]
