@@ -69,10 +69,11 @@ class Keeper:
             raise error
 
     def over(self, ledger: Ledger) -> Ledger:
-        """The ledger as it will be once the latches are written; the same object until either is another."""
-        if self._over is None or self._over[0] is not ledger or self._over[1] is not self.latches:
-            self._over = ledger, self.latches, self.latches.over(ledger)
-        return self._over[2]
+        """The ledger as it will be once the latches are written; the same object until either is another. From any thread."""
+        known, latches = self._over, self.latches
+        if known is None or known[0] is not ledger or known[1] is not latches:
+            known = self._over = ledger, latches, latches.over(ledger)
+        return known[2]
 
     def keep(self, fold: Fold, service: str) -> None:
         """Some proxy acknowledged the route of `service` that follows from `fold`: to be kept soon."""
