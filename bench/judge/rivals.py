@@ -128,9 +128,10 @@ def kayenta(rollout: Rollout, looks_s: tuple[float, ...]) -> Verdict:
 
 def z_test(rollout: Rollout) -> Verdict:
     """Cumulative, each 10 s, one-sided at 0.05 / 3 against each margin; sessions are taken for independent calls."""
-    sums = rollout.counts.cumsum(axis=0)[1::2].astype(np.float64)
+    counts, histograms = rollout.sums
+    sums = counts[1::2].astype(np.float64)
     n, tools = sums[..., 0], sums[..., 2]
-    slow = np.stack([_slow(h) for h in rollout.histograms.cumsum(axis=0)[1::2]])
+    slow = np.stack([_slow(h) for h in histograms[1::2]])
     z = np.stack([_z(sums[..., 1], n, ERRORS), _z(sums[..., 3], tools, TOOL_FAILURES), _z(slow, n, 0.0)])
     out = np.nonzero((z >= Z_LIMIT).any(axis=0))[0]
     return Verdict("rolled_back", float(out[0] + 1) * 2 * WINDOW_S) if len(out) else Verdict("proceeded")
@@ -139,9 +140,8 @@ def z_test(rollout: Rollout) -> Verdict:
 def naive(rollout: Rollout) -> Verdict:
     """Each minute all that was counted so far, compared as it is: out when one of the plan's margins is exceeded."""
     per_minute = round(60 / WINDOW_S)
-    sums = rollout.counts.cumsum(axis=0)[per_minute - 1 :: per_minute].astype(np.float64)
-    bins = rollout.histograms.cumsum(axis=0)[per_minute - 1 :: per_minute]
-    for minute, (counts, histograms) in enumerate(zip(sums, bins, strict=True), start=1):
+    each_minute = (of[per_minute - 1 :: per_minute] for of in rollout.sums)
+    for minute, (counts, histograms) in enumerate(zip(*each_minute, strict=True), start=1):
         n, errors, tools, failed, _ = counts.T
         if n[1] >= FEWEST_CALLS and (
             _exceeds(errors, n, ERRORS) or _exceeds(failed, tools, TOOL_FAILURES) or _is_slower(histograms)
@@ -180,10 +180,7 @@ def _z(bad: Floats, n: Floats, margin: float) -> Floats:
 def moving(rollout: Rollout) -> Floats:
     """Shape (windows, 3): the canary's errors, tool failures and p99 over the last minute; 0 below 20 calls."""
     width, found = int(MOVING_S / WINDOW_S), np.zeros((WINDOWS, 3))
-    sums, bins = (
-        np.concatenate((np.zeros_like(c[:1]), c.cumsum(axis=0)))
-        for c in (rollout.counts[:, 1], rollout.histograms[:, 1])
-    )
+    sums, bins = (np.concatenate((np.zeros_like(of[:1, 1]), of[:, 1])) for of in rollout.sums)
     for end in range(width, WINDOWS + 1):
         n, errors, tools, failed, _ = (sums[end] - sums[end - width]).tolist()
         if n >= FEWEST_CALLS:

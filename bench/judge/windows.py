@@ -116,6 +116,11 @@ class Rollout:
         np.add.at(found, (cell // CELLS, cell % 2, bin_), counts)
         return found
 
+    @cached_property
+    def sums(self) -> tuple[Ints, Ints]:
+        """Counts and histograms, each window's with all before it."""
+        return self.counts.cumsum(axis=0), self.histograms.cumsum(axis=0)
+
     def _cohort(self, cell: int) -> CohortCells:
         rows = self.stream.table.reshape(-1, BUCKETS, COLUMNS)[cell]
         if not rows[:, 0].any():
