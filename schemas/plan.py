@@ -329,6 +329,12 @@ class Plan(Message):
         """The share after ``stage``: the next stage's, or 10,000 after the last."""
         return self.share_of(stage + 1)
 
+    def approval_after(self, stage: int) -> Approval:
+        """The word for what comes after ``stage``, whether the plan wants one or not; stage 0 waits for ``start``."""
+        if stage == 0:
+            return "start"
+        return str(stage + 1) if stage < len(self.stages) else "promote"
+
     @property
     def hash(self) -> str:
         """128 bits of BLAKE2b over the canonical JSON, in hex."""

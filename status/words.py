@@ -116,9 +116,7 @@ def next_approval(chain: ServiceLedger, service: str) -> str:
         raise Refused(
             f"No rollout of {service} is under way: there is nothing to approve, davylamp start PLAN begins one."
         )
-    if standing.phase == "pending":
-        return "start"
-    return str(standing.stage + 1) if standing.stage < len(standing.opening.plan.stages) else "promote"
+    return standing.opening.plan.approval_after(standing.stage)
 
 
 async def _back(desk: Desk, service: str, back: Back, word: Return, actor: str) -> Answer:

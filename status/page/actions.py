@@ -68,8 +68,7 @@ def awaited(snapshot: Snapshot) -> str | None:
     plan = snapshot.plan
     if plan is None or not snapshot.live:
         return None
-    stage = snapshot.view.stage
-    coming = "start" if stage == 0 else str(stage + 1) if stage < len(plan.stages) else "promote"
+    coming = plan.approval_after(snapshot.view.stage)
     given = {e.approves for e in snapshot.entries if e.kind == "approve"}
     return coming if coming in plan.approve and coming not in given else None
 

@@ -31,6 +31,7 @@ def test_a_plan_of_two_lines_has_the_documents_stages_and_limit() -> None:
     assert [(s.share, s.duration_s) for s in plan.stages] == [(100, 600), (1000, 1800), (5000, 3600)]
     assert plan.checks.error_rate.within == 0.005
     assert [plan.next_share(k) for k in (1, 2, 3)] == [1000, 5000, FULL_SHARE]
+    assert [plan.approval_after(k) for k in (0, 1, 2, 3)] == ["start", "2", "3", "promote"]
 
 
 def test_a_plan_written_back_is_the_same_plan_with_the_same_hash() -> None:
