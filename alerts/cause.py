@@ -16,6 +16,7 @@ ConditionKind = Literal[
     "sick_baseline",
     "would_rollback",
     "hold_too_long",
+    "approval",
     "route_rejected",
     "drift",
     "router_silent",

@@ -8,6 +8,7 @@ from alerts.wording import lasted, proxies_sentence, sessions_sentence, shortene
 from schemas.control import ProxyRoute
 from schemas.decisions import EntryKind, LedgerEntry
 from schemas.standing import Standing
+from schemas.units import format_share
 
 JUDGE = "judge"
 SERVICES = frozenset({JUDGE, "router"})
@@ -44,6 +45,7 @@ def fact(entry: LedgerEntry, before: Standing, at_s: float) -> Cause | None:
 def conditions(watch: Watch, now_s: float, limits: Limits) -> Iterator[Cause]:
     """What lasts at `now_s`; the watch is settled."""
     yield from _holds(watch, now_s, limits)
+    yield from _approvals(watch, now_s)
     yield from _proxies(watch, now_s, limits)
     yield from _silences(watch, now_s, limits)
 
@@ -53,6 +55,8 @@ def ending(cause: Cause, watch: Watch) -> str:
     head = watch.chain.head
     if cause.kind in _HOLDS:
         return f"The hold is over: {head.kind} by {head.actor}." if head else "The hold is over."
+    if cause.kind == "approval":
+        return f"It waits no longer: {head.kind} by {head.actor}." if head else "It waits no longer."
     if not watch.chain.standing.live and cause.kind in _SILENCES and head is not None:
         return f"Rollout {head.rollout} no longer runs: {head.kind} by {head.actor}."
     return _ENDINGS[cause.kind]
@@ -101,6 +105,15 @@ def _hold_kind(hold: LedgerEntry) -> tuple[ConditionKind, Severity]:
     if hold.actor not in SERVICES:
         return "held", "info"
     return _HOLD_KINDS.get(hold.reason.code, ("held", "notice"))
+
+
+def _approvals(watch: Watch, now_s: float) -> Iterator[Cause]:
+    standing, approval = watch.chain.standing, watch.awaits
+    if approval is None or standing.opening is None:
+        return
+    share = format_share(standing.opening.plan.next_share(standing.stage))
+    sentence = f"{standing.canary} gets {share} of new sessions once a person approves it, and no more before."
+    yield _cause(watch, "approval", "notice", now_s, sentence, approval)
 
 
 def _proxies(watch: Watch, now_s: float, limits: Limits) -> Iterator[Cause]:

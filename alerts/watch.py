@@ -40,6 +40,8 @@ class Watch:
     """How far the judge has read its inputs, by that heartbeat."""
     told: tuple[str, int] | None = None
     """Topic and partition, and offset, of the newest route change: one of the judge's inputs."""
+    asked: tuple[str, str] | None = None
+    """The approval that the judge last said it awaits, and the head it said that of."""
 
     def read_entry(self, entry: LedgerEntry, offset: int, at_s: float) -> "tuple[Watch, Accepted | Void]":
         """The next ledger entry, under the chain rule."""
@@ -74,7 +76,23 @@ class Watch:
         behind = self.told is not None and view.judged.get(self.told[0], 0) <= self.told[1]
         stuck = behind and view.judged == self.judged
         heard_s = self.judge_heard_s if stuck else max(self.judge_heard_s, at_s)
-        return replace(self, looked_at=view.looked_at, judged=view.judged, judge_heard_s=heard_s)
+        same_head = self.asked is not None and self.asked[1] == view.head
+        asked = (view.awaits, view.head) if view.awaits else self.asked if same_head else None
+        return replace(self, looked_at=view.looked_at, judged=view.judged, judge_heard_s=heard_s, asked=asked)
+
+    @property
+    def awaits(self) -> str | None:
+        """The approval that the rollout waits for, from when the judge first said so until the ledger moves on.
+
+        What proves a stage may come and go while people are asked: it is not asked for anew each time.
+        """
+        standing = self.chain.standing
+        if self.asked is None or standing.phase not in ("pending", "running"):
+            return None
+        (approval, head), entries = self.asked, self.chain.entries
+        moved = max((n for n, entry in enumerate(entries) if entry.kind not in _NEUTRAL), default=0)
+        stale = any(entry.id == head for entry in entries[:moved])
+        return None if stale or approval in standing.approved else approval
 
     def blind_after_s(self, limits: Limits) -> float:
         """How long the judge may be silent: as the rollout's plan says, or less."""

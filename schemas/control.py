@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from davylamp_sdk._message import Message
 from schemas.decisions import CheckResult, Opening
 from schemas.names import ServiceName, VersionName
+from schemas.plan import Approval
 
 CommandKind = Literal["start", "approve", "promote", "retry", "hold", "resume", "freeze", "unfreeze", "forget"]
 """What people ask of the judge. A `rollback` is no command: the status API appends it to the ledger itself."""
@@ -166,6 +167,9 @@ class RolloutView(Message):
     frozen: bool = Field(default=False, description="No new rollout may start.")
     held_because: str | None = None
     waiting_for: str | None = Field(default=None, description="A sentence: what the gate waits for.")
+    awaits: Approval | None = Field(
+        default=None, description="The approval that it waits for and for nothing else: `davylamp approve`."
+    )
     stage_elapsed_s: float | None = Field(default=None, description="In data time, from the last acknowledgement.")
     score: float | None = None
     checks: tuple[CheckResult, ...] = ()

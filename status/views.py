@@ -185,6 +185,7 @@ def newest_view(view: RolloutView | None, chain: ServiceLedger, service: str) ->
             "frozen": standing.frozen,
             "held_because": _held_because(chain),
             "waiting_for": "The judge has not looked at the newest entry yet." if standing.live else None,
+            "awaits": None,
         }
     )
 

@@ -19,6 +19,9 @@ UNKNOWN_SCORE = 75.0
 LOST_ANSWERS = 3
 """So many requests that proxies saw answered while telemetry was silent are not chance."""
 
+APPROVAL = "approval"
+"""Code of waiting for nothing but a person's word; :mod:`judge.rollout.machine` says it of an open gate."""
+
 _LATE = Reason(code="deadline", sentence="The rollout has not ended by its deadline.")
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from judge.policies.port import Assessment, Policy
 from judge.rollout.commands import answer
 from judge.rollout.drafts import Drafts
-from judge.rollout.gate import Gate, Hold, Proceed, Rollback, Wait, gate, missing_data
+from judge.rollout.gate import APPROVAL, Gate, Hold, Proceed, Rollback, Wait, gate, missing_data
 from judge.rollout.look import stage_look
 from judge.rollout.stage_clock import first_acknowledgement
 from judge.rollout.state import Compared, ServiceState
@@ -97,11 +97,11 @@ def _verdict(state: ServiceState, cut: Cut, compared: Compared, assessment: Asse
 def _wants_approval(state: ServiceState, verdict: Proceed) -> Gate:
     """The gate is open; a plan may want a person's word all the same."""
     plan, standing = state.plan, state.chain.standing
-    next_stage = "promote" if standing.stage == len(plan.stages) else str(standing.stage + 1)
-    if next_stage not in plan.approve or next_stage in standing.approved:
+    coming = plan.approval_after(standing.stage)
+    if coming not in plan.approve or coming in standing.approved:
         return verdict
-    sentence = f"{verdict.reason.sentence} Waiting for a person: davylamp approve {state.name} {next_stage}."
-    return Wait(Reason(code="approval", sentence=sentence))
+    sentence = f"{verdict.reason.sentence} Waiting for a person: davylamp approve {state.name} {coming}."
+    return Wait(Reason(code=APPROVAL, sentence=sentence))
 
 
 def _rolled_back(drafts: Drafts, verdict: Rollback) -> LedgerEntry | None:

@@ -5,10 +5,11 @@ from typing import Any
 
 from judge.evidence import Evidence
 from judge.policies.port import Assessment
-from judge.rollout.gate import Gate, Proceed, Wait
+from judge.rollout.gate import APPROVAL, Gate, Proceed, Wait
 from judge.rollout.state import ServiceState
 from schemas.control import Outcome, RolloutState, RolloutView
 from schemas.decisions import Cut
+from schemas.plan import Approval
 from schemas.units import format_share
 
 
@@ -56,6 +57,7 @@ def view(state: ServiceState, cut: Cut, seen: Seen) -> RolloutView:
         observe=plan.observe,
         held_because=clock.held.reason.sentence if clock.held and standing.phase == "held" else None,
         waiting_for=_waiting_for(state, seen.verdict),
+        awaits=_awaits(state, seen.verdict),
         stage_elapsed_s=clock.elapsed_s if running else None,
         score=running.score if running else head.score,
         checks=() if running else head.checks,
@@ -64,10 +66,17 @@ def view(state: ServiceState, cut: Cut, seen: Seen) -> RolloutView:
     )
 
 
+def _awaits(state: ServiceState, verdict: Gate | None) -> Approval | None:
+    standing = state.chain.standing
+    open_gate = standing.phase == "running" and isinstance(verdict, Wait) and verdict.reason.code == APPROVAL
+    coming = state.plan.approval_after(standing.stage)
+    return coming if (open_gate or standing.phase == "pending") and coming not in standing.approved else None
+
+
 def _waiting_for(state: ServiceState, verdict: Gate | None) -> str | None:
     standing = state.chain.standing
-    if standing.phase == "pending":
+    if standing.phase == "pending" and "start" not in standing.approved:
         return f"Waiting for a person: davylamp approve {state.name} start."
-    if standing.phase == "running" and state.clock.acknowledged is None:
+    if standing.phase == "pending" or (standing.phase == "running" and state.clock.acknowledged is None):
         return f"Every proxy must acknowledge {format_share(standing.share)} for {standing.canary} first."
     return verdict.reason.sentence if standing.phase == "running" and isinstance(verdict, Wait | Proceed) else None

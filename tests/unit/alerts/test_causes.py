@@ -227,6 +227,48 @@ def test_a_second_hold_is_a_cause_of_its_own() -> None:
     assert [name for name, _, _ in story.said] == ["Began", "Ended", "Began"]
 
 
+# Approvals
+
+ASKING = entry("start", opening=opening(approve=["2"]))
+"""Of a rollout that needs a word for its second stage."""
+
+
+def test_people_are_told_once_that_a_rollout_waits_for_their_word_until_somebody_gives_it() -> None:
+    start = entry("start", opening=opening(approve=["start"]), stage=0, share=0)
+    story = Story().read(start, 0).read(view(1, awaits="start", head=start.id), 1)
+    for now_s in range(2, 9):
+        story.read(view(now_s, awaits="start", head=start.id), now_s)
+    assert story.said == [("Began", "approval", "notice")]
+    assert story.events[0].cause.sentence == (
+        "v2 gets 20% of new sessions once a person approves it, and no more before."
+    )
+    story.read(entry("approve", start, now=2, approves="start", actor="ada"), 9)
+    assert isinstance(story.events[-1], Ended)
+    assert story.events[-1].how == "It waits no longer: approve by ada."
+
+
+def test_a_gate_that_closes_and_opens_while_people_are_asked_asks_them_once() -> None:
+    freeze = entry("freeze", ASKING, now=2)
+    story = Story().read(ASKING, 0).read(view(1, awaits="2", head=ASKING.id), 1)
+    story.read(view(2, awaits=None, head=ASKING.id), 2).read(view(3, awaits="2", head=ASKING.id), 3)
+    story.read(freeze, 4).read(view(5, awaits="2", head=freeze.id), 5)
+    assert story.said == [("Began", "approval", "notice")]
+
+
+def test_a_gate_that_is_closed_when_the_judge_looks_at_a_new_head_asks_nobody() -> None:
+    freeze = entry("freeze", ASKING, now=2)
+    story = Story().read(ASKING, 0).read(view(1, awaits="2", head=ASKING.id), 1)
+    story.read(freeze, 2).read(view(3, awaits=None, head=freeze.id), 3)
+    assert story.said == [("Began", "approval", "notice"), ("Ended", "approval", "notice")]
+
+
+@pytest.mark.parametrize("kind", ["retry", "hold", "proceed", "rollback"])
+def test_what_the_judge_said_before_the_rollout_moved_asks_nobody(kind: EntryKind) -> None:
+    moved = entry(kind, ASKING, now=2)
+    story = Story().read(ASKING, 0).read(moved, 1).read(view(2, awaits="2", head=ASKING.id), 2)
+    assert "approval" not in {kind for _, kind, _ in story.said}
+
+
 # Proxies
 
 
@@ -489,7 +531,7 @@ class Pictured:
 
 @dataclass(frozen=True)
 class Beat:
-    pass
+    awaits: str | None
 
 
 @dataclass(frozen=True)
@@ -508,7 +550,7 @@ STEPS = st.lists(
     st.one_of(
         st.builds(Entered, st.sampled_from(KINDS), CODES),
         st.builds(Pictured, st.sampled_from(["r1", "r2"]), STATES, STATES, st.booleans()),
-        st.just(Beat()),
+        st.builds(Beat, st.sampled_from([None, "2", "promote"])),
         st.builds(Passed, st.sampled_from([1, 9, 16, 130, 901, 1900])),
         st.builds(Slept, st.sampled_from([30, 4000])),
     ),
@@ -530,8 +572,8 @@ def test_each_cause_that_began_burns_or_was_resolved_once_and_none_is_told_twice
                 before = head
             case Pictured(router, first, second, newest):
                 story.read(says(head if newest else before, router=router, lb0=first, lb1=second), now_s)
-            case Beat():
-                story.read(view(number), now_s)
+            case Beat(awaits):
+                story.read(view(number, awaits=awaits, head=(head if number % 2 else before).id), now_s)
             case Passed(seconds):
                 now_s += seconds
                 story.look(now_s)

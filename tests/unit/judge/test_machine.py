@@ -478,6 +478,7 @@ def test_a_start_that_wants_approval_gives_nobody_to_the_canary_until_somebody_a
     assert got.entry is None
     assert got.view.state == "pending"
     assert got.view.waiting_for == "Waiting for a person: davylamp approve orders start."
+    assert got.view.awaits == "start"
     ask(waiting, "approve", approves="start", id="c-10")
     approved = decide(waiting).entry
     assert approved is not None
@@ -485,6 +486,8 @@ def test_a_start_that_wants_approval_gives_nobody_to_the_canary_until_somebody_a
     begun = decide(state(start, approved)).entry
     assert begun is not None
     assert (begun.kind, begun.stage, begun.share) == ("proceed", 1, 2000)
+    unheard = decide(state(start, approved, acknowledged=False)).view
+    assert (unheard.awaits, unheard.waiting_for) == (None, "Every proxy must acknowledge 0% for v2 first.")
 
 
 @pytest.mark.parametrize(("wanted", "last"), [("2", START), ("promote", PROCEED)])
@@ -497,9 +500,13 @@ def test_an_open_gate_waits_for_the_approval_that_the_plan_wants(wanted: str, la
     assert got.entry is None
     assert got.view.waiting_for is not None
     assert f"davylamp approve orders {wanted}" in got.view.waiting_for
+    assert got.view.awaits == wanted
+    assert decide(state(*chain), WITHIN).view.awaits is None, "its gate is not open yet"
     made = state(*chain, entry("approve", chain[-1], now=3, approves=wanted))
     close_windows(made, 10, *BOTH)
-    assert kind_of(decide(made, WITHIN, after_s=10)) == ("proceed" if wanted == "2" else "complete")
+    went_on = decide(made, WITHIN, after_s=10)
+    assert kind_of(went_on) == ("proceed" if wanted == "2" else "complete")
+    assert went_on.view.awaits is None
     assert kind_of(decide(state(*chain), BREACH)) == "rollback"
 
 
