@@ -13,6 +13,7 @@ from alerts.memory import MemoryFile
 from alerts.receivers import AppriseReceiver, LogReceiver, Receiver
 from alerts.settings import AlertsSettings
 from alerts.unreadable import WINDOWS
+from alerts.webhook import WebhookReceiver
 from transport.clock import SystemClock
 from transport.kafka_log import KafkaReader
 from transport.log import LogError
@@ -26,11 +27,14 @@ Told = tuple[Receiver, frozenset[Severity]]
 def receivers(settings: AlertsSettings) -> list[Told]:
     """The log, and everybody who is set. Raises :class:`transport.settings.SettingsError`."""
     found: list[Told] = [(LogReceiver(), EVERYTHING)]
-    for receiver in settings.receivers:
+    for told in settings.receivers:
         try:
-            found.append((AppriseReceiver(receiver.label, receiver.url.get_secret_value()), receiver.severities))
+            found.append((AppriseReceiver(told.label, told.url.get_secret_value()), told.severities))
         except ValueError as error:
             raise SettingsError(f"[alerts] {error}") from error
+    for hook in settings.webhooks:
+        receiver = WebhookReceiver(hook.label, hook.url.get_secret_value(), hook.key, SystemClock())
+        found.append((receiver, hook.severities))
     return found
 
 

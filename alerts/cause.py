@@ -6,7 +6,9 @@ from typing import Literal
 Severity = Literal["page", "notice", "info"]
 """`page` wakes somebody, `notice` is for working hours, `info` is for the record."""
 
-FactKind = Literal["rollback", "undo", "drained", "complete", "retire"]
+FactKind = Literal["rollback", "undo", "drained", "complete", "retire", "test"]
+"""`test`: nothing happened; somebody typed `davylamp alerts try`."""
+
 ConditionKind = Literal[
     "held",
     "no_data",

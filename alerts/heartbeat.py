@@ -8,10 +8,9 @@ from typing import Protocol
 import httpx2
 
 from alerts.delivery import Pause
+from alerts.outside import UntakenError, ask
 
 logger = logging.getLogger(__name__)
-
-ATTEMPT_S = 10.0
 
 
 class HeartbeatError(Exception):
@@ -32,23 +31,14 @@ class HttpWatchman:
     """
 
     def __init__(self, url: str, transport: httpx2.AsyncBaseTransport | None = None) -> None:
-        logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs every URL that it asks for
         self._url = url
         self._transport = transport
 
     async def hear(self) -> None:
         try:
-            async with (
-                asyncio.timeout(ATTEMPT_S),
-                httpx2.AsyncClient(transport=self._transport, follow_redirects=True) as http,
-            ):
-                answer = await http.get(self._url)
-        except TimeoutError:
-            raise HeartbeatError(f"no answer within {ATTEMPT_S:g} s") from None
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise HeartbeatError(type(error).__name__) from None
-        if not answer.is_success:
-            raise HeartbeatError(f"it answers {answer.status_code}")
+            await ask("GET", self._url, self._transport, follow_redirects=True)
+        except UntakenError as error:
+            raise HeartbeatError(str(error)) from None
 
 
 class Heartbeat:

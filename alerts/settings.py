@@ -1,5 +1,6 @@
 """Settings of alerts."""
 
+import base64
 import hashlib
 import json
 from pathlib import Path
@@ -22,13 +23,15 @@ from transport.metrics_port import MetricsSettings
 
 _LIMITS = Limits()
 
+_NOT_LOGGED = "It may carry passwords: it is never logged."
 
-class ReceiverSettings(BaseModel):
-    """Somebody to tell, by a URL of apprise: ``mailto://…``, ``slack://…``, ``pagerduty://…``, ``json://…``."""
+
+class _Told(BaseModel):
+    """Somebody to tell."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    url: Annotated[SecretStr, Field(min_length=1, description="It may carry passwords: it is never logged.")]
+    url: Annotated[SecretStr, Field(min_length=1, description=_NOT_LOGGED)]
     severities: Annotated[
         frozenset[Severity],
         Field(min_length=1, description="What it is told: `page` wakes somebody, `notice` waits for working hours."),
@@ -45,14 +48,8 @@ class ReceiverSettings(BaseModel):
         return self.name or f"{url.partition('://')[0].lower()[:20]}-{digest}"
 
 
-def _as_list(value: Any) -> Any:
-    """Lists come from the environment as JSON."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        raise ValueError('write it as JSON: [{"url": "mailto://…", "severities": ["page"]}]') from None
+class ReceiverSettings(_Told):
+    """Somebody to tell, by a URL of apprise: ``mailto://…``, ``slack://…``, ``pagerduty://…``, ``json://…``."""
 
 
 def _is_http(url: SecretStr) -> SecretStr:
@@ -61,6 +58,50 @@ def _is_http(url: SecretStr) -> SecretStr:
     except ValueError:
         raise ValueError("it is no URL of http or https") from None
     return url
+
+
+_KEY_BYTES = range(24, 65)
+"""By https://www.standardwebhooks.com."""
+
+
+def _decoded(secret: str) -> bytes:
+    return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+
+
+def _is_key(secret: SecretStr) -> SecretStr:
+    try:
+        known = len(_decoded(secret.get_secret_value())) in _KEY_BYTES
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError("it is no key of 24 to 64 bytes in base64: openssl rand -base64 32 makes one")
+    return secret
+
+
+class WebhookSettings(_Told):
+    """A program to tell: each message is sent to a URL of http or https as JSON, signed as Standard Webhooks say."""
+
+    url: Annotated[SecretStr, AfterValidator(_is_http), Field(description=_NOT_LOGGED)]
+    secret: Annotated[
+        SecretStr,
+        AfterValidator(_is_key),
+        Field(description="The key of the signature, in base64; `whsec_` may stand before it."),
+    ]
+
+    @property
+    def key(self) -> bytes:
+        """Of the signature."""
+        return _decoded(self.secret.get_secret_value())
+
+
+def _as_list(value: Any) -> Any:
+    """Lists come from the environment as JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError('write it as JSON: [{"url": "…", "severities": ["page"]}]') from None
 
 
 class AlertsSettings(MetricsSettings):
@@ -72,6 +113,11 @@ class AlertsSettings(MetricsSettings):
         tuple[ReceiverSettings, ...],
         BeforeValidator(_as_list),
         Field(description="Whom to tell beside the log; in the environment a list in JSON."),
+    ] = ()
+    webhooks: Annotated[
+        tuple[WebhookSettings, ...],
+        BeforeValidator(_as_list),
+        Field(description="Programs to tell; in the environment a list in JSON."),
     ] = ()
     data_folder: Annotated[Path, Field(description="Where it is remembered what was told.")] = Path(".davylamp/alerts")
     status_url: Annotated[AnyHttpUrl | None, Field(description="Where people find the page: messages link to it.")] = (
@@ -119,7 +165,7 @@ class AlertsSettings(MetricsSettings):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        labels = [r.label for r in self.receivers] + ["log"]
+        labels = ["log", *(told.label for told in (*self.receivers, *self.webhooks))]
         if twice := sorted({label for label in labels if labels.count(label) > 1}):
             raise ValueError(f"receivers: {', '.join(twice)} is there twice; give each a name of its own")
         return self

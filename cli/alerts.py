@@ -52,10 +52,12 @@ def message(severity: "Severity", who: str, host: str) -> "Message":
     """It says that it is a test before anything else, for it may wake somebody."""
     from alerts.cause import Cause
     from alerts.wording import Message
+    from transport.clock import SystemClock
 
+    at_ms = SystemClock().now_ms()
     sentence = f"Nothing happened: {who} typed `davylamp alerts try` on {host}."
-    cause = Cause(f"try/{severity}", "held", severity, "davylamp", 0, 0.0, sentence)
-    return Message("happened", cause, 0, 0, f"[test of {severity}] davylamp", sentence)
+    cause = Cause(f"try/{severity}/{at_ms}", "test", severity, "davylamp", 0, 0.0, sentence)
+    return Message("happened", cause, at_ms, at_ms, f"[test of {severity}] davylamp", sentence)
 
 
 async def _tell(told: "list[Receiver]", test: "Message") -> list[bool]:

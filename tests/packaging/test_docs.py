@@ -134,7 +134,7 @@ def test_a_command_exists_and_takes_these_options(block: Block, command: str) ->
 
 
 RUN_ELSEWHERE = {
-    "json": {"docs/howto/from-kayenta.md", "docs/reference/telemetry.md"},
+    "json": {"docs/howto/be-paged.md", "docs/howto/from-kayenta.md", "docs/reference/telemetry.md"},
     "yml": {"docs/howto/from-kayenta.md"},
     "text": {"docs/howto/ask-what-would-have-happened.md"},
     "yaml": {"docs/howto/from-flagger-and-argo.md"},

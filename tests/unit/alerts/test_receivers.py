@@ -4,12 +4,15 @@ import asyncio
 import logging
 import threading
 
+import httpx2
 import pytest
 
 from alerts.cause import Again
 from alerts.receivers import AppriseReceiver, LogReceiver, MemoryReceiver, Receiver, ReceiverError
+from alerts.webhook import WebhookReceiver
 from alerts.wording import Message
 from tests.unit.alerts.fakes import began, cause, ended, happened, told
+from transport.clock import FakeClock
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 """On loading apprise's mail plugin."""
@@ -40,7 +43,12 @@ def on_the_wire() -> AppriseReceiver:
     return AppriseReceiver("hook", "json://127.0.0.1:9")
 
 
-@pytest.mark.parametrize("kind", [LogReceiver, MemoryReceiver, on_the_wire])
+def in_a_pipeline() -> WebhookReceiver:
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200))
+    return WebhookReceiver("hook", "https://ci.example", b"k" * 24, FakeClock(), transport)
+
+
+@pytest.mark.parametrize("kind", [LogReceiver, MemoryReceiver, on_the_wire, in_a_pipeline])
 async def test_a_receiver_takes_every_kind_of_message_and_has_a_name(kind: type[Receiver], gate: Gate) -> None:
     gate.opened.set()
     receiver = kind()

@@ -1,5 +1,6 @@
 """Who is told what, from the file and the environment, without a secret in any message."""
 
+import json
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from transport.settings import CONFIG_VARIABLE, SettingsError
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 """On loading apprise's mail plugin."""
 
+KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SECRET = "mailto://ada:hunter2@mail.example"
 
 
@@ -85,6 +87,33 @@ def test_what_is_not_understood_is_refused_by_name_and_without_the_secret(value:
     with pytest.raises(SettingsError, match=words) as refused:
         AlertsSettings.load("alerts", {"DAVYLAMP_ALERTS_RECEIVERS": value})
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("hook", "words"),
+    [
+        ({"url": "https://ci.example/hunter2"}, "webhooks.0.secret"),
+        ({"url": "json://ci.example/hunter2", "secret": KEY}, "no URL of http or https"),
+        ({"url": "https://ci.example", "secret": "hunter2"}, "no key of 24 to 64 bytes"),
+        ({"url": "https://ci.example", "secret": "whsec_aHVudGVyMg=="}, "no key of 24 to 64 bytes"),
+        ({"url": "https://ci.example", "secret": KEY, "name": "log"}, "there twice"),
+    ],
+)
+def test_a_webhook_needs_a_url_and_a_key_and_a_refusal_names_neither(hook: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as refused:
+        AlertsSettings.load("alerts", {"DAVYLAMP_ALERTS_WEBHOOKS": json.dumps([hook])})
+    assert not any(secret in str(refused.value) for secret in ("hunter2", "aHVudGVyMg", KEY))
+
+
+def test_a_webhook_is_told_what_it_is_set_for(tmp_path: Path) -> None:
+    path = tmp_path / "davylamp.toml"
+    path.write_text(
+        f'[[alerts.webhooks]]\nurl = "https://ci.example"\nsecret = "{KEY}"\nseverities = ["notice"]\nname = "ci"\n',
+        encoding="utf-8",
+    )
+    settings = AlertsSettings.load("alerts", {CONFIG_VARIABLE: str(path)})
+    assert [(r.name, sorted(s)) for r, s in receivers(settings)[1:]] == [("ci", ["notice"])]
+    assert KEY not in repr(settings)
 
 
 def test_a_url_that_apprise_does_not_know_is_refused_by_its_receivers_name() -> None:

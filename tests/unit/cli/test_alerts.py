@@ -37,6 +37,14 @@ def test_whoever_takes_the_severity_is_told_that_it_is_a_test(pager: tuple[str, 
     assert page["message"].startswith("Nothing happened: ")
 
 
+def test_a_program_is_told_that_it_is_a_test_by_the_events_type(pager: tuple[str, list[dict[str, str]]]) -> None:
+    url, got = pager
+    hook = {"url": url.replace("json://", "http://"), "name": "ci", "secret": f"whsec_{'A' * 32}"}
+    found = CliRunner().invoke(app, ["alerts", "try"], env={"DAVYLAMP_ALERTS_WEBHOOKS": json.dumps([hook])})
+    assert (found.exit_code, found.stdout) == (0, "✔ ci  took it\n"), found.output
+    assert [event["type"] for event in got] == ["test.happened"]
+
+
 def test_a_receiver_that_does_not_take_it_is_named_and_without_its_secret() -> None:
     (port,) = free_ports(1)
     found = tried({"url": f"json://ada:hunter2@127.0.0.1:{port}/", "name": "on-call"})
