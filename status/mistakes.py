@@ -7,9 +7,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from davylamp_sdk._message import Message
+from schemas.names import ServiceName, VersionName
+from schemas.plan import Approval
 
 _SHOWN = 60
 """Characters of a wrong value that are repeated to whoever wrote it."""
+
+
+def _pattern(name: Any) -> str:
+    """The regular expression of an annotated text."""
+    return str(name.__metadata__[0].pattern)
 
 
 _PLAIN = {
@@ -21,6 +28,13 @@ _PLAIN = {
     "string_type": "must be text, in quotes if it looks like something else",
 }
 """pydantic's errors that it tells in Python's words, to people who write YAML."""
+
+_PATTERNS = {
+    _pattern(ServiceName): "must be 1 to 40 of a-z, 0-9 and -, and begin with a letter or digit",
+    _pattern(VersionName): "must be 1 to 40 of A-Z, a-z, 0-9, ., _ and -, and begin with a letter or digit",
+    _pattern(Approval): "must be start, promote or the number of a stage",
+}
+"""What those regular expressions say that people meet most."""
 
 _WORDS = {None: "nothing", True: "true", False: "false"}
 _CUSTOM = "; a metric of your own needs `kind: rate` or `kind: mean`"
@@ -61,6 +75,8 @@ def _message(error: Mapping[str, Any], schema: dict[str, Any]) -> str:
         return said + (_CUSTOM if error["loc"][:-1] == ("checks",) and isinstance(error.get("input"), Mapping) else "")
     if kind == "value_error":
         return text.removeprefix("Value error, ")
+    if kind == "string_pattern_mismatch" and error["ctx"]["pattern"] in _PATTERNS:
+        return f"{_PATTERNS[error['ctx']['pattern']]}, not {_short(error.get('input'))}"
     if kind in {"too_short", "too_long"}:
         return _length(kind, error["ctx"])
     return f"{_PLAIN.get(kind) or text[:1].lower() + text[1:]}, not {_short(error.get('input'))}"

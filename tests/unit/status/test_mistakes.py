@@ -35,6 +35,15 @@ def told(model: type[BaseModel], written: Any) -> list[str]:
             {**PLAN, "stages": [{"share": "1%", "for": "1m", "min_session": 3}]},
             ["stages.0.min_session: is not known here; did you mean min_sessions?"],
         ),
+        (
+            Plan,
+            {**PLAN, "service": "größe", "canary": "v 2", "approve": ["4", "yes"]},
+            [
+                "service: must be 1 to 40 of a-z, 0-9 and -, and begin with a letter or digit, not 'größe'",
+                "canary: must be 1 to 40 of A-Z, a-z, 0-9, ., _ and -, and begin with a letter or digit, not 'v 2'",
+                "approve.1: must be start, promote or the number of a stage, not 'yes'",
+            ],
+        ),
         (Plan, {**PLAN, "bake": 30}, ["bake: 30 is not a duration; write it like 30s, 10m or 1h"]),
         (
             Plan,
