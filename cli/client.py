@@ -57,11 +57,12 @@ class Client:
             raise ApiError(f"{TOKEN_VARIABLE} is no token: `davylamp token new NAME` makes one, of letters and digits.")
         headers = {"authorization": f"Bearer {token}"} if token else {}
         try:
+            scheme = httpx2.URL(url).scheme
             self._http = httpx2.Client(base_url=url, timeout=timeout_s, transport=transport, headers=headers)
         except (httpx2.InvalidURL, ValueError) as error:
-            raise ApiError(
-                f"{url} is no URL ({error}): write it like http://127.0.0.1:8642, as --url or DAVYLAMP_URL."
-            ) from error
+            raise ApiError(_no_url(url, str(error))) from error
+        if scheme not in {"http", "https"}:
+            raise ApiError(_no_url(url, "it begins with neither http:// nor https://"))
 
     def __enter__(self) -> Self:
         return self
@@ -164,6 +165,10 @@ class Client:
         if response.is_error:
             raise ApiError(_detail(response))
         return response
+
+
+def _no_url(url: str, why: str) -> str:
+    return f"{url} is no URL ({why}): write it like http://127.0.0.1:8642, as --url or DAVYLAMP_URL."
 
 
 def _detail(response: httpx2.Response) -> str:

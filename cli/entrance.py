@@ -1,6 +1,7 @@
 """The way in, for the command line and for services: who is told to stop before there is anything to end has nothing to say."""
 
 import importlib
+import io
 import signal
 import sys
 
@@ -12,6 +13,8 @@ def main() -> None:
     from cli.main import app
 
     signal.signal(signal.SIGINT, before)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot write a glyph still gets the words
     app()
 
 

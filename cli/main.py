@@ -5,7 +5,7 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from pydantic import ValidationError
@@ -27,17 +27,27 @@ from cli import (
     verify,
     words,
 )
+from cli.foreign_words import Commands
 from cli.rendering import render_service
-from cli.terminal import DEFAULT_URL, EXIT_WRONG, Url, ask, connect, fail, print_all, read_file
+from cli.terminal import DEFAULT_URL, EXIT_WRONG, NO_SERVICE, Url, ask, connect, fail, print_all, read_file
 from davylamp_sdk import __version__
 from schemas.service import Service
 from status.tokens import Role, Token, fingerprint, new_token
 from transport.settings import SettingsError
 
 if TYPE_CHECKING:
-    from cli.stack import Stack
+    from cli.stack import Stack, StackOptions
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Canary releases of MCP servers, by session.")
+_UP_WITHIN_S = 60.0
+_PORT: Any = {"min": 1, "max": 65535, "metavar": "PORT"}
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Canary releases of MCP servers, by session.",
+)
 service_app = typer.Typer(no_args_is_help=True, help="The services and where their versions listen.")
 token_app = typer.Typer(no_args_is_help=True, help="Who may ask the status API, and for what.")
 app.add_typer(service_app, name="service")
@@ -81,38 +91,54 @@ def davylamp(
 def up(
     folder: Annotated[Path, typer.Option(help="Where data and logs are kept.")] = Path(".davylamp"),
     kafka: Annotated[str | None, typer.Option(help="Your Kafka, host:port; without it a local one is started.")] = None,
-    kafka_port: Annotated[int, typer.Option(help="Port of the local Kafka.")] = 9092,
-    xds_port: Annotated[int, typer.Option(help="Where the proxies find the router.")] = 18000,
-    status_port: Annotated[int, typer.Option(help="Where the status API listens.")] = 8642,
-    direct_port: Annotated[int, typer.Option(help="Where the router takes a rollback without Kafka.")] = 18001,
+    kafka_port: Annotated[int, typer.Option(**_PORT, help="Port of the local Kafka.")] = 9092,
+    xds_port: Annotated[int, typer.Option(**_PORT, help="Where the proxies find the router.")] = 18000,
+    status_port: Annotated[int, typer.Option(**_PORT, help="Where the status API listens.")] = 8642,
+    direct_port: Annotated[int, typer.Option(**_PORT, help="Where the router takes a rollback without Kafka.")] = 18001,
 ) -> None:
     """Run every service, until Ctrl-C."""
     from cli.direct_access import direct_access
-    from cli.stack import StackOptions, running
+    from cli.stack import PortsTakenError, StackOptions, require_free, running
     from transport.local_kafka import LocalKafkaError
     from transport.process import run_together, run_until_signalled
     from transport.topics import TopicsError
 
     try:
         direct = direct_access(folder, direct_port)
-    except (SettingsError, OSError) as error:
+    except SettingsError as error:
         fail(str(error), EXIT_WRONG)
+    except OSError as error:
+        fail(f"--folder {folder} cannot be used: {error.strerror}: {error.filename}", EXIT_WRONG)
     environment = direct.router_environment if direct else {}
     options = StackOptions(folder, kafka, kafka_port, xds_port, status_port, environment)
 
     async def serve() -> None:
         async with running(options) as stack:
-            print(f"davylamp is up: {options.status_url} (logs in {folder}/); Ctrl-C ends it", file=sys.stderr)
             if direct is not None:
                 print(f"If Kafka is gone: {direct.command}", file=sys.stderr)
-            await run_together(stack.supervisor.wait(), _tell_of_kafka(stack, folder))
+            await run_together(stack.supervisor.wait(), _tell_of_kafka(stack, folder), _tell_when_up(options))
 
     try:
+        require_free(options.ports)
+        print(f"davylamp starts (logs in {folder}/); Ctrl-C ends it", file=sys.stderr)
         asyncio.run(run_until_signalled(serve()))
     except SettingsError as error:
         fail(str(error), EXIT_WRONG)
-    except (TopicsError, LocalKafkaError) as error:
+    except (PortsTakenError, TopicsError, LocalKafkaError) as error:
         fail(str(error))
+
+
+async def _tell_when_up(options: "StackOptions") -> None:
+    """From then on every command is answered."""
+    from cli.stack import answers
+
+    try:
+        async with asyncio.timeout(_UP_WITHIN_S):
+            await answers(options.status_url)
+        print(f"davylamp is up: {options.status_url}", file=sys.stderr)
+    except TimeoutError:
+        print(f"{options.status_url} does not answer: see {options.folder}/status.log", file=sys.stderr)
+    await asyncio.Event().wait()
 
 
 async def _tell_of_kafka(stack: "Stack", folder: Path) -> None:
@@ -173,7 +199,9 @@ def service_list(
     """List the services that are registered: where clients find each, its baseline, and its versions."""
     with connect(url) as client:
         known = [one["definition"] for one in ask(client.rollouts) if one["definition"]]
-    print_all(known, lambda one: render_service(Service.model_validate(one, extra="ignore")), as_json=as_json)
+    print_all(
+        known, lambda one: render_service(Service.model_validate(one, extra="ignore")), NO_SERVICE, as_json=as_json
+    )
 
 
 @token_app.command("new")

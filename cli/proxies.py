@@ -10,6 +10,8 @@ from schemas.control import ProxyRoute
 
 app = typer.Typer(no_args_is_help=True, help="The proxies that exist, and those that will not come back.")
 
+_NO_PROXY = "No proxy is known: davylamp envoy bootstrap prints what one is started with."
+
 
 @app.command("list")
 def show(
@@ -19,7 +21,7 @@ def show(
     """Show every proxy, and what it runs of each service. One of which nothing is known lets no share rise."""
     with connect(url) as client:
         found = ask(client.proxies)
-    print_all(found, _line, as_json=as_json)
+    print_all(found, _line, _NO_PROXY, as_json=as_json)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from cli.terminal import (
     DEFAULT_URL,
     EXIT_ROLLED_BACK,
     EXIT_UNDECIDED,
+    NO_SERVICE,
     Url,
     ask,
     connect,
@@ -55,7 +56,7 @@ def status(
     """
     with connect(url) as client:
         if service is None:
-            print_all(ask(client.rollouts), lambda one: render_line(view_of(one)), as_json=as_json)
+            print_all(ask(client.rollouts), lambda one: render_line(view_of(one)), NO_SERVICE, as_json=as_json)
             return
         found = follow(client, service, timeout_s) if watch else ask(client.rollout, service)
     view = view_of(found)

@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+import httpx2
 
 from transport.local_kafka import LocalKafka
 from transport.settings import KafkaSettings
@@ -20,6 +23,13 @@ SERVICES: tuple[ServiceProcess, ...] = ("streams", "judge", "router", "alerts", 
 
 GONE_WITHIN_S = 1.0
 """So soon it is noticed."""
+
+LOOK_EVERY_S = 0.1
+
+
+class PortsTakenError(Exception):
+    """Somebody listens where the stack would."""
+
 
 BESIDE: Mapping[str, str] = {"remote-judge": "judge.remote", "otel-bridge": "streams.otel_bridge"}
 """What runs only when it is asked for: its name, and its module."""
@@ -48,6 +58,14 @@ class StackOptions:
         """Where the status API answers."""
         return f"http://127.0.0.1:{self.status_port}"
 
+    @property
+    def ports(self) -> dict[str, int]:
+        """What it opens on this machine, by the option that names it."""
+        direct = self.environment.get("DAVYLAMP_ROUTER_DIRECT_PORT")
+        found = {"--kafka-port": self.kafka_port} if self.kafka is None else {}
+        found |= {"--xds-port": self.xds_port, "--status-port": self.status_port}
+        return found | ({"--direct-port": int(direct)} if direct is not None else {})
+
     def service_environment(self) -> dict[str, str]:
         """What every service's process finds in its environment."""
         return {
@@ -71,6 +89,26 @@ class StackOptions:
         """
         settings = KafkaSettings.load("kafka", self.service_environment())
         return settings if self.kafka is not None else settings.model_copy(update={"replication_factor": 1})
+
+
+def require_free(ports: Mapping[str, int]) -> None:
+    """Raises :class:`PortsTakenError` with all that are taken: a service would only be started again and again."""
+    taken: list[str] = []
+    with contextlib.ExitStack() as stack:
+        for option, port in ports.items():
+            here = stack.enter_context(socket.socket())
+            here.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # as the services: what is closing is no hindrance
+            try:
+                here.bind(("127.0.0.1", port))
+                here.listen()
+            except OSError as error:
+                taken.append(f"port {port} ({option}): {error.strerror}")
+    if taken:
+        raise PortsTakenError(
+            "\n".join([*taken, "Does davylamp run already? Stop what listens there, or name other ports."])
+        )
 
 
 def service_argv(service: str) -> list[str]:
@@ -105,6 +143,20 @@ class Stack:
         """Return once the local Kafka has ended, whoever ended it; never where it is yours."""
         while self.kafka is None or self.kafka.pid is not None:  # noqa: ASYNC110 - a process that ends tells nobody
             await asyncio.sleep(GONE_WITHIN_S)
+
+
+async def answers(status_url: str) -> None:
+    """Return once the status API there follows the log."""
+    async with httpx2.AsyncClient(base_url=status_url) as client:
+        while not await _is_ready(client):  # noqa: ASYNC110 - it tells nobody when it has begun
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _is_ready(client: httpx2.AsyncClient) -> bool:
+    try:
+        return (await client.get("/readyz")).is_success
+    except httpx2.HTTPError:
+        return False
 
 
 @contextlib.contextmanager

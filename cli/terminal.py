@@ -40,6 +40,7 @@ EXITS = {
 
 DEFAULT_URL = "http://127.0.0.1:8642"
 URL_VARIABLE = "DAVYLAMP_URL"
+NO_SERVICE = "No service is known: davylamp service apply FILE registers one."
 Url = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="The status API.")]
 
 M = TypeVar("M", bound=Message)
@@ -81,11 +82,13 @@ def for_programs(found: Any) -> str:
     return text
 
 
-def print_all(found: list[dict[str, Any]], line: Callable[[dict[str, Any]], str], *, as_json: bool) -> None:
-    """A list of the API's: as JSON, or one after the other as `line` says them."""
+def print_all(found: list[dict[str, Any]], line: Callable[[dict[str, Any]], str], none: str, *, as_json: bool) -> None:
+    """A list of the API's: as JSON, or one after the other as `line` says them. That there is `none` goes to stderr."""
     if as_json:
         print(for_programs(found))
         return
+    if not found:
+        print(none, file=sys.stderr)
     for one in found:
         print(line(one))
 
@@ -108,7 +111,9 @@ def load(file: Path, code: int = EXIT_REFUSED) -> Any:
     """The content of a YAML file; one that cannot be read ends the command with `code`."""
     try:
         return read_yaml(file.read_text(encoding="utf-8"), file.name)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except OSError as error:
+        fail(f"{file}: {error.strerror}", code)
+    except (ValueError, yaml.YAMLError) as error:
         fail(f"{file}: {error}", code)
 
 

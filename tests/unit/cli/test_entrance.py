@@ -1,5 +1,6 @@
 """Ctrl-C before a command has begun."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -42,3 +43,13 @@ def test_a_service_that_is_told_to_stop_before_it_listens_for_that_ends_in_silen
     call = "import types; entrance.importlib.import_module = lambda _: types.SimpleNamespace(main=lambda: __import__('late'))"
     done = stopped_at("late", f"{call}; entrance.serve('any')")
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_a_terminal_that_cannot_write_a_glyph_gets_the_words() -> None:
+    fake = (
+        "import sys, types; sys.modules['cli.main'] = types.SimpleNamespace(app=lambda: print('✔ completed, größer'))"
+    )
+    script = f"{fake}\nfrom cli import entrance\nentrance.main()"
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment, check=False)
+    assert (done.returncode, done.stdout.decode("latin-1"), done.stderr) == (0, "? completed, größer\n", b"")

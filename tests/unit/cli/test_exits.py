@@ -1,16 +1,20 @@
 """How commands and services end when a setting is not understood, and at the edges where nothing is understood."""
 
 import importlib
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from cli import reference, stack
+from cli.foreign_words import MEANT, Commands
 from cli.main import app
 from davylamp_sdk import __version__
 from transport.kafka_runtime import LocalKafkaError
+from transport.ports import free_ports
 from transport.settings import TABLES
 from transport.topics import TopicsError
 
@@ -81,7 +85,7 @@ def test_a_stack_whose_kafka_is_not_there_ends_with_what_is_wrong(
         raise error
 
     monkeypatch.setattr(stack, "ensure_topics", ensure)
-    got = run(["up", "--kafka", "foo", "--folder", str(tmp_path)])
+    got = run(["up", "--kafka", "foo", "--folder", str(tmp_path), *ports()])
     assert (got.exit_code, got.stderr.splitlines()[-1]) == (1, str(error))
 
 
@@ -92,6 +96,8 @@ def test_a_stack_whose_kafka_is_not_there_ends_with_what_is_wrong(
         ({"DAVYLAMP_TOKEN": "ü"}, "DAVYLAMP_TOKEN is no token"),
         ({"DAVYLAMP_TOKEN": "two\nlines"}, "DAVYLAMP_TOKEN is no token"),
         ({"DAVYLAMP_URL": "http://[::1"}, "http://[::1 is no URL"),
+        ({"DAVYLAMP_URL": "127.0.0.1:8642"}, "127.0.0.1:8642 is no URL (it begins with neither http:// nor https://)"),
+        ({"DAVYLAMP_URL": "htp://status"}, "htp://status is no URL"),
     ],
 )
 def test_what_can_be_no_token_and_no_url_is_said(command: list[str], environment: dict[str, str], words: str) -> None:
@@ -128,3 +134,56 @@ def test_the_command_line_tells_its_version() -> None:
 
 def test_every_table_that_is_not_refused_is_in_the_reference() -> None:
     assert set(TABLES) == set(reference.TABLES)
+
+
+def ports() -> list[str]:
+    """Options that name ports which nobody has."""
+    options = "--xds-port", "--status-port", "--direct-port"
+    return [word for option, port in zip(options, free_ports(3), strict=True) for word in (option, str(port))]
+
+
+@pytest.mark.parametrize("option", ["--kafka-port", "--xds-port", "--status-port", "--direct-port"])
+def test_a_port_that_is_none_is_wrong_usage(option: str) -> None:
+    assert [run(["up", option, number]).exit_code for number in ("0", "65536")] == [2, 2]
+
+
+def test_nothing_is_started_where_a_port_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        got = run(["up", "--kafka", "foo", "--folder", str(tmp_path), *ports(), "--status-port", port])
+    assert got.exit_code == 1
+    assert got.stderr.splitlines()[0] == f"port {port} (--status-port): Address already in use"
+
+
+def test_a_folder_that_cannot_be_one_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    got = run(["up", "--folder", str(tmp_path / "file")])
+    assert (got.exit_code, got.stderr) == (
+        2,
+        f"--folder {tmp_path}/file cannot be used: File exists: {tmp_path}/file\n",
+    )
+    assert run(["check", str(tmp_path / "none.yaml")]).stderr == f"{tmp_path}/none.yaml: No such file or directory\n"
+
+
+@pytest.mark.parametrize("word", sorted(MEANT))
+def test_a_word_of_another_tool_is_answered_with_the_command_that_is_meant(word: str) -> None:
+    got = run([word, "orders"])
+    assert got.exit_code == 2
+    assert MEANT[word].split()[0] in got.stderr
+    known = get_command(app)
+    assert isinstance(known, Commands)
+    assert word not in known.commands
+    assert MEANT[word].split()[0].rstrip(",") in {*known.commands, "--help", "--version"}
+
+
+@pytest.mark.parametrize("command", [[], ["status"], ["dlq", "show"]])
+def test_help_is_asked_for_in_short_too(command: list[str]) -> None:
+    short, long = (run([*command, word]) for word in ("-h", "--help"))
+    assert (short.exit_code, short.stdout) == (0, long.stdout)
+
+
+@pytest.mark.parametrize("name", ["nothere.json", "a/b/c", "recording.json.gz"])
+def test_a_recording_that_is_not_there_is_no_rollout_of_a_service(name: str) -> None:
+    got = run(["replay", name, "--timeout", "9"])
+    assert (got.exit_code, got.stderr) == (2, f"{name}: there is no such file\n")
+    assert run(["replay", "Orders", "--timeout", "60"]).exit_code == 2

@@ -431,6 +431,20 @@ async def test_every_service_is_listed(api: Api) -> None:
     assert got.stdout == "– orders  no rollout\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["status"], "davylamp service apply FILE"),
+        (["service", "list"], "davylamp service apply FILE"),
+        (["proxy", "list"], "davylamp envoy bootstrap"),
+    ],
+)
+async def test_an_empty_list_says_on_stderr_that_it_is_one(api: Api, command: list[str], words: str) -> None:
+    got = await api.run(*command)
+    assert (got.exit_code, got.stdout, words in got.stderr) == (0, "", True)
+    assert json.loads((await api.run(*command, "--json")).stdout) == []
+
+
 async def test_an_api_that_is_not_there_is_told_with_what_to_do() -> None:
     (port,) = free_ports(1)
     got = await asyncio.to_thread(CliRunner().invoke, app, ["status", "--url", f"http://127.0.0.1:{port}"])

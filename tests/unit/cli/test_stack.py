@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -9,7 +10,8 @@ from typing import Any, cast
 import pytest
 
 from cli import stack
-from cli.stack import ChildLines, Stack, StackOptions, running
+from cli.stack import ChildLines, PortsTakenError, Stack, StackOptions, answers, require_free, running
+from transport.ports import free_ports
 from transport.settings import CONFIG_VARIABLE, KafkaSettings
 from transport.supervisor import Backoff, Child, Supervisor
 from transport.topics import TopicsError
@@ -80,3 +82,45 @@ async def test_which_service_ended_and_where_its_last_words_are_stands_on_the_te
         supervised.removeHandler(lines)
     assert f"judge: ended (exit code 3), starting it again in 0.0 s; see {tmp_path}/judge.log" in told.splitlines()
     assert any(line.startswith("streams: ended (") and line.endswith("streams.log") for line in told.splitlines())
+
+
+def test_a_stack_opens_the_ports_that_its_options_name() -> None:
+    assert StackOptions(kafka_port=1, xds_port=2, status_port=3).ports == {
+        "--kafka-port": 1,
+        "--xds-port": 2,
+        "--status-port": 3,
+    }
+    yours = StackOptions(kafka="kafka:9092", environment={"DAVYLAMP_ROUTER_DIRECT_PORT": "4"})
+    assert yours.ports == {"--xds-port": 18000, "--status-port": 8642, "--direct-port": 4}
+
+
+def test_every_port_that_is_taken_is_named_with_its_option() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        first, second = (taken.getsockname()[1] for taken in (one, other))
+        with pytest.raises(PortsTakenError) as raised:
+            require_free({"--xds-port": first, "--kafka-port": 0, "--status-port": second})
+    told = str(raised.value).splitlines()
+    assert told[:2] == [
+        f"port {p} (--{o}-port): Address already in use" for p, o in ((first, "xds"), (second, "status"))
+    ]
+    assert "Does davylamp run already?" in told[2]
+
+
+def test_two_options_may_not_name_one_port() -> None:
+    (port,) = free_ports(1)
+    with pytest.raises(PortsTakenError, match="--status-port"):
+        require_free({"--xds-port": port, "--status-port": port})
+    require_free({"--xds-port": port})
+
+
+async def test_a_stack_is_up_once_the_status_api_follows_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack, "LOOK_EVERY_S", 0.0)
+    said = ["", "HTTP/1.1 503 Not yet", "HTTP/1.1 200 OK", "nobody asks any more"]
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"{said.pop(0)}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        await answers(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert said == ["nobody asks any more"]
