@@ -58,17 +58,16 @@ class McpObserver(Recorder):
             raise
 
     def _learned(self, ctx: ServerRequestContext[Any, Any], result: Result) -> Result:
-        if ctx.method == "tools/list":
-            with self._core.faults.guarded("request_unreadable", count=0):
+        with self._core.faults.guarded("request_unreadable", count=0):
+            if ctx.method == "tools/list":
                 self._tools.learn(read.listed_tools(result))
         return result
 
     def _described(self, ctx: ServerRequestContext[Any, Any], verdict_of_error: VerdictOfError) -> Request | None:
         """What is known before the handler runs; None: nothing to record."""
-        if ctx.request_id is None:
-            return None
         try:
-            return None if read.is_own_question(ctx) else self._request(ctx, verdict_of_error)
+            unrecorded = ctx.request_id is None or read.is_own_question(ctx)
+            return None if unrecorded else self._request(ctx, verdict_of_error)
         except Exception as error:  # noqa: BLE001 - telemetry never fails the server it watches
             self._core.faults.add("request_unreadable", error=error)
             return None

@@ -71,6 +71,27 @@ async def test_an_exception_is_raised_on_as_the_very_same(telemetry: Telemetry, 
     telemetry.close()
 
 
+@pytest.mark.parametrize("field", ["method", "request_id", "protocol_version", "session", "params"])
+async def test_a_request_whose_context_mcp_shapes_anew_is_answered_all_the_same(
+    telemetry: Telemetry, field: str
+) -> None:
+    """mcp calls its middleware provisional."""
+    known = {
+        name: getattr(request(), name) for name in ("method", "request_id", "protocol_version", "session", "params")
+    }
+    moved: Any = SimpleNamespace(**{**known, "request": None})
+    delattr(moved, field)
+    answer: dict[str, Any] = {"content": []}
+
+    async def answers(seen: ServerRequestContext[Any, Any]) -> HandlerResult:
+        assert seen is moved
+        return answer
+
+    assert await telemetry(moved, answers) is answer
+    telemetry.close()
+    assert telemetry.stats().failed == 1
+
+
 async def test_notifications_pass_unrecorded(telemetry: Telemetry, sink: MemorySink) -> None:
     await telemetry(request("notifications/initialized", request_id=None), ok)
     telemetry.close()
