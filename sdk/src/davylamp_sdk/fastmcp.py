@@ -33,11 +33,12 @@ class Telemetry(McpObserver, Middleware):
     async def __call__(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:
         """Pass the request on unchanged, and its answer or exception back; record how it ended."""
         ctx = _wire_request()
-        if ctx is None or _served.get() is ctx.session:
+        session = getattr(ctx, "session", None)  # FastMCP's own shapes may change: then nothing is recorded
+        if ctx is None or _served.get() is session:
             return await call_next(context)
-        token = _served.set(ctx.session)
+        token = _served.set(session)
         try:
-            is_tool_call = ctx.method == "tools/call"
+            is_tool_call = getattr(ctx, "method", None) == "tools/call"
             return await self._observe(
                 ctx, lambda: call_next(context), _verdict_of_tool_error if is_tool_call else _verdict_of_error
             )
