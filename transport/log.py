@@ -1,6 +1,6 @@
 """The log as the services see it: append to a control topic, read topics from their start and follow them."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,14 +19,6 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Mapping[str, bytes] = field(default_factory=dict)
-
-
-def by_topic(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """The records of each topic, in the order in which they came."""
-    found: dict[str, list[Record]] = {}
-    for record in records:
-        found.setdefault(record.topic, []).append(record)
-    return found
 
 
 @dataclass(frozen=True, slots=True)

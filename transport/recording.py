@@ -62,14 +62,23 @@ class RecordingFile:
 
 def write_recording(path: Path, header: Header, records: Iterable[Record]) -> int:
     """How many records were written. The same content gives the same bytes; a file is there whole or not at all."""
-    written, whole = 0, path.with_name(f".{path.name}.part")
-    with whole.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
-        file.write(header.dump() + b"\n")
-        for record in records:
-            file.write(to_line(record))
-            written += 1
-        file.write(canonical_json({"end": written}) + b"\n")
-    os.replace(whole, path)  # noqa: PTH105 - the atomic one, whatever the platform
+    whole = path.with_name(f".{path.name}.part")
+    try:
+        with whole.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
+            written = _write(file, header, records)
+        os.replace(whole, path)  # noqa: PTH105 - the atomic one, whatever the platform
+    finally:
+        whole.unlink(missing_ok=True)
+    return written
+
+
+def _write(file: gzip.GzipFile, header: Header, records: Iterable[Record]) -> int:
+    written = 0
+    file.write(header.dump() + b"\n")
+    for record in records:
+        file.write(to_line(record))
+        written += 1
+    file.write(canonical_json({"end": written}) + b"\n")
     return written
 
 

@@ -18,8 +18,8 @@ from schemas.labels import Label
 from schemas.windows import ToolCount
 from status.rollback import rollback_entry
 from tests.builders import SEED, plan
+from tests.records import by_topic
 from tests.unit.judge.rollouts import Rollout, broken, cell, promoted, window
-from transport.log import by_topic
 from transport.recording import Header
 
 MACHINE = Machine(AsPlanned(), "0.1")

@@ -30,8 +30,9 @@ from schemas.windows import (
     ToolCount,
 )
 from tests.builders import SERVICE
+from tests.records import by_topic
 from tests.unit.judge.rollouts import CHECKS, MACHINE, T0, Rollout, cell, window
-from transport.log import Record, by_topic
+from transport.log import Record
 
 
 @pytest.mark.parametrize(

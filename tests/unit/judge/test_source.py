@@ -15,8 +15,9 @@ from judge.verify import verify
 from schemas.decisions import Cut
 from schemas.windows import Bucket, Cell, CohortWindow
 from tests.builders import SERVICE, entry, opening
+from tests.records import by_topic
 from tests.unit.judge.rollouts import CHECKS, MACHINE, T0, Rollout, cell, window
-from transport.log import Batch, by_topic
+from transport.log import Batch
 
 SHARED, OWN = "mcp-requests", "mcp-requests.orders"
 MOVED = SERVICE.model_copy(update={"telemetry": OWN})

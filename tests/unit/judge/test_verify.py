@@ -26,8 +26,9 @@ from schemas.ledger import ServiceLedger
 from schemas.windows import Bucket, Cell, CohortWindow, Metric, MetricBucket, ToolCount
 from status.rollback import rollback_entry
 from tests.builders import SEED, SERVICE, entry, opening, route
+from tests.records import by_topic
 from tests.unit.judge.rollouts import CHECKS, MACHINE, T0, Rollout, Tapes, broken, cell, promoted, window
-from transport.log import Record, by_topic
+from transport.log import Record
 
 
 def kinds(verdicts: Iterable[Verdict]) -> list[tuple[str, type]]:

@@ -56,13 +56,13 @@ def test_the_header_comes_back_and_the_same_content_gives_the_same_bytes(tmp_pat
         assert open_recording(content).header == HEADER
 
 
-def test_a_recording_that_could_not_be_made_leaves_no_file_under_its_name(tmp_path: Path) -> None:
+def test_a_recording_that_could_not_be_made_leaves_no_file(tmp_path: Path) -> None:
     def broken() -> Record:
         raise RuntimeError("the log is away")
 
     with pytest.raises(RuntimeError, match="away"):
         write_recording(tmp_path / "r.gz", HEADER, (broken() for _ in range(1)))
-    assert not (tmp_path / "r.gz").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def lines(*changed: bytes | None) -> bytes:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.records import by_topic
 from tests.unit.transport.test_recording import records
-from transport.log import Record, by_topic
+from transport.log import Record
 from transport.shelf import Shelf
 
 SLICES = st.builds(slice, *[st.none() | st.integers(-9, 9)] * 2)
