@@ -108,7 +108,7 @@ def up(
     except SettingsError as error:
         fail(str(error), EXIT_WRONG)
     except OSError as error:
-        fail(f"--folder {folder} cannot be used: {error.strerror}: {error.filename}", EXIT_WRONG)
+        fail(_unusable(folder, error), EXIT_WRONG)
     environment = direct.router_environment if direct else {}
     options = StackOptions(folder, kafka, kafka_port, xds_port, status_port, environment)
 
@@ -126,6 +126,12 @@ def up(
         fail(str(error), EXIT_WRONG)
     except (PortsTakenError, TopicsError, LocalKafkaError) as error:
         fail(str(error))
+    except OSError as error:
+        fail(_unusable(folder, error))
+
+
+def _unusable(folder: Path, error: OSError) -> str:
+    return f"--folder {folder} cannot be used: {error.strerror or error}: {error.filename or 'no file is named'}"
 
 
 async def _tell_when_up(options: "StackOptions") -> None:

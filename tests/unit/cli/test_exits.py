@@ -138,8 +138,8 @@ def test_every_table_that_is_not_refused_is_in_the_reference() -> None:
 
 def ports() -> list[str]:
     """Options that name ports which nobody has."""
-    options = "--xds-port", "--status-port", "--direct-port"
-    return [word for option, port in zip(options, free_ports(3), strict=True) for word in (option, str(port))]
+    options = "--kafka-port", "--xds-port", "--status-port", "--direct-port"
+    return [word for option, port in zip(options, free_ports(4), strict=True) for word in (option, str(port))]
 
 
 @pytest.mark.parametrize("option", ["--kafka-port", "--xds-port", "--status-port", "--direct-port"])
@@ -161,6 +161,12 @@ def test_a_folder_that_cannot_be_one_is_named(tmp_path: Path) -> None:
     assert (got.exit_code, got.stderr) == (
         2,
         f"--folder {tmp_path}/file cannot be used: File exists: {tmp_path}/file\n",
+    )
+    (tmp_path / "kafka").write_text("where a folder of its should be")
+    got = run(["up", "--folder", str(tmp_path), *ports()])
+    assert (got.exit_code, got.stderr.splitlines()[-1]) == (
+        1,
+        f"--folder {tmp_path} cannot be used: File exists: {tmp_path}/kafka",
     )
     assert run(["check", str(tmp_path / "none.yaml")]).stderr == f"{tmp_path}/none.yaml: No such file or directory\n"
 
