@@ -10,6 +10,7 @@ import typer
 from cli import plan
 from cli.completion import Mode, Service
 from cli.terminal import DEFAULT_URL, NotAnsweredExit, Url, ask, connect, fail, read_file
+from schemas.names import LONGEST_LINE
 from schemas.plan import HoldMode, Plan
 
 app = typer.Typer()
@@ -152,7 +153,9 @@ def _way_around(service: str) -> Iterator[None]:
 
 
 def _given(reason: str) -> str:
-    return reason.strip() or _NO_REASON
+    """As the ledger takes it: what stops a canary is not refused for a line break in it, or for its length."""
+    words = " ".join("".join(c if c.isprintable() else " " for c in reason).split())
+    return words[:LONGEST_LINE] or _NO_REASON
 
 
 def _require_reason(reason: str) -> None:

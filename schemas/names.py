@@ -37,5 +37,6 @@ def _one_line(text: str) -> str:
     return text
 
 
-Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_one_line)]
+LONGEST_LINE = 500
+Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_LINE), AfterValidator(_one_line)]
 """A person's own words."""

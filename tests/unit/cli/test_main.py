@@ -326,6 +326,14 @@ async def test_stopping_needs_no_reason(api: Api, word: str, reason: list[str]) 
     assert [(command.kind, command.reason) for command in api.commands()] == [(word, "no reason given")]
 
 
+async def test_no_reason_is_refused_where_something_is_stopped(api: Api) -> None:
+    await api.holds(entry("start"))
+    assert (await api.run("resume", "orders", "--reason", "two\nlines")).exit_code == 1
+    got = await api.run("rollback", "orders", "--reason", f"two\nlines, a bell \a and {'x' * 600}")
+    assert got.exit_code == 0
+    assert got.stdout.partition(" rolled back: ")[2] == f"two lines, a bell and {'x' * 600}"[:500] + "\n"
+
+
 async def test_taking_back_needs_no_reason(api: Api) -> None:
     start = entry("start")
     await api.holds(start)
