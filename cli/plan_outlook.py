@@ -7,11 +7,12 @@ from statistics import NormalDist
 from typing import Literal
 
 from cli.plan_traffic import Traffic
+from judge.policies.choice import sequential
 from judge.policies.families.table import shares
+from judge.policies.revisions import REVISIONS
 from judge.stats.evidence import BETS_ABOVE, BETS_BELOW
 from judge.stats.mixture import needed_log_e
 from judge.stats.planner import Arrivals, sessions_to_believe, smallest, step
-from judge.stats.restarts import START_WEIGHT
 from judge.stats.within import NEEDED_LOG_E, exceedance_margin, whole_service_margin
 from schemas.plan import Plan
 from schemas.units import FULL_SHARE
@@ -163,7 +164,8 @@ def _stage(plan: Plan, number: int, traffic: Traffic, looked: tuple[_Looked, ...
 
 def _looked(plan: Plan, traffic: Traffic) -> Iterator[_Looked]:
     parts, checks = shares(plan.checks), plan.checks
-    needed = {name: needed_log_e(plan.alpha, part) - math.log(START_WEIGHT) for name, part in parts.items()}
+    staked = REVISIONS[sequential(plan).revision].restarts.start
+    needed = {name: needed_log_e(plan.alpha, part) - math.log(staked) for name, part in parts.items()}
     if checks.error_rate.enabled:
         yield _rate(
             "error_rate",

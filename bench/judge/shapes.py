@@ -13,7 +13,7 @@ from judge.policies.sequential import Sequential
 from judge.stats.histogram import BINS
 from judge.stats.mixture import log_sum_exp, needed_log_e
 from judge.stats.process import Layout, Processes
-from judge.stats.restarts import START_WEIGHT, Restart
+from judge.stats.restarts import USUAL_WEIGHTS, Restart
 from judge.trial import Trial, TrialWindow
 from schemas.checks import Checks
 from schemas.decisions import Opening
@@ -206,7 +206,7 @@ def false_alarms(metrics: int, runs: int, alpha: float) -> int:
     out = 0
     for seed in range(runs):
         chance, processes = np.random.default_rng([seed, metrics]), Processes.empty(layout)
-        processes = processes.restart(Restart(0.0, START_WEIGHT, opens_stage=True))
+        processes = processes.restart(Restart(0.0, USUAL_WEIGHTS.start, opens_stage=True))
         rates = chance.uniform(0.005, 0.2, metrics)
         for _ in range(LOOKS):
             canary, baseline = (_counted(chance, rates) for _ in range(2))

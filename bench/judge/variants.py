@@ -1,9 +1,10 @@
 """davylamp's policy with one thing changed, or with something told that nobody knows: for experiments, never shipped."""
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -12,15 +13,16 @@ from bench.judge import limit
 from bench.judge.faults import Fault
 from bench.judge.traffic import USUAL, Cuts
 from bench.judge.windows import PLAN, Rollout, trial_of
-from judge.policies.families import rates
 from judge.policies.families.table import ALPHA_PARTS
-from judge.policies.revisions import Constants
-from judge.stats.dispersion import Dispersion, dispersion
-from judge.stats.evidence import BETS_BELOW, Counts, Floats
+from judge.policies.revisions import REVISIONS, Constants
+from judge.stats.dispersion import BASELINE_BUCKETS_WORTH, Dispersion, Pooling, by_variance, shrunk
+from judge.stats.evidence import BETS_BELOW, Counts, Floats, mostly_large
 from judge.stats.planner import growth
+from judge.stats.restarts import RestartWeights
 from schemas.plan import Plan
 from schemas.policies import FIRST_REVISION
 
+AS_SHIPPED = Constants()
 Change = tuple[str, str, Any]
 """Module, name in it, value."""
 
@@ -31,6 +33,7 @@ class Variant:
 
     title: str
     changes: tuple[Change, ...] = ()
+    constants: Constants = AS_SHIPPED
     best_bet: bool = False
     """Told which bet grows fastest for this fault."""
     known_dispersion: bool = False
@@ -59,13 +62,8 @@ def _parts(**parts: float) -> tuple[Change, ...]:
     return (("judge.policies.families.table", "ALPHA_PARTS", {**ALPHA_PARTS, **parts}),)
 
 
-def _restarts(start: float, stages: float, timed: float) -> tuple[Change, ...]:
-    names = {"START_WEIGHT": start, "STAGES_WEIGHT": stages, "TIMED_WEIGHT": timed}
-    return tuple(("judge.stats.restarts", name, weight) for name, weight in names.items())
-
-
-def _nu(worth: float) -> tuple[Change, ...]:
-    return (("judge.policies.sequential", "REVISIONS", {FIRST_REVISION: Constants(nu=worth)}),)
+def _nu(worth: float) -> Pooling:
+    return partial(shrunk, nu=worth)
 
 
 def _sessions(many: int) -> tuple[Change, ...]:
@@ -80,9 +78,9 @@ def _alpha(alpha: float) -> tuple[Change, ...]:
     return _trial(PLAN.model_copy(update={"alpha": alpha}))
 
 
-def _pooled_alone(canary: Counts, baseline: Counts, floor: float, nu: float) -> Dispersion:
-    found = dispersion(canary, baseline, floor, nu)
-    spread = found.canary_buckets
+def _pooled_alone(canary: Counts, baseline: Counts, floor: float) -> Dispersion:
+    found = shrunk(canary, baseline, floor)
+    nu, spread = BASELINE_BUCKETS_WORTH, found.canary_buckets
     return replace(found, pooled=(nu * found.baseline + spread * found.canary) / (nu + spread))
 
 
@@ -96,37 +94,46 @@ def _looks(every_s: float) -> tuple[Change, ...]:
     return (("bench.judge.rivals", "EVERY_S", every_s),)
 
 
-_NO_MAX: tuple[Change, ...] = ((rates.__name__, "dispersion", _pooled_alone),)
-_NONE = 0.0
 _ONLY_ERRORS = _parts(**{check: 1e-9 for check in ALPHA_PARTS if check != "error_rate"})
-_NO_RESTARTS = _restarts(0.999998, 1e-6, 1e-6)
+_NO_RESTARTS = RestartWeights(0.999998, 1e-6, 1e-6)
 _EIGHT_BETS = _bets(np.exp(np.geomspace(np.log(1.15), np.log(100), 8)))
 _FIVE_BETS = _bets(np.exp(np.geomspace(np.log(1.2), np.log(60), 5)))
-_EARLY = _restarts(0.80, 0.10, 0.10)
+_EARLY = RestartWeights(0.80, 0.10, 0.10)
 
 VARIANTS: Mapping[str, Variant] = {
     "shipped": Variant("as shipped: revision 1"),
     "dispersion": Variant("told the run's dispersion", known_dispersion=True),
     "bet": Variant("told the best bet", best_bet=True),
     "errors": Variant("all of alpha for `error_rate`", _ONLY_ERRORS),
-    "restarts": Variant("all of the weight on the first start", _NO_RESTARTS),
+    "restarts": Variant("all of the weight on the first start", constants=Constants(restarts=_NO_RESTARTS)),
     "one": Variant("a breach of one session is believed", _sessions(1)),
     "all": Variant(
         "all five",
-        _ONLY_ERRORS + _NO_RESTARTS + _sessions(1),
+        _ONLY_ERRORS + _sessions(1),
+        Constants(restarts=_NO_RESTARTS),
         best_bet=True,
         known_dispersion=True,
     ),
-    "nu4": Variant("nu 4 instead of 8", _nu(4)),
-    "nu2": Variant("nu 2", _nu(2)),
-    "nu0": Variant("nu 0: the canary's own dispersion alone (revision 2)", _nu(_NONE)),
+    "nu4": Variant("nu 4 instead of 8", constants=Constants(_nu(4))),
+    "nu2": Variant("nu 2", constants=Constants(_nu(2))),
+    "nu0": Variant("nu 0: the canary's own dispersion alone", constants=Constants(_nu(0))),
     "bets8": Variant("8 bets instead of 14", _EIGHT_BETS),
     "bets5": Variant("5 bets", _FIVE_BETS),
-    "start80": Variant("0.80 of the weight on the start, 0.10 on restarts of either kind", _EARLY),
+    "start80": Variant(
+        "0.80 of the weight on the start, 0.10 on restarts of either kind", constants=Constants(restarts=_EARLY)
+    ),
     "errors45": Variant("0.45 of alpha for `error_rate`, the others in proportion", _parts(error_rate=0.57)),
-    "nu2-start80-bets8": Variant("nu 2, 8 bets and 0.80 on the start", _nu(2) + _EIGHT_BETS + _EARLY),
-    "nu0-start80-bets5": Variant("nu 0, 5 bets and 0.80 on the start", _nu(_NONE) + _FIVE_BETS + _EARLY),
-    "no-max": Variant("nu 8, but no more than the pooled dispersion", _NO_MAX),
+    "nu2-start80-bets8": Variant("nu 2, 8 bets and 0.80 on the start", _EIGHT_BETS, Constants(_nu(2), restarts=_EARLY)),
+    "nu0-start80-bets5": Variant("nu 0, 5 bets and 0.80 on the start", _FIVE_BETS, Constants(_nu(0), restarts=_EARLY)),
+    "no-max": Variant("nu 8, but no more than the pooled dispersion", constants=Constants(_pooled_alone)),
+    "by-variance": Variant(
+        "both cohorts' dispersions, by their part of the variance", constants=Constants(by_variance)
+    ),
+    "mostly-large": Variant("half of the wealth on rises by 2.5 to 60", constants=Constants(bets=mostly_large())),
+    "revision2": Variant(
+        "by variance, 0.80 on the start, half on rises by 2.5 to 60: revision 2",
+        constants=REVISIONS[2],
+    ),
     "two": Variant("a breach of two sessions is believed", _sessions(2)),
     "alpha10": Variant("alpha 0.10 instead of 0.05 (a plan may say so)", _alpha(0.10)),
 }
@@ -142,7 +149,9 @@ LOOKS: Mapping[str, Variant] = {
     "late5": Variant(
         "a look each second at open ones too, windows final 5 s after their end", looks_open=True, late_s=5.0
     ),
-    "open-nu0": Variant("a look each second, at open windows too, and nu 0", _nu(_NONE), looks_open=True),
+    "open-nu0": Variant(
+        "a look each second, at open windows too, and nu 0", constants=Constants(_nu(0)), looks_open=True
+    ),
     "share2": Variant("a first stage of 2 %", _first_stage(0.02), cuts=Cuts(shares=(0.02, 0.10, 0.50))),
     "share5": Variant("a first stage of 5 %", _first_stage(0.05), cuts=Cuts(shares=(0.05, 0.10, 0.50))),
     "share5-open": Variant(
@@ -161,19 +170,20 @@ def changed(variant: Variant, rollout: Rollout, fault: Fault) -> Iterator[None]:
     changes = [*variant.changes]
     if variant.best_bet:
         changes += _bets(np.array([best_bet(fault)]))
+    constants = variant.constants
     if variant.known_dispersion:
-        changes.append((rates.__name__, "dispersion", _told(limit.dispersion(rollout.stream, "error_rate"))))
+        constants = replace(constants, pooling=_told(limit.dispersion(rollout.stream, "error_rate")))
+    if constants is not AS_SHIPPED:
+        changes.append(("judge.policies.sequential", "REVISIONS", {FIRST_REVISION: constants}))
     before = [(importlib.import_module(module), name) for module, name, _ in changes]
     values = [getattr(module, name) for module, name in before]
     try:
         for (module, name), (_, _, value) in zip(before, changes, strict=True):
             setattr(module, name, value)
-        rates._dispersion.cache_clear()  # noqa: SLF001 - it may have been asked under another variant
         yield
     finally:
         for (module, name), value in zip(before, values, strict=True):
             setattr(module, name, value)
-        rates._dispersion.cache_clear()  # noqa: SLF001
 
 
 def best_bet(fault: Fault) -> float:
@@ -184,9 +194,9 @@ def best_bet(fault: Fault) -> float:
     return float(found[int(np.argmax(grown))])
 
 
-def _told(pooled: float) -> Callable[..., Dispersion]:
-    def known(canary: Counts, baseline: Counts, floor: float, nu: float) -> Dispersion:
-        found = dispersion(canary, baseline, floor, nu)
-        return Dispersion(max(floor, pooled), found.canary, found.baseline, found.canary_buckets, found.canary_filled)
+def _told(pooled: float) -> Pooling:
+    def known(canary: Counts, baseline: Counts, floor: float) -> Dispersion:
+        told = max(floor, pooled)
+        return replace(shrunk(canary, baseline, floor), pooled=told, proof=told)
 
     return known

@@ -92,13 +92,22 @@ class Lane(Generic[W]):
     _boundaries: dict[StageTimes, tuple[Boundary, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, families: Sequence[Family[W]], schedule: RestartSchedule, warm_up_ms: float = WARM_UP_MS) -> "Lane[W]":
-        """Without data."""
+    def of(
+        cls,
+        families: Sequence[Family[W]],
+        schedule: RestartSchedule,
+        warm_up_ms: float = WARM_UP_MS,
+        bets: Floats | None = None,
+    ) -> "Lane[W]":
+        """Without data. `bets`: see :class:`judge.policies.revisions.Constants`."""
         claims = [family.claim for family in families]
         layout = Layout.of(*((claim.columns, claim.ratio, claim.unit) for claim in claims))
         margins, decides = np.array([(c.margin, c.decides) for c in claims], np.float64).reshape(-1, 2).T
         scale = np.array([claim.scale * max(1.0, claim.ratio) for claim in claims])
-        track, ahead = Track(layout, margins, decides.astype(bool), warm_up_ms), Ahead.of(families, layout, margins)
+        track, ahead = (
+            Track(layout, margins, decides.astype(bool), warm_up_ms, bets),
+            Ahead.of(families, layout, margins),
+        )
         return cls(tuple(families), schedule, track, scale, ahead)
 
     def add(self, window: W) -> None:

@@ -3,22 +3,25 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from judge.stats.dispersion import BASELINE_BUCKETS_WORTH
+from judge.stats.dispersion import Pooling, by_variance, shrunk
+from judge.stats.evidence import Floats, mostly_large
+from judge.stats.restarts import USUAL_WEIGHTS, RestartWeights
 from schemas.policies import Revision
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Constants:
     """What may differ between revisions."""
 
-    nu: float
-    """See :func:`judge.stats.dispersion.dispersion`; of custom metrics it is the first one's in every revision."""
-    proof_by_larger: bool = False
-    """The proof of a margin is tempered by the larger of both cohorts' dispersions, not by the pooled one."""
+    pooling: Pooling = shrunk
+    """How clustered failed requests are taken to be; see :func:`judge.policies.families.table.families`."""
+    bets: Floats | None = None
+    """Each bet's part of the wealth at the start, shape (J,), summing to 1; None: equal ones."""
+    restarts: RestartWeights = USUAL_WEIGHTS
 
 
 REVISIONS: Mapping[Revision, Constants] = {
-    1: Constants(nu=BASELINE_BUCKETS_WORTH),
-    2: Constants(nu=0.0, proof_by_larger=True),
+    1: Constants(),
+    2: Constants(by_variance, mostly_large(), RestartWeights(start=0.80, stages=0.10, timed=0.10)),
 }
 """What stands here once was decided by: a number is added, none is changed."""

@@ -41,10 +41,10 @@ class Sequential:
 
     def begin(self, trial: Trial) -> "SequentialComparison":
         """See :class:`judge.policies.port.Policy`."""
-        checks, schedule = trial.plan.checks, restart_schedule([stage.duration_s for stage in trial.plan.stages])
-        counted = families(checks, REVISIONS[self.revision])
-        windows = Lane.of(counted, schedule, 1000 * trial.plan.warm_up_s)
-        proxies = Lane.of(proxied_families(trial), schedule)
+        checks, constants = trial.plan.checks, REVISIONS[self.revision]
+        schedule = restart_schedule([stage.duration_s for stage in trial.plan.stages], constants.restarts)
+        windows = Lane.of(families(checks, constants), schedule, 1000 * trial.plan.warm_up_s, constants.bets)
+        proxies = Lane.of(proxied_families(trial), schedule, bets=constants.bets)
         return SequentialComparison(trial, windows, proxies, shares(checks))
 
 

@@ -196,6 +196,8 @@ class Track:
     decides: NDArray[np.bool_]
     """Shape (checks,)."""
     warm_up_ms: float = WARM_UP_MS
+    bets: Floats | None = None
+    """See :class:`judge.policies.revisions.Constants`."""
     _windows: list[_Window] = field(default_factory=list)
     _folded: list[tuple[int, Standing]] = field(default_factory=list)
     """(windows folded, the standing then), ascending: the newest, and snapshots before it."""
@@ -262,7 +264,7 @@ class Track:
 
     def _nothing(self) -> Standing:
         nothing = np.zeros((len(self.layout.ratio), 4), np.int64)
-        return Standing(Processes.empty(self.layout), nothing, nothing, warm_up_ms=self.warm_up_ms)
+        return Standing(Processes.empty(self.layout, self.bets), nothing, nothing, warm_up_ms=self.warm_up_ms)
 
     def _holds(self, done: int, standing: Standing, boundaries: Sequence[Boundary]) -> bool:
         """Whether the boundaries that it met are those that lie before the end of its newest window."""

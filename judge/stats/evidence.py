@@ -29,6 +29,19 @@ def _bets(log_rho: Floats) -> Floats:
 BETS_ABOVE = _bets(np.geomspace(math.log(1.08), math.log(200), 14))
 """Bets that the canary is worse: rate ratios from a hair above the baseline to an outage."""
 
+LARGE_RATIOS = (2.5, 60.0)
+"""Of the rises that one is in a hurry to find."""
+
+
+def mostly_large() -> Floats:
+    """Each bet's part, shape (14,): half of the wealth on all alike, and half on those on a rise by :data:`LARGE_RATIOS`."""
+    low, high = LARGE_RATIOS
+    large = (low < BETS_ABOVE) & (high > BETS_ABOVE)
+    parts: Floats = 0.5 / len(BETS_ABOVE) + 0.5 * large / np.count_nonzero(large)
+    parts.flags.writeable = False
+    return parts
+
+
 BETS_BELOW = _bets(-np.geomspace(0.03, 3, 12))
 """Bets that the canary is better than a margin."""
 

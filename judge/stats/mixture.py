@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Self
 
@@ -22,11 +22,14 @@ class RestartMixture:
     """Shape (k,), sum at most 1."""
     since: LogWealth
     """Shape (columns, k, J): the log wealth of the bets when each restart began."""
+    log_parts: Floats
+    """Shape (J,): each bet's part of what a restart stakes, in logs."""
 
     @classmethod
-    def none(cls, columns: int, bets: int) -> Self:
-        """Nothing has begun."""
-        return cls(np.zeros(0), LogWealth.none(columns, 0, bets))
+    def none(cls, columns: int, bets: int, parts: Floats | None = None) -> Self:
+        """Nothing has begun. `parts` of the bets sum to 1, shape (bets,); equal ones without."""
+        equal = np.full(bets, -math.log(bets))
+        return cls(np.zeros(0), LogWealth.none(columns, 0, bets), equal if parts is None else np.log(parts))
 
     @property
     def cash(self) -> float:
@@ -40,11 +43,11 @@ class RestartMixture:
             raise ValueError(f"restart weights must be above 0 and sum to at most 1, not {weights.tolist()}")
         at_zero = np.concatenate((self.since.at_zero, wealth.at_zero[:, np.newaxis]), axis=1)
         slope = np.concatenate((self.since.slope, wealth.slope[:, np.newaxis]), axis=1)
-        return RestartMixture(weights, LogWealth(at_zero, slope))
+        return replace(self, weights=weights, since=LogWealth(at_zero, slope))
 
     def of(self, columns: Indices) -> "RestartMixture":
         """Some of the columns."""
-        return RestartMixture(self.weights, self.since.of(columns))
+        return replace(self, since=self.since.of(columns))
 
     def terms(self, wealth: LogWealth, pooled: Floats) -> LogWealth:
         """The logs whose exponentials, with the cash, add up to E: shape (columns, k, J), tempered by `pooled`.
@@ -56,7 +59,7 @@ class RestartMixture:
         spread = pooled[:, np.newaxis, np.newaxis]
         at_zero /= spread  # in place: these are the largest arrays of a look
         slope /= spread
-        at_zero += np.log(self.weights)[:, np.newaxis] - math.log(wealth.at_zero.shape[-1])
+        at_zero += np.log(self.weights)[:, np.newaxis] + self.log_parts
         return LogWealth(at_zero, slope)
 
 

@@ -93,11 +93,11 @@ class Processes:
     """Of the bets that it is better than a margin, since the stage began."""
 
     @classmethod
-    def empty(cls, layout: Layout) -> "Processes":
-        """No data, no restart."""
+    def empty(cls, layout: Layout, bets: Floats | None = None) -> "Processes":
+        """No data, no restart. `bets`: each one's part against the canary, summing to 1; equal ones without."""
         columns = len(layout.ratio)
         above, below = (columns, _ABOVE), (columns, len(BETS_BELOW))
-        return cls(layout, LogWealth.none(*above), RestartMixture.none(*above), LogWealth.none(*below))
+        return cls(layout, LogWealth.none(*above), RestartMixture.none(*above, bets), LogWealth.none(*below))
 
     def add(self, canary: Counts, baseline: Counts) -> "Processes":
         """Fold strata in: shapes (rows, columns, 2), row by row the same window, stage of birth and kind."""

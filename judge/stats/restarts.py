@@ -4,14 +4,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-START_WEIGHT = 0.60
-STAGES_WEIGHT = 0.16
-"""Split over the later stages' starts."""
-TIMED_WEIGHT = 0.24
-"""Split over the timed restarts of the planned duration."""
 EVERY_S = 300.0
 MOST_TIMED = 96
 """A plan of more than eight hours spaces them wider: each is looked at for ever, and a look must stay cheap."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartWeights:
+    """Of the mixture; together at most 1."""
+
+    start: float = 0.60
+    """The rollout's own start."""
+    stages: float = 0.16
+    """Split over the later stages' starts."""
+    timed: float = 0.24
+    """Split over the timed restarts of the planned duration."""
+
+
+USUAL_WEIGHTS = RestartWeights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,7 @@ class RestartSchedule:
     stages: int
     planned_s: float
     """Planned duration of all stages; later there are no timed restarts."""
+    weights: RestartWeights = USUAL_WEIGHTS
 
     def begun(self, stage_starts_s: Sequence[float], now_s: float) -> tuple[Restart, ...]:
         """Restarts up to `now_s`, in time order; the rollout's own start is the first, and opens stage 1.
@@ -46,19 +57,20 @@ class RestartSchedule:
         if not 0 < len(stage_starts_s) <= self.stages:
             raise ValueError(f"{len(stage_starts_s)} stages have started, the plan has {self.stages}")
         start, *later = stage_starts_s
-        restarts = [Restart(start, START_WEIGHT, opens_stage=True)]
-        restarts += [Restart(at, STAGES_WEIGHT / (self.stages - 1), opens_stage=True) for at in later]
+        restarts = [Restart(start, self.weights.start, opens_stage=True)]
+        restarts += [Restart(at, self.weights.stages / (self.stages - 1), opens_stage=True) for at in later]
         restarts += self._timed(start)
         return tuple(sorted((r for r in restarts if r.at_s <= now_s), key=lambda r: r.at_s))
 
     def _timed(self, start_s: float) -> list[Restart]:
         every_s = max(EVERY_S, self.planned_s / MOST_TIMED)
         count = min(int(self.planned_s // every_s), MOST_TIMED)
-        return [Restart(start_s + i * every_s, TIMED_WEIGHT / count, opens_stage=False) for i in range(1, count + 1)]
+        weight = self.weights.timed / count if count else 0.0
+        return [Restart(start_s + i * every_s, weight, opens_stage=False) for i in range(1, count + 1)]
 
 
-def restart_schedule(stage_durations_s: Sequence[float]) -> RestartSchedule:
+def restart_schedule(stage_durations_s: Sequence[float], weights: RestartWeights = USUAL_WEIGHTS) -> RestartSchedule:
     """The schedule of a plan, from the planned durations of its stages. A ValueError unless all are above 0."""
     if not stage_durations_s or not all(0 < s < math.inf for s in stage_durations_s):
         raise ValueError(f"a plan has stages of more than 0 s, not {list(stage_durations_s)}")
-    return RestartSchedule(len(stage_durations_s), math.fsum(stage_durations_s))
+    return RestartSchedule(len(stage_durations_s), math.fsum(stage_durations_s), weights)

@@ -57,7 +57,7 @@ class Latency:
     def spread(self, still_open: Sequence[TrialWindow] = ()) -> Spread:
         """See :class:`Family`."""
         found = self.clusters.dispersion()
-        return Spread(found.pooled, found.widespread, proof=self.clusters.of_proof(found))
+        return Spread(found.pooled, found.widespread, proof=found.proof)
 
     def teller(self) -> Teller:
         """See :class:`Family`. The values are both cohorts' quantiles over the newest windows."""

@@ -97,7 +97,7 @@ class MetricRate:
         found = clusters.dispersion(unit=UNIT)
         told = found.canary_buckets if self.claim.worse == "higher" else found.canary_filled
         full = self.beyond or self.clusters.full()
-        return Spread(found.pooled, told >= MIN_BUCKETS and not full, proof=clusters.of_proof(found), full=full)
+        return Spread(found.pooled, told >= MIN_BUCKETS and not full, proof=found.proof, full=full)
 
     def teller(self) -> Teller:
         """See :class:`Family`."""
@@ -159,7 +159,7 @@ class MetricMean:
         found = self.clusters.dispersion(_LEAST_VARIATION * micro * UNIT / counted if micro else 1.0, UNIT)
         full = self.clusters.full()
         believed = found.canary_filled >= MIN_FILLED and not full
-        return Spread(found.pooled, believed, proof=self.clusters.of_proof(found), full=full)
+        return Spread(found.pooled, believed, proof=found.proof, full=full)
 
     def teller(self) -> Teller:
         """See :class:`Family`."""

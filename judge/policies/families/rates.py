@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from judge.policies.families.port import LARGEST_SUM, Claim, Figures, Rows, Spread, Teller, Totals, Whole, added
-from judge.stats.dispersion import BASELINE_BUCKETS_WORTH, MIN_BUCKETS, Dispersion, dispersion
+from judge.stats.dispersion import MIN_BUCKETS, Dispersion, Pooling, shrunk
 from judge.trial import COHORTS, Cohort, CohortCells, TrialWindow
 from schemas.decisions import Count
 from schemas.outcomes import ERROR_BAD, ERROR_COUNTED, total
@@ -71,9 +71,7 @@ class Clusters:
     """Sums per session bucket of both cohorts, over the rollout."""
 
     sums: dict[Cohort, Whole] = field(default_factory=_no_buckets)
-    nu: float = BASELINE_BUCKETS_WORTH
-    proof_by_larger: bool = False
-    """See :class:`judge.policies.revisions.Constants`."""
+    pooling: Pooling = shrunk
 
     def copy(self) -> "Clusters":
         """To add more to."""
@@ -89,19 +87,15 @@ class Clusters:
 
     def dispersion(self, floor: float = 1.0, unit: float = 1.0) -> Dispersion:
         """Of both cohorts, pooled; one counted bad is worth `unit`."""
-        return _dispersion(self.sums["canary"].tobytes(), self.sums["baseline"].tobytes(), floor, unit, self.nu)
-
-    def of_proof(self, found: Dispersion) -> float:
-        """What of it the proof of a margin is tempered by."""
-        return found.larger if self.proof_by_larger else found.pooled
+        return _dispersion(self.sums["canary"].tobytes(), self.sums["baseline"].tobytes(), floor, unit, self.pooling)
 
 
 @lru_cache(maxsize=16)
-def _dispersion(canary: bytes, baseline: bytes, floor: float, unit: float, nu: float) -> Dispersion:
+def _dispersion(canary: bytes, baseline: bytes, floor: float, unit: float, pooling: Pooling) -> Dispersion:
     """All tool calls are asked for by two checks."""
     scale = np.array([1.0, unit])
     one, other = (np.frombuffer(table, np.int64).reshape(-1, 2) * scale for table in (canary, baseline))
-    return dispersion(one, other, floor, nu)
+    return pooling(one, other, floor)
 
 
 @dataclass(slots=True)
@@ -131,7 +125,7 @@ class ClusteredRate:
             for cohort in COHORTS:
                 clusters.add(cohort, window.buckets(cohort)[:, self.columns])
         found = clusters.dispersion()
-        return Spread(found.pooled, found.widespread, proof=clusters.of_proof(found))
+        return Spread(found.pooled, found.widespread, proof=found.proof)
 
     def teller(self) -> Teller:
         """See :class:`Family`."""

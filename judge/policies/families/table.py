@@ -58,6 +58,7 @@ SCORE_WEIGHTS: Mapping[str, float] = {
 OTHER_SCORE_WEIGHT = 6.0
 
 _SHOWN = frozenset({"cancel_rate", "rejected_rate"})
+_FAILURES = frozenset({"error_rate", "tool_success", "tools"})
 
 
 def shares(checks: Checks) -> dict[str, float]:
@@ -75,14 +76,16 @@ def score_weight(check: str) -> float:
 def families(checks: Checks, constants: Constants = REVISIONS[FIRST_REVISION]) -> list[Family[TrialWindow]]:
     """The checks that are fed by windows; cancelled and rejected requests are always shown.
 
-    Of a metric whose lack is bad the arms are exchanged, and of a mean nothing bounds the dispersion from below: theirs is
-    pooled as it always was.
+    Errors and failed tools are pooled as the revision says. Everything else is pooled as by the first one: a latency, for one client of the
+    baseline may draw its quantile; a metric, for where its lack is bad the arms are exchanged, and nothing bounds a mean's dispersion from below.
     """
     mine = [check for check in _FAMILIES if getattr(checks, check).enabled or check in _SHOWN]
     custom = [(name, check) for name, check in sorted(checks.metrics.items()) if check.enabled]
-    by_larger = constants.proof_by_larger
-    built_in = [_FAMILIES[check](checks, Clusters(nu=constants.nu, proof_by_larger=by_larger)) for check in mine]
-    return built_in + [_custom(name, check, Clusters(proof_by_larger=by_larger)) for name, check in custom]
+    built_in = [
+        _FAMILIES[check](checks, Clusters(pooling=constants.pooling) if check in _FAILURES else Clusters())
+        for check in mine
+    ]
+    return built_in + [_custom(name, check, Clusters()) for name, check in custom]
 
 
 def proxied_families(trial: Trial) -> list[Family[Difference]]:

@@ -12,10 +12,9 @@ from bench.judge.tuning import Tried, append, go_on, load, page, quiet, times
 from bench.judge.variants import VARIANTS, best_bet, changed
 from bench.judge.windows import Rollout
 from judge.policies import sequential
-from judge.policies.families import rates
-from judge.stats import process, restarts
+from judge.stats import process
 
-CHANGES = ("nu", "bets", "start", "dispersion", "restarts", "no-max")
+CHANGES = ("nu", "bets", "start", "dispersion", "restarts", "no-max", "by-variance", "mostly-large", "revision2")
 """Of what :func:`constants` looks at."""
 FAULT = FAULTS["outage"]
 ROLLOUT = Rollout(stream(10.0, FAULT, 0, 300.0))
@@ -24,9 +23,7 @@ ROLLOUT = Rollout(stream(10.0, FAULT, 0, 300.0))
 def constants() -> tuple[object, ...]:
     places = (
         (sequential, "REVISIONS"),
-        (restarts, "START_WEIGHT"),
         (process, "_ABOVE"),
-        (rates, "dispersion"),
     )
     return tuple(getattr(module, name) for module, name in places)
 

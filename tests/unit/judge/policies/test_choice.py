@@ -1,6 +1,7 @@
 """A rollout is judged by the policy that its plan names."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from judge.policies.port import Assessment, Policy, StageTimes
 from judge.policies.revisions import Constants
 from judge.policies.sequential import Sequential
 from judge.policies.threshold.policy import argo_relative_to_baseline, limits_of, relative_to_baseline
+from judge.stats.dispersion import shrunk
 from judge.trial import TrialWindow
 from schemas.windows import Cell
 from tests.builders import ONLY_ERRORS, plan
@@ -61,8 +63,8 @@ def test_the_plan_s_policy_says_what_it_says_itself(chosen: Any, named: Policy, 
     assert assess(AsPlanned(), rows, **changes) == assess(named, rows, **changes)
 
 
-CLUMP = (cell("v1", 180), cell("v1", 20, 20, buckets=1))
-"""A tenth of the baseline's requests fail, all of one client."""
+CLUMP = (cell("v1", 19_800), cell("v1", 200, 200, buckets=1))
+"""A hundredth of the baseline's requests fail, all of one client."""
 
 
 def assess_all(rows: Sequence[Sequence[Cell]], chosen: Any) -> Assessment:
@@ -75,7 +77,7 @@ def assess_all(rows: Sequence[Sequence[Cell]], chosen: Any) -> Assessment:
 
 def breached_by(chosen: Any) -> str | None:
     """After ten seconds of a canary that fails for everybody."""
-    return assess_all([(*CLUMP, cell("v2", 200, 60))] * 10, chosen).breached_by
+    return assess_all([(*CLUMP, cell("v2", 640, 160))] * 10, chosen).breached_by
 
 
 def test_another_revision_decides_by_other_constants() -> None:
@@ -91,7 +93,7 @@ def test_at_revision_two_a_scattered_error_of_the_canary_proves_nothing_more(mon
         return found
 
     assert proof(3) < proof(2) < proof(1) < proof(0)
-    monkeypatch.setattr(sequential, "REVISIONS", {2: Constants(nu=0.0)})
+    monkeypatch.setattr(sequential, "REVISIONS", {2: Constants(partial(shrunk, nu=0.0))})
     assert proof(1) > 50 * proof(0)
 
 

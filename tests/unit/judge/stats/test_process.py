@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judge.stats.dispersion import dispersion
+from judge.stats.dispersion import shrunk
 from judge.stats.evidence import Floats
 from judge.stats.mixture import needed_log_e
 from judge.stats.process import Layout, Processes
@@ -171,8 +171,8 @@ def test_repeating_every_session_in_its_bucket_leaves_the_evidence_unchanged(dra
     for i, (n, k, rate, other) in enumerate(drawn):
         repeated = repeated.add(row(times * n, times * round(n * rate)), row(times * k, times * round(k * other)))
         repeated = repeated.restart(TIMED) if i == 0 else repeated
-    once = log_e_breach(folded(drawn), 0.005, dispersion(canary, baseline).pooled)
-    many = log_e_breach(repeated, 0.005, dispersion(times * canary, times * baseline).pooled)
+    once = log_e_breach(folded(drawn), 0.005, shrunk(canary, baseline).pooled)
+    many = log_e_breach(repeated, 0.005, shrunk(times * canary, times * baseline).pooled)
     assert many == pytest.approx(once, abs=1e-9)
 
 
@@ -201,7 +201,7 @@ class Rollout:
             theirs = self._window(generator, 180, self.baseline_rate)
             canary, baseline = canary + mine, baseline + theirs
             process = process.add(row(*mine.sum(axis=0)), row(*theirs.sum(axis=0)))
-            spread = dispersion(canary, baseline)
+            spread = shrunk(canary, baseline)
             yield log_e_breach(process, LIMIT, spread.pooled) if spread.widespread else 0.0
 
     def _window(self, generator: np.random.Generator, requests: int, rate: float) -> Floats:
