@@ -24,6 +24,7 @@ from schemas.control import ProxyReport, ProxyRoute, RouteChange, VersionTotals
 from schemas.decisions import Cut, LedgerEntry, Opening, Reason
 from schemas.labels import Label
 from schemas.plan import Plan
+from schemas.policies import USUAL_REVISION
 from schemas.service import Service
 from schemas.windows import BUCKETS, Bucket, Cell, CohortWindow, Metric, MetricBucket, ToolCount
 
@@ -123,7 +124,7 @@ class Rollout:
     """A judge's state in the first stage, fed window by window."""
 
     def __init__(self) -> None:
-        self.state, self.machine = ServiceState("orders"), Machine(Sequential(), "bench")
+        self.state, self.machine = ServiceState("orders"), Machine(Sequential(USUAL_REVISION), "bench")
         self.templates, self.windows = _templates(), 0
         self.state.read_service(SERVICE)
         start = LedgerEntry.make(

@@ -31,6 +31,7 @@ from bench.judge.shapes import (
 from bench.judge.tables import markdown, percent
 from bench.report import machine
 from judge.policies.sequential import Sequential
+from schemas.policies import USUAL_REVISION
 
 RUNS = 40
 POWER_TIMES, QUIET_TIMES = 4, 8
@@ -370,7 +371,7 @@ def _won(*, ok: bool) -> str:
 
 def _look_ms(minutes: int) -> float:
     """Processor time of one more window and a look, the median of many."""
-    told, comparison = windows(np.random.default_rng(1), 1, minutes + _LOOKS), Sequential().begin(TRIAL)
+    told, comparison = windows(np.random.default_rng(1), 1, minutes + _LOOKS), Sequential(USUAL_REVISION).begin(TRIAL)
     for window in told[:minutes]:
         comparison.add(window)
     comparison.assess((), TIMES)
@@ -391,7 +392,7 @@ def _distinct_answers(times: int = 1000) -> int:
     told = windows(np.random.default_rng(1), 5, 5)
     answers = set()
     for _ in range(times):
-        comparison = Sequential().begin(TRIAL)
+        comparison = Sequential(USUAL_REVISION).begin(TRIAL)
         for window in told:
             comparison.add(window)
         answers.add(repr(comparison.assess((), TIMES)))

@@ -14,6 +14,7 @@ from judge.policies.kayenta.settings import CanaryConfig, Thresholds
 from judge.policies.port import Assessment, Policy
 from judge.policies.sequential import Sequential
 from schemas.decisions import CheckResult
+from schemas.policies import USUAL_REVISION
 
 FEW = (1, 2, 3, 4, 5, 10)
 CONFIG = CanaryConfig.read({"metrics": [{"name": "latency", "groups": ["g"]}], "classifier": {}})
@@ -43,7 +44,7 @@ def few_values(runs: int) -> dict[int, Few]:
     """A hundred calls a minute and side; Kayenta's judge, with what it does unless told otherwise, has a mean a minute."""
     found = {n: Few() for n in FEW}
     for seed in range(runs):
-        chance, comparison = np.random.default_rng([seed, 3]), Sequential().begin(LATENCY)
+        chance, comparison = np.random.default_rng([seed, 3]), Sequential(USUAL_REVISION).begin(LATENCY)
         means, is_out = list[tuple[float, float]](), False
         for minute in range(1, FEW[-1] + 1):
             ms = [SHAPES["nothing"](chance, MINUTE_CALLS) for _ in range(2)]
@@ -105,4 +106,4 @@ def _proved(policy: Policy, minutes: Sequence[Sequence[str]]) -> bool:
 
 def without_data() -> tuple[dict[str, bool], dict[str, bool]]:
     """Ours, and Kayenta's."""
-    return proved_without_data(Sequential()), proved_without_data(Kayenta())
+    return proved_without_data(Sequential(USUAL_REVISION)), proved_without_data(Kayenta())

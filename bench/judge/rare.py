@@ -10,6 +10,7 @@ from judge.policies.kayenta.policy import Kayenta
 from judge.policies.port import Policy
 from judge.policies.sequential import Sequential
 from judge.trial import Trial, TrialWindow
+from schemas.policies import USUAL_REVISION
 from schemas.windows import BUCKETS, Bucket, Cell
 
 CALLS, RATE, MINUTES, SLOT_MS = 20, 0.005, 60, 60_000
@@ -78,7 +79,7 @@ def rolled_back(
 def measure(factor: float, minutes: int, runs: int, clump: int = 1) -> tuple[Caught, Caught]:
     """Ours, at every window, and Kayenta's judge, once: over the same windows."""
     every = [_told(seed, factor, minutes, clump) for seed in range(runs)]
-    ours = [rolled_back(Sequential(), told, every_window=True) for told in every]
+    ours = [rolled_back(Sequential(USUAL_REVISION), told, every_window=True) for told in every]
     theirs = [rolled_back(Kayenta(), told, every_window=False) for told in every]
     return _caught(ours), _caught(theirs)
 
@@ -87,7 +88,9 @@ def by_ours(factor: float, runs: int, trial: Trial = ERRORS, clump: int = 1, cal
     """Ours alone, over an hour: by another plan, or with other traffic."""
     return _caught(
         [
-            rolled_back(Sequential(), _told(seed, factor, MINUTES, clump, calls), trial, every_window=True)
+            rolled_back(
+                Sequential(USUAL_REVISION), _told(seed, factor, MINUTES, clump, calls), trial, every_window=True
+            )
             for seed in range(runs)
         ]
     )

@@ -19,6 +19,7 @@ from schemas.checks import Checks
 from schemas.decisions import Opening
 from schemas.labels import Label
 from schemas.plan import Plan
+from schemas.policies import USUAL_REVISION
 from schemas.service import Service
 from schemas.windows import BUCKETS, COARSE_PER_FINE, Bucket, Cell
 
@@ -102,7 +103,7 @@ def caught(shape: Shape, runs: int) -> Found:
     """An hour of a hundred calls a minute and side, each a session's own, with a look each minute."""
     culprits, p99_ms = list[str](), list[tuple[float, float]]()
     for seed in range(runs):
-        chance, comparison = np.random.default_rng([seed, 6]), Sequential().begin(LATENCY)
+        chance, comparison = np.random.default_rng([seed, 6]), Sequential(USUAL_REVISION).begin(LATENCY)
         for minute in range(MINUTES):
             cells = [latencies(chance, "v1", _usual(chance, MINUTE_CALLS))]
             cells.append(latencies(chance, "v2", shape(chance, MINUTE_CALLS)))
@@ -168,7 +169,7 @@ def _by_second(chance: np.random.Generator, calls_a_s: float, rate: float, secon
 
 def _breaches(counts: Mapping[str, Ints], width_s: int, *, joined: bool) -> bool:
     """A look each minute, however wide the windows."""
-    comparison = Sequential().begin(ERRORS)
+    comparison = Sequential(USUAL_REVISION).begin(ERRORS)
     sums = {v: table.reshape(-1, width_s, BUCKETS, 2).sum(axis=1) for v, table in counts.items()}
     begun_s, held = 0, {v: np.zeros_like(table[0]) for v, table in sums.items()}
     for number in range(len(sums["v1"])):
