@@ -20,7 +20,7 @@ async def apply_service(name: str, service: Service, desk: AtDesk) -> Service:
     refused = objections(service, overview.ledger.of(name), overview.services.values())
     if refused:
         raise Refused("\n".join(refused))
-    await desk.writer.append("services", name, service.dump())
+    await desk.write("services", name, service.dump())
     shown = await desk.feed.wait_for(lambda o: o.services.get(name) == service or None, desk.answer_within_s)
     if shown is None:
         raise Unanswered(f"{name} was written, and was not read back within {desk.answer_within_s:g} s.")

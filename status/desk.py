@@ -1,6 +1,6 @@
 """Takes people's words to the log, and answers only with what was read back from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -9,10 +9,12 @@ from davylamp_sdk._message import Message
 from schemas.control import Command
 from schemas.decisions import LedgerEntry
 from schemas.ledger import Void
+from schemas.topics import Topic
 from status.feed import Feed
-from status.problems import NotReady, Refused, Unanswered, Unknown
+from status.problems import Forbidden, NotReady, Refused, Unanswered, Unknown
+from status.reach import Reach, everywhere, nowhere
 from transport.clock import Clock
-from transport.log import Writer
+from transport.log import Position, Writer
 
 ANSWER_WITHIN_S = 10.0
 """How long a request waits for what became of its word before it is reported as unanswered."""
@@ -30,12 +32,13 @@ class Answer(Message):
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What the routes work with."""
+    """What the routes work with. `may_change` is the reach of whoever asks."""
 
     feed: Feed
     writer: Writer
     clock: Clock
     answer_within_s: float = ANSWER_WITHIN_S
+    may_change: Reach = everywhere
 
     def require_ready(self) -> None:
         """Raise :class:`NotReady` before the log was read to its end, and when it is no longer followed."""
@@ -48,9 +51,19 @@ class Desk:
         if not self.feed.overview.knows(service):
             raise Unknown(unknown(service))
 
+    def require_reach(self, service: str) -> None:
+        """Raise :class:`Forbidden` unless whoever asks may change the service."""
+        if not self.may_change(service):
+            raise Forbidden(f"{service} is not among the services that this token may change.")
+
+    async def write(self, topic: Topic, service: str, value: bytes) -> Position:
+        """The routes' one way to the log. Raises :class:`Forbidden`."""
+        self.require_reach(service)
+        return await self.writer.append(topic, service, value)
+
     async def ask(self, command: Command) -> Answer:
         """Write a command and wait for the judge. Raises :class:`Refused` and :class:`Unanswered`."""
-        await self.writer.append("rollout-commands", command.service, command.dump())
+        await self.write("rollout-commands", command.service, command.dump())
         outcome = await self.feed.wait_for(lambda o: o.answer(command), self.answer_within_s)
         if outcome is None:
             raise Unanswered(
@@ -63,7 +76,7 @@ class Desk:
 
     async def decide(self, entry: LedgerEntry) -> Answer:
         """Append an entry and wait until the chain has taken it. Raises :class:`Refused` and :class:`Unanswered`."""
-        position = await self.writer.append("rollout-decisions", entry.service, entry.dump())
+        position = await self.write("rollout-decisions", entry.service, entry.dump())
         at = entry.service, position.offset
         fate = await self.feed.wait_for(lambda o: o.fates.get(at), self.answer_within_s)
         if fate is None:
@@ -83,7 +96,7 @@ def unknown(service: str) -> str:
 
 def _desk(request: Request) -> Desk:
     desk: Desk = request.app.state.desk
-    return desk
+    return replace(desk, may_change=getattr(request.state, "may_change", nowhere))
 
 
 def _actor(request: Request) -> str:

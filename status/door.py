@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schemas.names import ActorName
 from status.problems import Forbidden, Nameless, Problem, Wrong, problem
+from status.reach import everywhere
 from status.sessions import Sessions
 from status.tokens import Token, find_token
 from transport.loopback import LOOPBACK, is_loopback
@@ -38,7 +39,7 @@ class Door:
     only) the caller says who it is in the query parameter `actor`, and must have called a loopback name: a web page
     whose own name was rebound to 127.0.0.1 has not. No other site's page may change anything in a visitor's name:
     browsers say with every change where it comes from (`Origin`). Routes find the name as ``request.state.actor`` and
-    whether it may act as ``request.state.may_act``.
+    what it may change as ``request.state.may_change``, which :class:`status.desk.Desk` asks before anything is written.
     """
 
     def __init__(self, app: ASGIApp, tokens: tuple[Token, ...] = (), sessions: Sessions | None = None) -> None:
@@ -81,7 +82,7 @@ class Door:
         if not self._tokens:
             _require_local(scope)
             _require_own_origin(scope)
-            state |= {"actor": _claimed(scope), "may_act": True, "known": False}
+            state |= {"actor": _claimed(scope), "may_change": everywhere, "known": False}
             return
         if open_to_all:
             _require_own_origin(scope)
@@ -95,7 +96,7 @@ class Door:
         leaves = scope["path"] == "/logout"
         if token.role != "operator" and scope["method"] not in _READS and not leaves:
             raise Forbidden(f"{token.name} is a {token.role}: only an operator may change anything.")
-        state |= {"actor": token.name, "may_act": token.role == "operator", "known": by_cookie}
+        state |= {"actor": token.name, "may_change": token.may_change, "known": by_cookie}
 
     def _token(self, scope: Scope) -> tuple[Token | None, bool]:
         """Whoever sends a bearer token is judged by that alone; whether it came by cookie."""

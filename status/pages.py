@@ -14,7 +14,7 @@ from status.page.actions import NEEDS_TICK, Act
 from status.page.shell import login
 from status.page.snapshot import Viewer
 from status.picture import Pictures
-from status.problems import NotReady, Refused, Unanswered, Wrong
+from status.problems import Forbidden, NotReady, Refused, Unanswered, Wrong
 from status.reads import AtPictures
 from status.rows import Rows
 from status.sessions import COOKIE, LASTS_S, Sessions
@@ -28,7 +28,7 @@ routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 def _viewer(request: Request) -> Viewer:
     state = request.state
-    return Viewer(state.actor, state.may_act, state.known)
+    return Viewer(state.actor, state.may_change, state.known)
 
 
 def _rows(request: Request) -> Rows:
@@ -104,7 +104,7 @@ async def act_on(
     pictures.of(service, viewer)
     try:
         await _say(desk, actor, service, act, said)
-    except (Refused, Unanswered, Wrong, NotReady) as refusal:
+    except (Forbidden, Refused, Unanswered, Wrong, NotReady) as refusal:
         return _not_done(pictures, service, viewer, refusal.status, str(refusal))
     except LogError as error:
         told = f"The log did not acknowledge it ({error}). It may be there or not: look below before you repeat it."

@@ -49,6 +49,8 @@ async def forget(word: Forgetting, desk: AtDesk, actor: Actor) -> Answer:
     found = [one for one in _asked_for(desk, word) if one.route.proxy == word.proxy]
     if not found:
         raise Unknown(f"No router has named a proxy {word.proxy}: davylamp proxy list shows those that exist.")
+    for one in found:
+        desk.require_reach(one.service)  # all of them or none
     await asyncio.gather(*(_forget(desk, one, word, actor) for one in found))
     services = ", ".join(one.service for one in found)
     return Answer(sentence=f"{word.proxy} is forgotten for {services}. If it ever connects again, it exists again.")
@@ -57,7 +59,7 @@ async def forget(word: Forgetting, desk: AtDesk, actor: Actor) -> Answer:
 async def _forget(desk: Desk, one: ServiceProxy, word: Forgetting, actor: str) -> None:
     """Write the command, and wait until a router tells that it read it; who named the proxy as connected is asked first."""
     overview, limit_s = desk.feed.overview, desk.answer_within_s
-    position = await desk.writer.append("rollout-commands", one.service, _command(desk, one, word, actor).dump())
+    position = await desk.write("rollout-commands", one.service, _command(desk, one, word, actor).dump())
 
     def told(overview: Overview, *routers: str) -> bool | None:
         fleet = overview.fleets[one.service]

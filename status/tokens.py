@@ -12,7 +12,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from schemas.names import ActorName
 
 Role = Literal["viewer", "operator"]
-"""Reads everything; reads and writes everything."""
+"""Reads everything; reads everything, and writes what it may."""
+
+ServicePattern = Annotated[str, StringConstraints(pattern=r"^([a-z0-9][a-z0-9-]{0,39}\*?|\*)$")]
+"""A service's name, or how names begin and a `*`."""
 
 
 class Token(BaseModel):
@@ -26,6 +29,18 @@ class Token(BaseModel):
         str, StringConstraints(pattern=r"^[0-9a-f]{64}$"), Field(description="Of the token's bytes, in lower-case hex.")
     ]
     """A token carries 256 random bits, so a plain hash gives nothing away."""
+    services: Annotated[
+        tuple[ServicePattern, ...],
+        Field(min_length=1, description="What an operator may change: names, or `team-a-*` for all that begin so."),
+    ] = ("*",)
+
+    def may_change(self, service: str) -> bool:
+        """A :data:`status.reach.Reach`."""
+        return self.role == "operator" and any(_matches(pattern, service) for pattern in self.services)
+
+
+def _matches(pattern: str, service: str) -> bool:
+    return service.startswith(pattern[:-1]) if pattern.endswith("*") else service == pattern
 
 
 def _from_file(value: Any) -> Any:

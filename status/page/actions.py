@@ -60,7 +60,10 @@ def offers(snapshot: Snapshot) -> tuple[Offer, ...]:
         "rollback": snapshot.live,
         "undo": state == "completed",
     }
-    return tuple(Offer(act, possible[act] and snapshot.viewer.may_act) for act in ("hold", "resume", forward, back))
+    return tuple(
+        Offer(act, possible[act] and snapshot.viewer.may_change(snapshot.service))
+        for act in ("hold", "resume", forward, back)
+    )
 
 
 def awaited(snapshot: Snapshot) -> str | None:
@@ -102,8 +105,8 @@ def direct_command(service: str) -> str:
 
 
 def _told(snapshot: Snapshot) -> str:
-    if not snapshot.viewer.may_act:
-        return f"{snapshot.viewer.actor} is a viewer: an operator’s token is needed to act."
+    if not snapshot.viewer.may_change(snapshot.service):
+        return f"{snapshot.viewer.actor} only looks here: a token that may change {snapshot.service} is needed to act."
     if snapshot.state in BACK:
         return f"Rolled back is final for rollout {snapshot.view.rollout}."
     if snapshot.state == "completed":

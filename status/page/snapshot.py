@@ -8,6 +8,7 @@ from schemas.decisions import MISSING_DATA, CheckResult, LedgerEntry
 from schemas.plan import Plan
 from status.page.shown import Row, nearest, row
 from status.proxied import Proxied
+from status.reach import Reach, everywhere
 from status.recent import Recent
 from status.series import Series
 from status.series import series as series_of
@@ -28,7 +29,7 @@ class Viewer:
     """Who looks."""
 
     actor: str
-    may_act: bool = True
+    may_change: Reach = everywhere
     known: bool = False
     """By a token: there is a session to end."""
 

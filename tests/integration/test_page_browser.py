@@ -250,7 +250,7 @@ async def test_a_viewer_logs_in_and_may_only_look(browser: Browser) -> None:
         await eyes.page.keyboard.press("Enter")
         await eyes.live()
         assert await eyes.page.locator(".acts button:enabled").count() == 0
-        await expect(eyes.page.locator(".told")).to_contain_text("dash is a viewer")
+        await expect(eyes.page.locator(".told")).to_contain_text("dash only looks here")
         assert await eyes.page.evaluate("document.cookie") == ""
         answer = await eyes.page.request.post(
             f"{status.url}{PAGE}/rollback", form={"reason": "x"}, headers={"origin": status.url}

@@ -24,6 +24,7 @@ from status.page.rollout import REGIONS, footer, page, regions
 from status.page.snapshot import Viewer
 from status.page.tools import tools, tools_of
 from status.page.track import steps
+from status.reach import nowhere
 from tests.page_pictures import snapshot, snapshot_of
 from tests.page_states import BREACHED, OPEN, SERVICE, Name, label, rate, scene
 
@@ -319,9 +320,9 @@ def test_what_is_not_possible_is_disabled_rather_than_gone(name: Name, possible:
 
 
 def test_a_viewer_gets_no_dialog_and_is_told_why() -> None:
-    shown = snapshot("collecting", viewer=Viewer("dash", may_act=False))
+    shown = snapshot("collecting", viewer=Viewer("dash", nowhere))
     assert "<form" not in dialogs(shown)
-    assert "dash is a viewer" in text(facts(shown))
+    assert "dash only looks here" in text(facts(shown))
 
 
 def test_a_dialog_says_the_consequence_first_and_carries_what_was_seen() -> None:
