@@ -27,7 +27,7 @@ from bench.judge.windows import Rollout
 RATE = 10.0
 SHIPPED = "shipped"
 BEST = "nu0"
-"""Of what one could run: revision 2 of the policy."""
+"""Of what one could run, until revision 2 was made: the one that was run on most streams."""
 FOUND_S = 1800.0
 """So long a fault that must be found is simulated: all of these are found by then."""
 TIMED = ("outage", "errors+20", "errors+5")
