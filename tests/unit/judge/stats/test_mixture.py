@@ -45,6 +45,16 @@ def test_the_formula_with_one_restart() -> None:
     assert log_e(begun(0.6), OUTAGE) == pytest.approx(math.log(0.6 * math.exp(mean) + 0.4))
 
 
+def test_each_bet_counts_by_its_part() -> None:
+    parts = np.arange(1.0, J + 1) / np.arange(1.0, J + 1).sum()
+    weighted = RestartMixture.none(1, J, parts).restart(NOTHING, 0.6)
+    mean = float(parts @ np.exp(OUTAGE.at(0.005))[0])
+    assert log_e(weighted, OUTAGE) == pytest.approx(math.log(0.6 * mean + 0.4))
+    assert log_e(RestartMixture.none(1, J, np.full(J, 1 / J)).restart(NOTHING, 0.6), OUTAGE) == pytest.approx(
+        log_e(begun(0.6), OUTAGE)
+    )
+
+
 def test_everything_at_stake_leaves_no_cash() -> None:
     assert begun(1.0).cash == 0
     assert log_e(begun(1.0), RUINED) < -600
