@@ -184,7 +184,9 @@ class EnvoyXds:
         finally:
             self._disconnect(name, link)
             reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            (failure,) = await asyncio.gather(reading, return_exceptions=True)
+            if isinstance(failure, Exception):
+                logger.error("proxy not understood", exc_info=failure, extra={"action": "proxy_failed", "proxy": name})
 
     def _connect(self, name: str, link: _Link, first: Any) -> None:
         proxy = self._proxies.setdefault(name, _Proxy())

@@ -123,7 +123,7 @@ class Witness:
             self._rollouts[one.service] = label.rollout
             self._sums.pop(one.service, None)
         sums = self._of(proxy, one)
-        if one.draws and label is not None and label.rollout == self._rollouts[one.service]:
+        if one.draws and label is not None and label.rollout == self._rollouts.get(one.service):
             sums.born[f"{one.version} {one.label}"] += 1
         if one.cause is not None:
             sums.failures[f"{one.version} {one.cause}"] += 1

@@ -47,11 +47,6 @@ class Variant:
     third: Literal["begun", "failed"] | None = None
     """It is over with the third canary session that began, or that had an error."""
 
-    @property
-    def is_oracle(self) -> bool:
-        """Nobody could run it: it shows what not knowing costs."""
-        return self.best_bet or self.known_dispersion or self.third is not None
-
 
 def _bets(above: Floats) -> tuple[Change, ...]:
     together = np.concatenate((above, BETS_BELOW))

@@ -44,11 +44,6 @@ class Migration:
     fates: tuple[Fate, ...]
     remarks: tuple[Remark, ...]
 
-    @property
-    def unmapped(self) -> tuple[str, ...]:
-        """The metrics that the plan does not watch."""
-        return tuple(fate.metric for fate in self.fates if fate.check is None)
-
 
 def migrate(raw: Any, service: str | None, canary: str, mapping: Mapping[str, str]) -> Migration:
     """Take a canary config over; by default the service is its one application.

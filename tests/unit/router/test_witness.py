@@ -121,6 +121,12 @@ def test_sessions_are_counted_as_they_are_drawn_whatever_comes_of_them() -> None
     assert report.failures == {"v2 status_5xx": 1}
 
 
+def test_a_label_of_no_rollout_is_nobody_s_session_and_no_fault_of_the_witness() -> None:
+    drawn = entry("0.1.session.0123456789abcdef;v2", code=503, route="orders draws")
+    report = Watch().log(drawn).one()
+    assert (report.born, report.failures) == ({}, {"v2 status_5xx": 1})
+
+
 def test_sums_are_of_one_proxy_and_one_service() -> None:
     watch = (
         Watch().log(entry(f"{LABEL};v2", code=500), proxy="lb1").log(entry(f"{LABEL};v2", code=500, route="billing"))
