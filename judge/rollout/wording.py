@@ -64,8 +64,9 @@ def breach_sentence(assessment: Assessment) -> str:
 def started_sentence(plan: Plan, baseline: str) -> str:
     """What a start does."""
     first = plan.stages[0]
+    begins = "gets" if "start" not in plan.approve else "waits for a person's approval, then gets"
     return (
-        f"Canary {plan.canary} of {plan.service} gets {format_share(first.share)} of new sessions, "
+        f"Canary {plan.canary} of {plan.service} {begins} {format_share(first.share)} of new sessions, "
         f"compared with baseline {baseline}."
     )
 

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from judge.policies.port import Assessment
-from judge.rollout.wording import breach_sentence, check_sentence, name_of, percent, points
+from judge.rollout.wording import breach_sentence, check_sentence, name_of, percent, points, started_sentence
 from schemas.checks import Checks
 from schemas.decisions import CheckResult, Count
+from schemas.plan import Plan
 
 
 def check(name: str, **fields: Any) -> CheckResult:
@@ -119,3 +120,11 @@ def test_a_breach_that_several_checks_bear_together_claims_no_bound_that_it_has_
 def test_numbers_have_three_digits() -> None:
     assert percent(0.012345) == "1.23 %"
     assert points(-0.0123) == "-1.23"
+
+
+def test_a_canary_that_waits_for_a_person_is_not_said_to_have_sessions() -> None:
+    plan = Plan(service="orders", canary="v2")
+    sentence = "Canary v2 of orders {} 1% of new sessions, compared with baseline v1."
+    assert started_sentence(plan, "v1") == sentence.format("gets")
+    waits = plan.model_copy(update={"approve": ("start", "2")})
+    assert started_sentence(waits, "v1") == sentence.format("waits for a person's approval, then gets")
