@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.rendering import render_proxy
-from cli.terminal import DEFAULT_URL, Url, ask, connect, fail, print_all
+from cli.terminal import DEFAULT_URL, Url, ask, connect, print_all, why
 from schemas.control import ProxyRoute
 
 app = typer.Typer(no_args_is_help=True, help="The proxies that exist, and those that will not come back.")
@@ -27,13 +27,14 @@ def show(
 @app.command()
 def forget(
     name: Annotated[str, typer.Argument(help="The proxy's node id.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log with your name.")],
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why; kept in the log with your name. Needed; a terminal is asked for it.")
+    ] = "",
     service: Annotated[str | None, typer.Option(help="For this service only; default: all.")] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Let a proxy that is gone for good block nothing any more. One that lives comes back with its next word."""
-    if not reason.strip():
-        fail("Say why: --reason must not be empty.", 2)
+    reason = why(reason)
     with connect(url) as client:
         print(ask(client.forget, name, service, reason))
 

@@ -131,6 +131,19 @@ def read_file(model: type[M], file: Path) -> M:
     return understand(model, file, load(file))
 
 
+def why(reason: str) -> str:
+    """The reason that was given, or that a person at the terminal gives when asked; nobody's ends the command."""
+    if reason.strip():
+        return reason
+    if not _has_person():
+        fail('Say why: --reason "…"', EXIT_WRONG)
+    return str(typer.prompt("Why? It is kept with your name", err=True))
+
+
+def _has_person() -> bool:
+    return sys.stdin.isatty()
+
+
 def user() -> str:
     """Who sits at the terminal."""
     try:

@@ -9,15 +9,16 @@ import typer
 
 from cli import plan
 from cli.completion import Mode, Service
-from cli.terminal import DEFAULT_URL, NotAnsweredExit, Url, ask, connect, fail, read_file
+from cli.terminal import DEFAULT_URL, NotAnsweredExit, Url, ask, connect, read_file, why
 from schemas.names import LONGEST_LINE
 from schemas.plan import HoldMode, Plan
 
 app = typer.Typer()
 
-_WHY = "Why; kept in the ledger with your name."
-Why = Annotated[str, typer.Option("--reason", help=_WHY)]
-Perhaps = Annotated[str, typer.Option("--reason", help=_WHY, show_default="none is given")]
+Why = Annotated[
+    str, typer.Option("--reason", help="Why; kept in the ledger with your name. Needed; a terminal is asked for it.")
+]
+Perhaps = Annotated[str, typer.Option("--reason", help="Why, if you like; kept in the ledger with your name.")]
 """Of what makes nothing riskier: nobody who is woken by an incident is kept from it by a missing word."""
 Seen = Annotated[str | None, typer.Option(help="Id of the ledger's head as you saw it: refused if it has moved.")]
 
@@ -53,27 +54,27 @@ def start(
 @app.command()
 def approve(
     service: Service,
-    reason: Why,
     what: Annotated[
         str | None, typer.Argument(help="start, a stage's number or promote; default: what comes next.")
     ] = None,
+    reason: Why = "",
     url: Url = DEFAULT_URL,
     seen: Seen = None,
 ) -> None:
     """Give your word for what the plan wants approved."""
-    _say(url, service, "approve", reason, seen, approves=what)
+    _say(url, service, "approve", why(reason), seen, approves=what)
 
 
 @app.command()
 def promote(
     service: Service,
-    reason: Why,
+    reason: Why = "",
     full: Annotated[bool, typer.Option("--full", help="To 100 % at once, not to the next stage.")] = False,  # noqa: FBT002 - typer
     url: Url = DEFAULT_URL,
     seen: Seen = None,
 ) -> None:
     """Go to the next stage without waiting for the gate."""
-    _say(url, service, "promote", reason, seen, full=full or None)
+    _say(url, service, "promote", why(reason), seen, full=full or None)
 
 
 @app.command()
@@ -112,8 +113,8 @@ def undo(service: Service, reason: Perhaps = "", mode: Mode = None, url: Url = D
 
 
 def _plain(word: str) -> Callable[..., None]:
-    def command(service: Service, reason: Why, url: Url = DEFAULT_URL, seen: Seen = None) -> None:
-        _say(url, service, word, reason, seen)
+    def command(service: Service, reason: Why = "", url: Url = DEFAULT_URL, seen: Seen = None) -> None:
+        _say(url, service, word, why(reason), seen)
 
     return command
 
@@ -136,7 +137,6 @@ def _known(mode: str | None) -> str | None:
 
 
 def _say(url: str, service: str, word: str, reason: str, seen: str | None, **more: Any) -> None:
-    _require_reason(reason)
     body = {"reason": reason, "seen": seen, **more}
     with connect(url) as client:
         print(ask(client.say, service, word, {key: value for key, value in body.items() if value is not None}))
@@ -156,8 +156,3 @@ def _given(reason: str) -> str:
     """As the ledger takes it: what stops a canary is not refused for a line break in it, or for its length."""
     words = " ".join("".join(c if c.isprintable() else " " for c in reason).split())
     return words[:LONGEST_LINE] or _NO_REASON
-
-
-def _require_reason(reason: str) -> None:
-    if not reason.strip():
-        fail("Say why: --reason must not be empty.", 2)

@@ -14,6 +14,7 @@ import uvicorn
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
+from cli import terminal
 from cli.client import ApiError, AwayError, Client, UnansweredError
 from cli.completion import services
 from cli.main import app
@@ -341,6 +342,19 @@ async def test_taking_back_needs_no_reason(api: Api) -> None:
     again = entry("start", api.ledger().head, now=3, rollout=2)
     await api.holds(again, entry("complete", again, now=4))
     assert (await api.run("undo", "orders", "--reason", "")).stdout.endswith(" rolled back: no reason given\n")
+
+
+@pytest.mark.parametrize("command", ["approve orders 2", "promote orders", "resume orders"])
+async def test_what_lets_a_canary_go_on_asks_a_person_why(
+    api: Api, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a command which some sentence of ours names can be typed as it stands there."""
+    await api.holds(entry("start"))
+    monkeypatch.setattr(terminal, "_has_person", lambda: True)
+    environment = {"DAVYLAMP_URL": api.url}
+    got = await asyncio.to_thread(CliRunner().invoke, app, command.split(), input="\nfixed in 7\n", env=environment)
+    assert (got.exit_code, "Why?" in got.stderr) == (0, True)
+    assert [(said.kind, said.reason) for said in api.commands()] == [(command.partition(" ")[0], "fixed in 7")]
 
 
 async def test_a_start_says_whether_it_replaces_and_begins_again(api: Api) -> None:

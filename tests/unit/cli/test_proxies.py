@@ -68,7 +68,7 @@ def test_a_proxy_is_forgotten_with_a_reason_and_a_name(asked: list[httpx2.Reques
 def test_a_refusal_and_a_missing_reason_end_the_command(asked: list[httpx2.Request]) -> None:
     assert run("forget", "lb9", "--reason", "hm") == (1, "lb9 lives\n")
     code, output = run("forget", "lb1", "--reason", " ")
-    assert (code, output) == (2, "Say why: --reason must not be empty.\n")
+    assert (code, output) == (2, 'Say why: --reason "…"\n')
     assert run("forget", "lb1")[0] == 2
     assert len(asked) == 1
 
