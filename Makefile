@@ -16,7 +16,7 @@ demo: $(VENV)/.ready ## a bad canary is rolled back, a healthy one goes to 100 %
 	@$(BIN)/davylamp demo
 
 test: $(VENV)/.ready ## all tests of the default run (one rollback and one promotion on real Kafka and Envoy among them)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 COUNTING := $(addprefix tests/acceptance/test_,exact.py exact_stamps.py dead_letters.py otel_bridge.py)
 STORIES := $(addprefix tests/acceptance/test_,faults.py evidence.py control.py)

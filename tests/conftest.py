@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -18,6 +18,24 @@ if TYPE_CHECKING:
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 """No test is judged by the clock: a busy machine fails nothing."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist=loadfile` means our lanes."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from tests.lanes import Lanes
+
+    return Lanes(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Only a worker of xdist's is told who it is."""
+    if hasattr(config, "workerinput"):
+        from tests.lanes import give_way
+
+        give_way(config.workerinput["workerid"])
 
 
 @pytest.fixture(scope="session")
