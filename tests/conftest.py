@@ -20,6 +20,10 @@ settings.load_profile("unhurried")
 """No test is judged by the clock: a busy machine fails nothing."""
 
 
+WHOLE_STORIES = frozenset({"test_stories.py", "test_secured_kafka.py"})
+"""Rollouts by every service at once: their clients' patience is the only clock in the default run."""
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """`--dist=loadfile` means our lanes."""
@@ -36,6 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
         from tests.lanes import give_way
 
         give_way(config.workerinput["workerid"])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole stories first: beside the first lane's first files the others compute, and give way."""
+    items.sort(key=lambda item: item.path.name not in WHOLE_STORIES)
 
 
 @pytest.fixture(scope="session")

@@ -143,11 +143,16 @@ async def until_replaced(made: Ground, instance: str) -> dict[int, int]:
     return reached()
 
 
+ON_PURPOSE = ("fenced by other consumer", "Message timed out")
+"""Why a worker may end that loses its broker."""
+
+
 async def test_the_broker_is_restarted_and_then_killed(tmp_path: Path, messages: list[bytes]) -> None:
     """Once in order, once by kill -9. What it had acknowledged it has then handed to the kernel, which outlives it.
 
     A worker whose answer from the group went down with the broker is fenced by its own other self when it asks again
-    (a static member): it ends on purpose and is started again.
+    (a static member), and one whose words no broker has taken for half a minute gives them up: both end on purpose and are
+    started again. However long this machine's broker takes to be back, no worker ends for anything else.
     """
     with LocalKafka(tmp_path / "kafka") as node:
         kafka = KafkaSettings(bootstrap=node.bootstrap)
@@ -164,7 +169,8 @@ async def test_the_broker_is_restarted_and_then_killed(tmp_path: Path, messages:
                 await sending
             await made.assert_exact()
             crashes = [line for line in (tmp_path / "w0.log").read_text().splitlines() if "Crashed reason" in line]
-            assert len(made.ended) == sum("fenced by other consumer" in line for line in crashes) == len(crashes)
+            assert [line for line in crashes if not any(why in line for why in ON_PURPOSE)] == []
+            assert len(made.ended) <= len(crashes) <= 2 * len(made.ended)  # its agent says so, its beat may as well
 
 
 def kill(node: LocalKafka) -> None:

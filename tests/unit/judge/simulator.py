@@ -12,6 +12,7 @@ traffic (weather, incidents, heavy clients, lives) over whole plans and compares
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -234,12 +235,18 @@ def _cell(trial: Trial, stratum: Stratum, cohort: Cohort, calls: Calls, group: I
         outcomes={"ok": len(group) - errors, "server_error": errors},
         tool_calls=len(group),
         new_sessions=int(calls.first[group].sum()),
-        buckets={i: Bucket(n=k, err=err[i], tools=k, tf=tf[i], lat=k) for i, k in enumerate(n) if k},
+        buckets={i: _bucket(k, err[i], tf[i]) for i, k in enumerate(n) if k},
         histogram=_sparse(bins),
         bucket_histograms=_by_bucket(bucket, bins // COARSE_PER_FINE),
         bucket_floor=0,
         tools={f"tool_{t}": ToolCount(n=k, bad=wrong[t]) for t, k in enumerate(by_tool) if k},
     )
+
+
+@cache
+def _bucket(calls: int, errors: int, tool_failures: int) -> Bucket:
+    """Most of a run's buckets are alike."""
+    return Bucket(n=calls, err=errors, tools=calls, tf=tool_failures, lat=calls)
 
 
 def _sparse(bins: Ints) -> dict[int, int]:
