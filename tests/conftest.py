@@ -31,7 +31,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     from tests.lanes import Lanes
 
-    return Lanes(config, log)
+    return Lanes(config, log, WHOLE_STORIES)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole stories first: beside the first lane's first files the others compute, and give way."""
+    """Whole stories first, so that the lanes begin together when they are told."""
     items.sort(key=lambda item: item.path.name not in WHOLE_STORIES)
 
 
