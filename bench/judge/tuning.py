@@ -140,7 +140,7 @@ def _time(tried: Sequence[Tried], variant: str) -> str:
     error = error_of_median(at) if np.isfinite(at).all() else ""
     sooner = [t.at_s - shipped[t.seed] for t in runs if t.seed in shipped]
     told = f"{median:.0f} s{error} ({len(runs)}), {median / bound:.1f} ×"
-    return told if variant == SHIPPED else f"{told}, {_mean(sooner)}"
+    return told if variant == SHIPPED or not sooner else f"{told}, {_mean(sooner)}"
 
 
 def _mean(differences: Sequence[float]) -> str:

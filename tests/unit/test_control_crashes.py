@@ -86,8 +86,8 @@ POINTS: dict[Name, dict[str, tuple[str, ...]]] = {
         "service written": ("collecting",),
     },
     "alerts": {
-        "alert not told": ("shifting", "collecting", "held", "rolled_back", "drained", "completed", "retired"),
-        "alert told, not remembered": ("shifting", "collecting", "held", "rolled_back", "drained", "completed", "retired"),
+        "alert not told": ("pending", "shifting", "collecting", "held", "rolled_back", "drained", "completed", "retired"),
+        "alert told, not remembered": ("pending", "shifting", "collecting", "held", "rolled_back", "drained", "completed", "retired"),
         "alerts not remembered": ALL,
         "alerts remembered": ALL,
     },
@@ -187,9 +187,11 @@ def test_whoever_dies_at_a_write_the_story_ends_as_it_would_have(strike: Strike)
 
 def _on_call_heard(blow: Blow, process: Name, told: Told, undisturbed: Told) -> None:
     """The same, once. Alerts' own death may repeat what was told right before, and misses what came and went meanwhile;
-    what began for on-call also ends for them."""
+    what began for on-call also ends for them. A judge that dies may miss that a person was waited for, who then came."""
     if process != "alerts":
-        assert sorted(told.alerts) == sorted(undisturbed.alerts)
+        waits = [alert.split()[0] for alert in told.alerts if process == "judge" and "approval" in alert]
+        due = [alert for alert in undisturbed.alerts if waits or process != "judge" or "approval" not in alert]
+        assert sorted(told.alerts) == sorted(due)
         return
     assert set(told.alerts) <= set(undisturbed.alerts)
     facts = {alert for alert in undisturbed.alerts if alert.startswith("happened")}

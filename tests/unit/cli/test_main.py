@@ -101,7 +101,7 @@ async def listening(**options: Any) -> AsyncIterator[Api]:
 
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
-    async with listening(answer_within_s=0.5) as found:
+    async with listening(answer_within_s=10.0) as found:
         yield found
 
 
