@@ -96,7 +96,7 @@ _FIVE_BETS = _bets(np.exp(np.geomspace(np.log(1.2), np.log(60), 5)))
 _EARLY = RestartWeights(0.80, 0.10, 0.10)
 
 VARIANTS: Mapping[str, Variant] = {
-    "shipped": Variant("as shipped: revision 1"),
+    "shipped": Variant("revision 1"),
     "dispersion": Variant("told the run's dispersion", known_dispersion=True),
     "bet": Variant("told the best bet", best_bet=True),
     "errors": Variant("all of alpha for `error_rate`", _ONLY_ERRORS),
