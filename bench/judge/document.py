@@ -12,6 +12,7 @@ from bench.judge.traffic import CALLS_PER_SESSION
 from bench.judge.windows import PLAN
 from cli.plan_outlook import outlook
 from cli.plan_traffic import Traffic
+from schemas.plan import as_written
 from schemas.policies import USUAL_REVISION
 
 TEXT = Path(__file__).with_name("statistics.md")
@@ -55,7 +56,7 @@ def planner(found: Results) -> str:
     rows = []
     for rate in RATES:
         seen = {cell.name: cell.column(OURS) for cell in cells(found, rate)}
-        stage = outlook(PLAN, Traffic(60 * rate, CALLS_PER_SESSION))[0]
+        stage = outlook(as_written(PLAN), Traffic(60 * rate, CALLS_PER_SESSION))[0]
         for name, (_, predicted_s) in zip(_PREDICTED, stage.checks[0].speeds, strict=True):
             column = seen.get(name)
             if column is not None and column.times_s and predicted_s <= stage.planned_s:
