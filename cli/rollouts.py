@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, cast
 
 from cli.terminal import EXIT_WRONG, fail
+from schemas.names import SERVICE_NAME
 from schemas.topics import Topic
 from transport.log import LogError, Record
 from transport.recording import Header
@@ -13,15 +14,13 @@ if TYPE_CHECKING:
     from judge.verify import Records
     from transport.shelf import Shelf
 
-_SERVICE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-
 ROLLOUT_HELP = "SERVICE for its newest rollout, or SERVICE/NUMBER."
 
 
 def rollout_named(text: str) -> tuple[str, int | None]:
     """`orders` or `orders/3`; anything else ends the command."""
     service, separator, number = text.partition("/")
-    if not _SERVICE.fullmatch(service) or (separator and not number.isdigit()):
+    if not re.fullmatch(SERVICE_NAME, service) or (separator and not number.isdigit()):
         fail(f"{text!r} names no rollout: write SERVICE or SERVICE/NUMBER, like orders/3", 2)
     return service, int(number) if separator else None
 

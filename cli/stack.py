@@ -97,9 +97,8 @@ def require_free(ports: Mapping[str, int]) -> None:
     with contextlib.ExitStack() as stack:
         for option, port in ports.items():
             here = stack.enter_context(socket.socket())
-            here.setsockopt(
-                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-            )  # as the services: what is closing is no hindrance
+            # As the services do: what is closing is no hindrance.
+            here.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 here.bind(("127.0.0.1", port))
                 here.listen()
@@ -148,11 +147,12 @@ class Stack:
 async def answers(status_url: str) -> None:
     """Return once the status API there follows the log."""
     async with httpx2.AsyncClient(base_url=status_url) as client:
-        while not await _is_ready(client):  # noqa: ASYNC110 - it tells nobody when it has begun
+        while not await is_ready(client):  # noqa: ASYNC110 - it tells nobody when it has begun
             await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _is_ready(client: httpx2.AsyncClient) -> bool:
+async def is_ready(client: httpx2.AsyncClient) -> bool:
+    """Whether the status API follows the log."""
     try:
         return (await client.get("/readyz")).is_success
     except httpx2.HTTPError:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args
 import httpx2
 
 from cli.client import ApiError, Client
-from cli.stack import Stack, StackOptions, running
+from cli.stack import Stack, StackOptions, is_ready, running
 from demo.faults import FINAL_S, STAGE_S, FaultName
 from router.bootstrap import bootstrap
 from router.local_envoy import LocalEnvoy
@@ -202,12 +202,8 @@ def _service(versions: list[tuple[str, int]]) -> Service:
 
 async def _until_ready(status_url: str, ports: list[int], patience_s: float = 60.0) -> None:
     """The status API has read the log to its end, and every server listens."""
-
-    async def ready() -> bool:
-        async with httpx2.AsyncClient() as http:
-            return (await http.get(f"{status_url}/readyz")).is_success
-
-    await _eventually(ready, "the status API", patience_s)
+    async with httpx2.AsyncClient(base_url=status_url) as client:
+        await _eventually(lambda: is_ready(client), "the status API", patience_s)
     for port in ports:
         await _eventually(lambda port=port: _listens(port), f"the MCP server on port {port}", patience_s)
 

@@ -7,7 +7,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
 
-ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+SERVICE_NAME = r"[a-z0-9][a-z0-9-]{0,39}"
+"""As a regular expression."""
+
+ServiceName = Annotated[str, StringConstraints(pattern=rf"^{SERVICE_NAME}$")]
 VersionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,248}$")]
 

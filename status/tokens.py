@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from schemas.names import ActorName
+from schemas.names import SERVICE_NAME, ActorName
 
 Role = Literal["viewer", "operator"]
 """Reads everything; reads everything, and writes what it may."""
 
-ServicePattern = Annotated[str, StringConstraints(pattern=r"^([a-z0-9][a-z0-9-]{0,39}\*?|\*)$")]
+ServicePattern = Annotated[str, StringConstraints(pattern=rf"^({SERVICE_NAME}\*?|\*)$")]
 """A service's name, or how names begin and a `*`."""
 
 

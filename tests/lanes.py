@@ -23,9 +23,9 @@ class Lanes(LoadFileScheduling):
         self._alone = alone
 
     def _assign_work_unit(self, node: Any) -> None:
-        if node is not min(
-            self.nodes, key=lambda one: one.gateway.id
-        ):  # the first, unless there is less work than workers
+        # The first one that there is: of little work not every worker gets some.
+        first = min(self.nodes, key=lambda one: one.gateway.id)
+        if node is not first:
             if self._waiting():
                 return
             self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)

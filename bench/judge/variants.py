@@ -15,14 +15,14 @@ from bench.judge.traffic import USUAL, Cuts
 from bench.judge.windows import PLAN, Rollout, trial_of
 from judge.policies.families.table import ALPHA_PARTS
 from judge.policies.revisions import REVISIONS, Constants
-from judge.stats.dispersion import BASELINE_BUCKETS_WORTH, Dispersion, Pooling, by_variance, shrunk
-from judge.stats.evidence import BETS_BELOW, Counts, Floats, mostly_large
+from judge.stats.dispersion import BASELINE_BUCKETS_WORTH, Dispersion, Pooling, shrunk
+from judge.stats.evidence import BETS_BELOW, Counts, Floats
 from judge.stats.planner import growth
 from judge.stats.restarts import RestartWeights
 from schemas.plan import Plan
 from schemas.policies import FIRST_REVISION
 
-AS_SHIPPED = Constants()
+FIRST, SECOND = REVISIONS[FIRST_REVISION], REVISIONS[2]
 Change = tuple[str, str, Any]
 """Module, name in it, value."""
 
@@ -33,7 +33,7 @@ class Variant:
 
     title: str
     changes: tuple[Change, ...] = ()
-    constants: Constants = AS_SHIPPED
+    constants: Constants = FIRST
     best_bet: bool = False
     """Told which bet grows fastest for this fault."""
     known_dispersion: bool = False
@@ -76,7 +76,8 @@ def _alpha(alpha: float) -> tuple[Change, ...]:
 def _pooled_alone(canary: Counts, baseline: Counts, floor: float) -> Dispersion:
     found = shrunk(canary, baseline, floor)
     nu, spread = BASELINE_BUCKETS_WORTH, found.canary_buckets
-    return replace(found, pooled=(nu * found.baseline + spread * found.canary) / (nu + spread))
+    pooled = (nu * found.baseline + spread * found.canary) / (nu + spread)
+    return replace(found, pooled=pooled, proof=pooled)
 
 
 def _first_stage(share: float) -> tuple[Change, ...]:
@@ -93,7 +94,7 @@ _ONLY_ERRORS = _parts(**{check: 1e-9 for check in ALPHA_PARTS if check != "error
 _NO_RESTARTS = RestartWeights(0.999998, 1e-6, 1e-6)
 _EIGHT_BETS = _bets(np.exp(np.geomspace(np.log(1.15), np.log(100), 8)))
 _FIVE_BETS = _bets(np.exp(np.geomspace(np.log(1.2), np.log(60), 5)))
-_EARLY = RestartWeights(0.80, 0.10, 0.10)
+_EARLY = SECOND.restarts
 
 VARIANTS: Mapping[str, Variant] = {
     "shipped": Variant("revision 1"),
@@ -122,12 +123,12 @@ VARIANTS: Mapping[str, Variant] = {
     "nu0-start80-bets5": Variant("nu 0, 5 bets and 0.80 on the start", _FIVE_BETS, Constants(_nu(0), restarts=_EARLY)),
     "no-max": Variant("nu 8, but no more than the pooled dispersion", constants=Constants(_pooled_alone)),
     "by-variance": Variant(
-        "both cohorts' dispersions, by their part of the variance", constants=Constants(by_variance)
+        "both cohorts' dispersions, by their part of the variance", constants=Constants(SECOND.pooling)
     ),
-    "mostly-large": Variant("half of the wealth on rises by 2.5 to 60", constants=Constants(bets=mostly_large())),
+    "mostly-large": Variant("half of the wealth on rises by 2.5 to 60", constants=Constants(bets=SECOND.bets)),
     "revision2": Variant(
         "by variance, 0.80 on the start, half on rises by 2.5 to 60: revision 2",
-        constants=REVISIONS[2],
+        constants=SECOND,
     ),
     "two": Variant("a breach of two sessions is believed", _sessions(2)),
     "alpha10": Variant("alpha 0.10 instead of 0.05 (a plan may say so)", _alpha(0.10)),
@@ -168,7 +169,7 @@ def changed(variant: Variant, rollout: Rollout, fault: Fault) -> Iterator[None]:
     constants = variant.constants
     if variant.known_dispersion:
         constants = replace(constants, pooling=_told(limit.dispersion(rollout.stream, "error_rate")))
-    if constants is not AS_SHIPPED:
+    if constants is not FIRST:
         changes.append(("judge.policies.sequential", "REVISIONS", {FIRST_REVISION: constants}))
     before = [(importlib.import_module(module), name) for module, name, _ in changes]
     values = [getattr(module, name) for module, name in before]

@@ -24,6 +24,8 @@ CLUSTERS: dict[str, Any] = json.loads(
     (Path(__file__).parents[3] / "golden" / "03-cluster-variance.json").read_text(encoding="utf-8")
 )
 
+each_pooling = pytest.mark.parametrize("pooling", [shrunk, by_variance])
+
 cells = st.integers(0, 40).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n)))
 tables = st.lists(cells, min_size=6, max_size=6).map(lambda rows: np.array(rows, np.int64))
 
@@ -132,7 +134,7 @@ def test_by_variance_a_small_canary_is_judged_by_its_own_clumps_and_an_equal_one
     assert by_variance(equal, baseline).pooled > 0.4 * by_variance(equal, baseline).baseline > 10
 
 
-@pytest.mark.parametrize("pooling", [shrunk, by_variance])
+@each_pooling
 @given(canary=tables, baseline=tables)
 def test_the_proof_is_never_tempered_by_less_than_the_canary_s_own(
     pooling: Pooling, canary: Floats, baseline: Floats
@@ -147,7 +149,7 @@ def test_by_variance_the_proof_is_tempered_by_the_larger_of_both(canary: Floats,
     assert found.proof == max(found.canary, found.baseline)
 
 
-@pytest.mark.parametrize("pooling", [shrunk, by_variance])
+@each_pooling
 @given(canary=tables, baseline=tables)
 def test_it_is_never_below_one_nor_below_a_canary_s_that_has_bad_ones(
     pooling: Pooling, canary: Floats, baseline: Floats
@@ -158,7 +160,7 @@ def test_it_is_never_below_one_nor_below_a_canary_s_that_has_bad_ones(
     assert spread.baseline >= 1
 
 
-@pytest.mark.parametrize("pooling", [shrunk, by_variance])
+@each_pooling
 @given(canary=tables, baseline=tables, order=st.permutations(range(6)))
 def test_the_order_of_buckets_does_not_matter(
     pooling: Pooling, canary: Floats, baseline: Floats, order: list[int]
